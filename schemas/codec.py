@@ -1,0 +1,211 @@
+"""A Message to msgpack and back, compiled once per type.
+
+The bytes are the plain msgpack map of the fields, which any language reads. Decoding checks every field with msgspec
+(a TypedDict is generated from the pydantic model) and puts the checked values into a pydantic instance without a
+second validation: several times faster than `model_validate`, with the same refusals.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Generic, NotRequired, TypedDict, TypeVar, get_args, get_origin
+
+import msgspec
+from pydantic import BaseModel
+
+from schemas.base import Message, Samples
+from schemas.grammar import fields
+
+M = TypeVar("M", bound=Message)
+
+SPLIT_BYTES = 64 * 1024
+"""Samples at least this large travel in a second frame, without a copy."""
+
+_BIN32 = 0xC6
+_EMPTY_BIN = b"\xc4\x00"
+
+
+class DecodeError(ValueError):
+    """The bytes are no message of this type; says which type, where in the message, and what was expected."""
+
+    def __init__(self, type_name: str, reason: str) -> None:
+        super().__init__(f"not a {type_name}: {reason}")
+
+
+class EncodeError(ValueError):
+    """A value cannot be written as msgpack: an integer beyond 64 bits."""
+
+
+def _plain(value: Any) -> Any:
+    """msgspec's hook for what it does not know: our own types, and numpy's subclasses of float."""
+    if isinstance(value, Message):
+        return value.__dict__
+    if isinstance(value, Samples):
+        return value.to_wire()
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} cannot travel")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+
+_set_values = BaseModel.__dict__["__dict__"].__set__
+_set_names = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
+
+class _SamplesWire(TypedDict):
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+Build = Callable[[Any, str], Any]
+
+
+class Codec(Generic[M]):
+    """Encodes and decodes one message type; get it from `codec(type)`."""
+
+    def __init__(self, cls: type[M]) -> None:
+        self.type = cls
+        declared = fields(cls)
+        self._decoder = msgspec.msgpack.Decoder(_wire_class(cls))
+        self._build = _builder(cls)
+        last = declared[-1] if declared else None
+        self._last_samples = last.name if last is not None and last.type is Samples else None
+
+    def encode(self, message: M) -> bytes:
+        """The message as one msgpack map.
+
+        Raises:
+            EncodeError: an integer does not fit 64 bits.
+        """
+        try:
+            return _encoder.encode(message.__dict__)
+        except OverflowError as error:
+            raise EncodeError(f"{self.type.__name__}: {error}") from error
+
+    def encode_frames(self, message: M) -> tuple[bytes, memoryview | None]:
+        """As `encode`, with the bytes of a large last Samples apart; the concatenation of the two is the map."""
+        name = self._last_samples
+        if name is None or (samples := getattr(message, name)).nbytes < SPLIT_BYTES:
+            return self.encode(message), None
+        values = {k: v for k, v in message.__dict__.items() if k != name}
+        wire = samples.to_wire()
+        data: memoryview = wire["data"]
+        values[name] = {**wire, "data": b""}
+        head = _encoder.encode(values)
+        return head[: -len(_EMPTY_BIN)] + bytes((_BIN32,)) + data.nbytes.to_bytes(4, "big"), data
+
+    def decode(self, payload: bytes | memoryview, tail: memoryview | None = None) -> M:
+        """The message in `payload`; `tail` is the second frame where there is one.
+
+        Raises:
+            DecodeError: with the path of the first field that is wrong.
+        """
+        try:
+            if tail is None:
+                values = self._decoder.decode(payload)
+            else:
+                values = self._decoder.decode(self._without_tail(payload, tail))
+                values[self._last_samples]["data"] = tail
+            message: M = self._build(values, "$")
+        except (msgspec.DecodeError, ValueError) as error:
+            raise DecodeError(self.type.__name__, str(error)) from None
+        except RecursionError:
+            raise DecodeError(self.type.__name__, "nested too deeply") from None
+        return message
+
+    def _without_tail(self, payload: bytes | memoryview, tail: memoryview) -> bytes:
+        head = bytes(payload)
+        if self._last_samples is None:
+            raise ValueError("a second frame, and no Samples field that it could belong to")
+        if len(head) < 5 or head[-5] != _BIN32 or int.from_bytes(head[-4:], "big") != tail.nbytes:
+            raise ValueError(f"the first frame does not announce a second one of {tail.nbytes} bytes")
+        return head[:-5] + _EMPTY_BIN
+
+
+@cache
+def codec(cls: type[M]) -> Codec[M]:
+    """The codec of a message type, compiled at the first call."""
+    return Codec(cls)
+
+
+@cache
+def _wire_class(cls: type[Message]) -> Any:
+    annotations: dict[str, Any] = {}
+    for field in fields(cls):
+        wire = _wire_annotation(field.type)
+        annotations[field.name] = wire if field.required else NotRequired[wire]
+    return TypedDict(cls.__name__, annotations)  # type: ignore[operator] # made from the model at run time
+
+
+def _wire_annotation(annotation: Any) -> Any:
+    if annotation is Samples:
+        return _SamplesWire
+    if isinstance(annotation, type) and issubclass(annotation, Message):
+        return _wire_class(annotation)
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is typing.Annotated:
+        return _wire_annotation(args[0])
+    if origin is tuple:
+        return tuple[_wire_annotation(args[0]), ...]  # type: ignore[misc] # made at run time
+    if origin in (typing.Union, types.UnionType):
+        return _wire_annotation(args[0] if args[1] is type(None) else args[1]) | None
+    return annotation
+
+
+def _builder(cls: type[Message]) -> Build:
+    """A function from the checked map to an instance: nested messages and arrays made, defaults filled in."""
+    declared = fields(cls)
+    names = frozenset(f.name for f in declared)
+    count = len(declared)
+    defaults = {f.name: f.default for f in declared if not f.required}
+    nested = [(f.name, step) for f in declared if (step := _step(f.type)) is not None]
+    new = object.__new__
+
+    def build(values: dict[str, Any], path: str) -> Message:
+        if len(values) < count:
+            values = {**defaults, **values}
+        for name, step in nested:
+            values[name] = step(values[name], f"{path}.{name}")
+        message = new(cls)
+        _set_values(message, values)
+        _set_names(message, names)
+        _set_extra(message, None)
+        _set_private(message, None)
+        return message
+
+    return build
+
+
+def _step(annotation: Any) -> Build | None:
+    if annotation is Samples:
+        return _build_samples
+    if isinstance(annotation, type) and issubclass(annotation, Message):
+        inner = _builder(annotation)
+        return lambda value, path: value if isinstance(value, Message) else inner(value, path)
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is typing.Annotated:
+        return _step(args[0])
+    if origin is tuple and (each := _step(args[0])) is not None:
+        return lambda value, path: tuple(each(item, f"{path}[{i}]") for i, item in enumerate(value))
+    if origin in (typing.Union, types.UnionType):
+        present = _step(args[0] if args[1] is type(None) else args[1])
+        if present is not None:
+            return lambda value, path: None if value is None else present(value, path)
+    return None
+
+
+def _build_samples(value: Any, path: str) -> Samples:
+    if isinstance(value, Samples):
+        return value
+    try:
+        return Samples.from_wire(value["dtype"], value["shape"], value["data"])
+    except ValueError as error:
+        raise ValueError(f"{error} - at `{path}`") from None
+
+

@@ -1,0 +1,142 @@
+"""What the logic engine concludes, decides and does."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from schemas.base import (
+    Kilowatts,
+    MeasuredMilliseconds,
+    Message,
+    Nanoseconds,
+    Newtons,
+    Percent,
+    Samples,
+)
+from schemas.machine import Cause, Execution
+
+
+class Reaction(StrEnum):
+    NONE = "NONE"
+    WARN = "WARN"
+    FEED_HOLD = "FEED_HOLD"
+    STOP = "STOP"
+
+
+class Mode(StrEnum):
+    """How far the engine may go: OBSERVE only says, HOLD may hold the feed, STOP may stop everything."""
+
+    OBSERVE = "OBSERVE"
+    HOLD = "HOLD"
+    STOP = "STOP"
+
+
+class ProtectionState(StrEnum):
+    PROTECTED = "PROTECTED"
+    DEGRADED = "DEGRADED"
+    UNPROTECTED = "UNPROTECTED"
+
+
+class StackLight(StrEnum):
+    """IEC 60073: red is danger, yellow abnormal, green normal; OFF when nothing is known."""
+
+    RED = "RED"
+    YELLOW = "YELLOW"
+    GREEN = "GREEN"
+    OFF = "OFF"
+
+
+class Beat(Message):
+    """The engine's heartbeat: it judged everything it had when it sent this."""
+
+    stamp_ns: Nanoseconds
+    count: int
+    mode: Mode
+
+
+class Protection(Message):
+    """Whether the machine is watched, and if not, why."""
+
+    stamp_ns: Nanoseconds
+    state: ProtectionState
+    mode: Mode
+    reasons: tuple[str, ...]
+
+
+class Margin(Message):
+    """How far a monitored value is from its limit."""
+
+    task: str
+    signal: str
+    unit: str
+    value: float
+    limit: float
+    margin_pct: Percent
+    """100 at rest, 0 at the limit"""
+
+
+class Assessment(Message):
+    """The engine's view, 20 times a second."""
+
+    stamp_ns: Nanoseconds
+    light: StackLight
+    reason: str
+    cutting_force_n: Newtons
+    spindle_power_kw: Kilowatts
+    model_load_pct: Percent
+    margins: tuple[Margin, ...]
+
+
+class Intervention(Message):
+    """A decision of the engine: what it saw, what it did or would have done, and how fast."""
+
+    stamp_ns: Nanoseconds
+    intervention_id: str
+    reaction: Reaction
+    mode: Mode
+    would_have: bool
+    """the mode did not allow the reaction: nothing was asked of the machine"""
+    task: str
+    signal: str
+    unit: str
+    value: float
+    limit: float
+    reason: str
+    execution: Execution
+    program: str
+    block_number: int
+    tool_serial: str
+    run_id: str
+    cause: Cause
+    age_ms: MeasuredMilliseconds
+    """from the time stamp of the deciding sample to the decision"""
+    evidence_names: tuple[str, ...]
+    evidence: Samples
+    """float32 [rows, signals], the samples up to the decision, one row per sample period"""
+
+
+class ReactionResult(Message):
+    """What the HAL answered to the request of an intervention."""
+
+    stamp_ns: Nanoseconds
+    intervention_id: str
+    reaction: Reaction
+    accepted: bool
+    action_id: str
+    text: str
+    decision_to_accepted_ms: MeasuredMilliseconds
+
+
+class ModeRequest(Message):
+    """Change how far the engine may go, or take note of an operator's reset after an intervention."""
+
+    mode: Mode
+    changed_by: str
+    reason: str
+
+
+class ModeReply(Message):
+    accepted: bool
+    text: str
+
+
