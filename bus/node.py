@@ -234,7 +234,7 @@ class Parameter(Generic[T]):
                 raise BadParameter(f"{self.name}: {value!r} is above {self.le:g}{self._unit()}")
         if self.choices and value not in self.choices:
             raise BadParameter(f"{self.name}: {value!r} is not one of {list(self.choices)}")
-        return value  # type: ignore[no-any-return] # its type was compared above
+        return value
 
     def _unit(self) -> str:
         return f" {self.unit}" if self.unit else ""
