@@ -25,6 +25,25 @@ from bus.node import (
 )
 
 __all__ = [
-    "EVERY", "CallError", "CallFailed", "Gone", "LinkEvent", "Lost", "Node", "Outcome", "Raw", "Source", "Stale", "Synced",
-    "client", "on_link", "parameter", "publisher", "service", "subscription", "tap", "timer", "worker",
+    "EVERY",
+    "CallError",
+    "CallFailed",
+    "Gone",
+    "LinkEvent",
+    "Lost",
+    "Node",
+    "Outcome",
+    "Raw",
+    "Source",
+    "Stale",
+    "Synced",
+    "client",
+    "on_link",
+    "parameter",
+    "publisher",
+    "service",
+    "subscription",
+    "tap",
+    "timer",
+    "worker",
 ]

@@ -171,7 +171,11 @@ class Context(Protocol):
     def resolve(self, name: str, namespace: str | None = None) -> str: ...
     def publish(self, topic: Topic[Any], full_name: str, message: Message) -> None: ...
     def call(
-        self, service: Service[Any, Any], full_name: str, request: Message, timeout_s: float,
+        self,
+        service: Service[Any, Any],
+        full_name: str,
+        request: Message,
+        timeout_s: float,
         then: Callable[[Outcome[Any]], None] | None,
     ) -> Future[Any]: ...
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]: ...
@@ -241,7 +245,13 @@ class Parameter(Generic[T]):
 
 
 def parameter(
-    default: T, *, unit: str = "", doc: str = "", ge: float = math.nan, le: float = math.nan, choices: tuple[T, ...] = (),
+    default: T,
+    *,
+    unit: str = "",
+    doc: str = "",
+    ge: float = math.nan,
+    le: float = math.nan,
+    choices: tuple[T, ...] = (),
 ) -> Parameter[T]:
     """Declare a parameter: int, float, bool, str, a StrEnum, or a tuple or dict of plain data."""
     return Parameter(default, unit, doc, ge, le, choices)
@@ -310,7 +320,9 @@ class Client(Generic[Q, R]):
         self.service = service
         self.full_name = full_name
 
-    def call(self, request: Q, *, timeout_s: float, then: Callable[[Outcome[R]], None] | None = None) -> Future[Outcome[R]]:
+    def call(
+        self, request: Q, *, timeout_s: float, then: Callable[[Outcome[R]], None] | None = None
+    ) -> Future[Outcome[R]]:
         """Ask; `then` runs on the node's thread with the outcome within `timeout_s`.
 
         The future is for other threads: waiting for it on the node's own raises BlockingCallError.
@@ -412,7 +424,9 @@ class Worker(Generic[N, M]):
         self.name = name
 
 
-def worker(*, depth: int = 64, on_full: Literal["wait", "drop_oldest"] = "wait") -> Callable[[Callable[[N, threading.Event], Iterator[M]]], Worker[N, M]]:
+def worker(
+    *, depth: int = 64, on_full: Literal["wait", "drop_oldest"] = "wait"
+) -> Callable[[Callable[[N, threading.Event], Iterator[M]]], Worker[N, M]]:
     """Declare blocking work (a serial port, a camera, a file) that runs in a thread and yields Messages."""
     return lambda run: Worker(run, depth, on_full)
 
@@ -446,20 +460,34 @@ def _mark(method: Callable[..., Any], declaration: Any) -> Any:
 
 @overload
 def subscription(
-    topic: Topic[M], *, namespace: str | None = None, depth: int | None = None, lifespan_s: float | None = None,
+    topic: Topic[M],
+    *,
+    namespace: str | None = None,
+    depth: int | None = None,
+    lifespan_s: float | None = None,
 ) -> Callable[[Callable[[N, M], None]], Callable[[N, M], None]]: ...
 @overload
 def subscription(
-    topic: Topic[M], *, batch_s: float, namespace: str | None = None, depth: int | None = None, lifespan_s: float | None = None,
+    topic: Topic[M],
+    *,
+    batch_s: float,
+    namespace: str | None = None,
+    depth: int | None = None,
+    lifespan_s: float | None = None,
 ) -> Callable[[Callable[[N, list[M]], None]], Callable[[N, list[M]], None]]: ...
 def subscription(
-    topic: Topic[Any], *, namespace: str | None = None, depth: int | None = None, lifespan_s: float | None = None,
+    topic: Topic[Any],
+    *,
+    namespace: str | None = None,
+    depth: int | None = None,
+    lifespan_s: float | None = None,
     batch_s: float | None = None,
 ) -> Any:
     """The method is called with every message of the topic, or with lists of them every `batch_s`.
 
     `namespace="*"` hears the topic in every namespace one level deep; `self.source` says whose it is.
     """
+
     def decorate(method: Callable[..., Any]) -> Any:
         lifespan = topic.lifespan_s if lifespan_s is None else lifespan_s
         return _mark(method, Subscription(topic, method.__name__, namespace, depth or topic.depth, lifespan, batch_s))
@@ -484,9 +512,13 @@ def service(declared: Service[Q, R]) -> Callable[[Callable[[N, Q], R]], Callable
     return lambda method: cast(Callable[[N, Q], R], _mark(method, Server(declared, method.__name__)))
 
 
-def tap(*, select: str, batch_s: float = 0.005, depth: int = 65536) -> Callable[[Callable[[N, list[Raw]], None]], Callable[[N, list[Raw]], None]]:
+def tap(
+    *, select: str, batch_s: float = 0.005, depth: int = 65536
+) -> Callable[[Callable[[N, list[Raw]], None]], Callable[[N, list[Raw]], None]]:
     """The method gets lists of undecoded messages of every topic for which method `select(topic, type_name)` says yes."""
-    return lambda method: cast(Callable[[N, list[Raw]], None], _mark(method, Tap(method.__name__, select, batch_s, depth)))
+    return lambda method: cast(
+        Callable[[N, list[Raw]], None], _mark(method, Tap(method.__name__, select, batch_s, depth))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,7 +560,9 @@ def _read_interface(cls: type[Node]) -> Interface:
     subscribed = {s.topic.name for s in listed(Subscription)}
     for link in listed(Link):
         if link.topic.name not in subscribed:
-            raise DeclarationError(f"{cls.__name__}.{link.method}: on_link({link.topic.name!r}) without a subscription to it")
+            raise DeclarationError(
+                f"{cls.__name__}.{link.method}: on_link({link.topic.name!r}) without a subscription to it"
+            )
     for w in listed(Worker):
         if not w.method:
             raise DeclarationError(f"{cls.__name__}.{w.name}: a worker needs a method decorated @{w.name}.received")
@@ -536,8 +570,15 @@ def _read_interface(cls: type[Node]) -> Interface:
         if t.select not in attributes:
             raise DeclarationError(f"{cls.__name__}.{t.method}: tap(select={t.select!r}) names no method")
     return Interface(
-        MappingProxyType(parameters), listed(PublisherDeclaration), listed(Subscription), listed(Link), listed(Timer),
-        listed(Server), listed(ClientDeclaration), listed(Worker), listed(Tap),
+        MappingProxyType(parameters),
+        listed(PublisherDeclaration),
+        listed(Subscription),
+        listed(Link),
+        listed(Timer),
+        listed(Server),
+        listed(ClientDeclaration),
+        listed(Worker),
+        listed(Tap),
     )
 
 
@@ -588,7 +629,9 @@ class Node:
         if unknown:
             raise BadParameter(f"{type(self).__name__} has no parameter {', '.join(sorted(unknown))}")
         for name, declared in self.interface.parameters.items():
-            self.__dict__[name] = declared.check(parameters[name]) if parameters and name in parameters else declared.default
+            self.__dict__[name] = (
+                declared.check(parameters[name]) if parameters and name in parameters else declared.default
+            )
         self._ids = 0
 
     @property
@@ -623,9 +666,19 @@ class Node:
         """Called once after the last callback."""
 
 
-def full_topic_names(interface: Interface, namespace: str, remappings: Mapping[str, str]) -> Iterator[tuple[str, Topic[Any], str]]:
+def full_topic_names(
+    interface: Interface, namespace: str, remappings: Mapping[str, str]
+) -> Iterator[tuple[str, Topic[Any], str]]:
     """`("pub" | "sub", topic, full name)` of every topic a node with this interface touches; `*` stands for itself."""
     for p in interface.publishers:
-        yield "pub", p.topic, resolve(remappings.get(p.topic.name, p.topic.name), namespace if p.namespace is None else p.namespace)
+        yield (
+            "pub",
+            p.topic,
+            resolve(remappings.get(p.topic.name, p.topic.name), namespace if p.namespace is None else p.namespace),
+        )
     for s in interface.subscriptions:
-        yield "sub", s.topic, resolve(remappings.get(s.topic.name, s.topic.name), namespace if s.namespace is None else s.namespace)
+        yield (
+            "sub",
+            s.topic,
+            resolve(remappings.get(s.topic.name, s.topic.name), namespace if s.namespace is None else s.namespace),
+        )

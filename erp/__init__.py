@@ -1,1 +1,1 @@
-"""The corporate cortex: users, inventory, orders, history. Empty until the ERP is built; the name is reserved for import contracts."""
+"""The corporate cortex: users, inventory, orders, history. Empty until it is built; import contracts name it."""

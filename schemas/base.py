@@ -114,7 +114,11 @@ class Samples:
         return int(self.array.nbytes)
 
     def to_wire(self) -> dict[str, Any]:
-        return {"dtype": self.array.dtype.str, "shape": self.array.shape, "data": self.array.data.cast("B") if self.array.size else b""}
+        return {
+            "dtype": self.array.dtype.str,
+            "shape": self.array.shape,
+            "data": self.array.data.cast("B") if self.array.size else b"",
+        }
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Samples):
@@ -170,8 +174,13 @@ class Message(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", defer_build=True, ser_json_inf_nan="null",
-        ser_json_bytes="base64", val_json_bytes="base64",
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        defer_build=True,
+        ser_json_inf_nan="null",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
     )
 
     @classmethod
@@ -281,9 +290,7 @@ def check_name(name: str) -> str:
         good = match.end() if match else 0
         if good < len(segment) or not segment:
             at += good
-            raise BadName(
-                f"bad name, segments are [a-z][a-z0-9_]* joined by '/':\n  {name}\n  {' ' * at}^"
-            )
+            raise BadName(f"bad name, segments are [a-z][a-z0-9_]* joined by '/':\n  {name}\n  {' ' * at}^")
         at += len(segment) + 1
     if len(name) > MAX_NAME_BYTES:
         raise BadName(f"bad name, longer than {MAX_NAME_BYTES} bytes: {name[:40]}...")

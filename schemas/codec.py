@@ -57,6 +57,7 @@ _set_names = BaseModel.__dict__["__pydantic_fields_set__"].__set__
 _set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
 _set_private = BaseModel.__dict__["__pydantic_private__"].__set__
 
+
 class _SamplesWire(TypedDict):
     dtype: str
     shape: tuple[int, ...]
@@ -207,5 +208,3 @@ def _build_samples(value: Any, path: str) -> Samples:
         return Samples.from_wire(value["dtype"], value["shape"], value["data"])
     except ValueError as error:
         raise ValueError(f"{error} - at `{path}`") from None
-
-

@@ -11,9 +11,9 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
@@ -47,13 +47,20 @@ def check_declaration(cls: type[Message]) -> None:
         BadMessage: naming the class, the field and what is allowed.
     """
     decorators = cls.__pydantic_decorators__
-    if decorators.validators or decorators.field_validators or decorators.root_validators or decorators.model_validators:
+    if (
+        decorators.validators
+        or decorators.field_validators
+        or decorators.root_validators
+        or decorators.model_validators
+    ):
         raise BadMessage(f"{cls.__name__}: a message has no validators; an odd reading must arrive")
     listed = fields(cls)
     for field in listed:
         _wire_type(field.type, f"{cls.__name__}.{field.name}")
     if any(f.type is Samples for f in listed[:-1]):
-        raise BadMessage(f"{cls.__name__}: a Samples field must be the last field (its bytes travel in a frame of their own)")
+        raise BadMessage(
+            f"{cls.__name__}: a Samples field must be the last field (its bytes travel in a frame of their own)"
+        )
 
 
 @cache
@@ -114,7 +121,10 @@ def _hashed(node: Any) -> Any:
     """`node` without what the hash leaves out: names of types, defaults, the order of fields."""
     if isinstance(node, dict):
         if "fields" in node:
-            return sorted((_hashed({k: v for k, v in f.items() if k != "default"}) for f in node["fields"]), key=lambda f: str(f["name"]))
+            return sorted(
+                (_hashed({k: v for k, v in f.items() if k != "default"}) for f in node["fields"]),
+                key=lambda f: str(f["name"]),
+            )
         return {k: sorted(v) if k == "enum" else _hashed(v) for k, v in node.items()}
     return node
 
@@ -203,17 +213,23 @@ def describe(defined: Definition) -> str:
     lines = [str(defined["name"])]
     for f in defined["fields"]:
         unit = f" [{f['unit']}]" if f.get("unit") else ""
-        lines.append(f"  {f['name']}: {describe_type(f['type'])}{unit}{'' if not f.get('default') else ' (has a default)'}")
+        lines.append(
+            f"  {f['name']}: {describe_type(f['type'])}{unit}{'' if not f.get('default') else ' (has a default)'}"
+        )
     return "\n".join(lines)
 
 
 _JSON_PLAIN: Mapping[str, Mapping[str, Any]] = {
-    "int": {"type": "integer"}, "float": {"type": "number"}, "bool": {"type": "boolean"}, "str": {"type": "string"},
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "str": {"type": "string"},
     "bytes": {"type": "string", "contentEncoding": "base64"},
     "samples": {
         "type": "object",
         "properties": {
-            "dtype": {"type": "string"}, "shape": {"type": "array", "items": {"type": "integer"}},
+            "dtype": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer"}},
             "data": {"type": "string", "contentEncoding": "base64"},
         },
     },
@@ -240,7 +256,12 @@ def _json_object(defined: Definition, text: str | None = None) -> dict[str, Any]
         properties[field["name"]] = schema
         if not optional and not field.get("default"):
             required.append(field["name"])
-    result: dict[str, Any] = {"type": "object", "title": defined["name"], "properties": properties, "required": required}
+    result: dict[str, Any] = {
+        "type": "object",
+        "title": defined["name"],
+        "properties": properties,
+        "required": required,
+    }
     if text:
         result["description"] = text
     return result
@@ -272,5 +293,3 @@ def units(cls: type[Message]) -> dict[str, str]:
         if isinstance(inner, type) and issubclass(inner, Message):
             found.update({f"{field.name}.{path}": unit for path, unit in units(inner).items()})
     return found
-
-

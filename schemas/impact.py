@@ -138,5 +138,3 @@ class ModeRequest(Message):
 class ModeReply(Message):
     accepted: bool
     text: str
-
-

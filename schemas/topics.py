@@ -14,13 +14,24 @@ MACHINE_INFO = Topic("machine/info", machine.MachineInfo, LATCHED)
 MACHINE_STATE = Topic("machine/state", machine.MachineState, LATCHED, deadline_s=3.0)
 SIGNALS = Topic("machine/signals", machine.Signals, LATCHED)
 SAMPLES = Topic("machine/samples", machine.SignalBlock, SENSOR, depth=64, rate_hz=1000, deadline_s=0.1, lifespan_s=0.5)
-VIBRATION = Topic("machine/vibration", machine.SignalBlock, SENSOR, depth=64, rate_hz=100, deadline_s=0.5, lifespan_s=0.5)
+VIBRATION = Topic(
+    "machine/vibration", machine.SignalBlock, SENSOR, depth=64, rate_hz=100, deadline_s=0.5, lifespan_s=0.5
+)
 COOLANT = Topic("coolant/state", machine.CoolantState, LATCHED)
 MOTION = Topic("machine/motion", machine.MotionEvent, EVENT)
 ALARM = Topic("alarm", machine.Alarm, LATCHED, key="alarm_id", writers="many")
 
-FEED_HOLD = Service("machine/feed_hold", machine.FeedHoldRequest, machine.ActionReply, idempotent=True, late="execute", acts_on_machine=True)
-STOP = Service("machine/stop", machine.StopRequest, machine.ActionReply, idempotent=True, late="execute", acts_on_machine=True)
+FEED_HOLD = Service(
+    "machine/feed_hold",
+    machine.FeedHoldRequest,
+    machine.ActionReply,
+    idempotent=True,
+    late="execute",
+    acts_on_machine=True,
+)
+STOP = Service(
+    "machine/stop", machine.StopRequest, machine.ActionReply, idempotent=True, late="execute", acts_on_machine=True
+)
 RESET = Service("machine/reset", machine.ResetRequest, machine.ActionReply, acts_on_machine=True)
 INJECT = Service("machine/inject", machine.InjectRequest, machine.InjectReply)
 
@@ -53,7 +64,9 @@ BLACK_BOX = Service("/bag/black_box", system.BlackBoxRequest, system.Done)
 # --- below every node's own name: the executor writes and serves these ------------------------------------------------
 NODE_TRACE = Topic("node/trace", system.TraceBlock, EVENT)
 NODE_PARAMETERS = Topic("node/parameters", system.ParameterEvent, EVENT)
-NODE_DESCRIBE_PARAMETERS = Service("node/describe_parameters", system.ParametersRequest, system.ParametersReply, idempotent=True)
+NODE_DESCRIBE_PARAMETERS = Service(
+    "node/describe_parameters", system.ParametersRequest, system.ParametersReply, idempotent=True
+)
 NODE_SET_PARAMETER = Service("node/set_parameter", system.SetParameterRequest, system.Done)
 SERVICE_EVENT = Topic("service/_event", system.ServiceEvent, EVENT, writers="many")
 

@@ -1,1 +1,1 @@
-"""The hub between the bus and browsers. Empty until the dashboard is built; the name is reserved for import contracts."""
+"""The hub between the bus and browsers. Empty until it is built; import contracts name it."""
