@@ -26,7 +26,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, cast, overload
 
 from schemas.base import Message, Service, Topic, resolve
 from schemas.machine import Cause, ConditionLevel
@@ -53,8 +53,7 @@ class BadParameter(ValueError):
 # --- what callbacks are told --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where the message now being handled came from; `self.source` during a callback."""
 
     node: str
@@ -406,7 +405,8 @@ class Worker(Generic[N, M]):
     """A thread beside the node; every message its generator yields is handed to the `received` method.
 
     The generator gets the node (for parameters, read once) and an Event that is set when the node ends; it must look at
-    it at least every 0.5 s. The queue is bounded by `depth`; when full, the thread waits, or the oldest is dropped and counted.
+    it at least every 0.5 s. The queue is bounded by `depth`; when full, the thread waits, or the oldest is dropped and
+    counted.
     """
 
     run: Callable[[N, threading.Event], Iterator[M]]
@@ -501,7 +501,7 @@ def on_link(topic: Topic[Any]) -> Callable[[Callable[[N, LinkEvent], None]], Cal
 
 
 def timer(period_s: float) -> Callable[[Callable[[N], None]], Callable[[N], None]]:
-    """The method is called every `period_s` of the node's clock, on an absolute schedule; missed periods are skipped."""
+    """The method is called every `period_s` of the node's clock, on an absolute schedule; missed ones are skipped."""
     if not period_s > 0:
         raise DeclarationError(f"a timer's period must be above 0 s, not {period_s}")
     return lambda method: cast(Callable[[N], None], _mark(method, Timer(period_s, method.__name__)))
@@ -515,7 +515,7 @@ def service(declared: Service[Q, R]) -> Callable[[Callable[[N, Q], R]], Callable
 def tap(
     *, select: str, batch_s: float = 0.005, depth: int = 65536
 ) -> Callable[[Callable[[N, list[Raw]], None]], Callable[[N, list[Raw]], None]]:
-    """The method gets lists of undecoded messages of every topic for which method `select(topic, type_name)` says yes."""
+    """The method gets lists of undecoded messages of each topic for which the method `select(topic, type_name)` is true."""
     return lambda method: cast(
         Callable[[N, list[Raw]], None], _mark(method, Tap(method.__name__, select, batch_s, depth))
     )

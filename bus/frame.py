@@ -1,0 +1,178 @@
+"""The byte layout of what crosses a socket. Sans-IO: bytes in, values out.
+
+Published messages:
+
+    full/topic \\0 | version u8 | flags u8 | reserved u16 | publisher_id u64 | seq u64 | mono_ns i64 | wall_ns i64 | payload
+
+little-endian, one frame. With flag SPLIT the bytes of the payload's last value, a large array, are a second frame, and
+the concatenation of the two payloads is one msgpack map. Subscriptions are prefixes that include the `\\0`, so a name
+never matches a longer one.
+
+Between two nodes (requests, replies, repair) the frames are the msgpack arrays below.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+import msgspec
+
+VERSION = 1
+SPLIT = 0x01
+_HEADER = struct.Struct("<BBHQQqq")
+HEADER_BYTES = _HEADER.size
+_pack = _HEADER.pack
+_unpack_from = _HEADER.unpack_from
+
+SYNC = b"\xff"
+"""First byte of a sync token: sorts after every topic, so libzmq sends it last on (re)connect."""
+BEACON = b"\xfebeacon\x00"
+
+
+class BadFrame(ValueError):
+    """The bytes are not a frame of this bus; says at which point they stopped making sense."""
+
+
+class Published(NamedTuple):
+    """A parsed frame; `payload` is what the codec decodes."""
+
+    topic: bytes
+    flags: int
+    publisher_id: int
+    seq: int
+    mono_ns: int
+    wall_ns: int
+    payload: bytes
+
+
+def prefix(full_name: str) -> bytes:
+    """What to subscribe to, and how a frame starts: the name and a zero byte."""
+    return full_name.encode("ascii") + b"\0"
+
+
+def pack(
+    topic_prefix: bytes, publisher_id: int, seq: int, mono_ns: int, wall_ns: int, payload: bytes, flags: int = 0
+) -> bytes:
+    """One frame."""
+    return topic_prefix + _pack(VERSION, flags, 0, publisher_id, seq, mono_ns, wall_ns) + payload
+
+
+def parse(frame: bytes) -> Published:
+    """The parts of a frame.
+
+    Raises:
+        BadFrame: no zero byte, a header cut short, or another version.
+    """
+    end = frame.find(b"\0")
+    if end < 0:
+        raise BadFrame(f"{len(frame)} bytes without the zero byte that ends the topic")
+    try:
+        version, flags, _, publisher_id, seq, mono_ns, wall_ns = _unpack_from(frame, end + 1)
+    except struct.error:
+        raise BadFrame(f"header cut short: {len(frame) - end - 1} of {HEADER_BYTES} bytes") from None
+    if version != VERSION:
+        raise BadFrame(f"version {version} of the frame layout, this node speaks {VERSION}")
+    return Published(frame[:end], flags, publisher_id, seq, mono_ns, wall_ns, frame[end + 1 + HEADER_BYTES :])
+
+
+class NodeSync(msgspec.Struct, array_like=True):
+    """One publisher's part of the answer to a sync token."""
+
+    publisher_id: int
+    name: str
+    next_seq: dict[str, int]
+    """per full topic the sequence number that comes next"""
+
+
+class Sync(msgspec.Struct, array_like=True):
+    """The answer to a sync token: from these sequence numbers on the subscriber misses nothing unnoticed."""
+
+    endpoint: str
+    nodes: list[NodeSync]
+    latched: list[tuple[bytes, bytes]]
+    """(frame, tail) of every latched value; the tail is empty unless the frame is split"""
+
+
+class Beacon(msgspec.Struct, array_like=True):
+    """The last sequence number of every repaired topic, so that a lost tail is noticed."""
+
+    publisher_id: int
+    last_seq: dict[str, int]
+
+
+class Request(msgspec.Struct, array_like=True, tag=1):
+    """A call. The same (client_id, call_id) sent again is the same call."""
+
+    service: str
+    client: str
+    client_id: int
+    call_id: int
+    attempt: int
+    server_id: int
+    """publisher_id of the server the first attempt went to"""
+    remaining_ms: int
+    payload: bytes
+
+
+class Reply(msgspec.Struct, array_like=True, tag=2):
+    """What became of a call; `error` is empty or a CallError."""
+
+    call_id: int
+    error: str
+    text: str
+    payload: bytes
+    server_id: int
+
+
+class Repair(msgspec.Struct, array_like=True, tag=3):
+    """Send sequence numbers `first`..`last` of a topic again."""
+
+    publisher_id: int
+    topic: str
+    first: int
+    last: int
+
+
+class Repaired(msgspec.Struct, array_like=True, tag=4):
+    """What is still there of a repair: frames in order; what is below `first_kept` is gone for good."""
+
+    publisher_id: int
+    topic: str
+    first: int
+    last: int
+    first_kept: int
+    frames: list[tuple[bytes, bytes]]
+
+
+Control = Request | Reply | Repair | Repaired
+
+encode = msgspec.msgpack.Encoder().encode
+_control = msgspec.msgpack.Decoder(Control)
+_sync = msgspec.msgpack.Decoder(Sync)
+_beacon = msgspec.msgpack.Decoder(Beacon)
+
+
+def decode_control(data: bytes) -> Control:
+    """Raises BadFrame."""
+    try:
+        message: Control = _control.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadFrame(f"not a control message: {error}") from None
+    return message
+
+
+def decode_sync(data: bytes) -> Sync:
+    """Raises BadFrame."""
+    try:
+        return _sync.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadFrame(f"not a sync answer: {error}") from None
+
+
+def decode_beacon(data: bytes) -> Beacon:
+    """Raises BadFrame."""
+    try:
+        return _beacon.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadFrame(f"not a beacon: {error}") from None
