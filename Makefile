@@ -1,0 +1,53 @@
+# make run starts the demo cell; make help lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+export PYTHON
+unexport PYTHONPATH
+PY := .venv/bin/python -P
+UV ?= uv
+# More arguments for pytest: make test ARGS="-k codec -x"
+ARGS ?=
+# Programs of the system that tests marked `full` use: none so far
+FULL_PACKAGES :=
+
+.PHONY: help setup setup-dev run test test-full check bench lock test-clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## .venv with what `rise` needs; free when nothing changed
+	@.ci/setup run
+
+setup-dev: ## the same, with what tests and checks need
+	@.ci/setup dev
+
+run: setup ## the demo cell: two simulated mills; Ctrl-C ends it
+	@exec .venv/bin/rise launch launch/cell.py
+
+test: setup-dev ## unit tests and tests with real processes
+	@$(PY) -m pytest $(ARGS)
+
+test-full: setup-dev ## every test, also those that need programs of the system; a skip is a failure
+ifneq ($(strip $(FULL_PACKAGES)),)
+	@dpkg -s $(FULL_PACKAGES) >/dev/null 2>&1 || apt-get install -y --no-install-recommends $(FULL_PACKAGES)
+endif
+	@$(PY) -m pytest --full $(ARGS)
+
+check: setup-dev ## ruff, mypy --strict, import contracts
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: setup-dev ## the measured numbers, each beside raw pyzmq; no other load, please
+	@$(PY) -m tests.benchmarks $(ARGS)
+
+# No header and no annotation: neither an index address nor a machine's path may stand in a lock
+COMPILE = $(UV) pip compile -q $(UPGRADE) --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra build
+lock: ## write both lock files (needs uv); UPGRADE=--upgrade takes the newest of everything
+	@$(COMPILE) -o requirements.lock
+	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock
+
+test-clean: ## clone, make run and make test in a bare Debian 12 (needs root: debootstrap)
+	@.ci/test-clean

@@ -1,0 +1,67 @@
+"""For every test: a runtime directory of its own, so that no test meets the user's nodes; `--full`; hypothesis."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("rise", deadline=None, max_examples=60, derandomize=True, print_blob=True)
+settings.load_profile("rise")
+
+_OWN: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="run tests marked `full` too; a test that is skipped has failed"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # short: a socket's path has at most 107 bytes
+    folder = tempfile.mkdtemp(prefix="rise-", dir="/tmp")
+    _OWN.append(folder)
+    os.environ["RISE_RUNTIME_DIR"] = f"{folder}/run"
+    os.environ["XDG_STATE_HOME"] = f"{folder}/state"
+    os.environ.pop("RISE_DOMAIN", None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    while _OWN:
+        shutil.rmtree(_OWN.pop(), ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--full"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and --full allows no skip: {call.excinfo.value if call.excinfo else ''}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped and collector.config.getoption("--full"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and --full allows no skip: {report.longrepr}"
+    return report

@@ -1,0 +1,159 @@
+"""The project as a checkout: what lies where, what may not stand in a commit, that exceptions carry reasons."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TOP = {
+    "schemas", "bus", "nodes", "launch", "erp", "web", "tests", ".ci",
+    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+    "requirements.lock", "requirements-dev.lock", "compose.yaml", ".gitignore", ".dockerignore",
+}  # fmt: skip
+
+# Written in pieces, so that this file does not find itself.
+INDEX = re.compile(
+    r"(?i)files\.python" + r"hosted\.org|pypi\." + r"org|registry\.npm" + r"js|--(extra-)?index" + r"-url"
+)
+MACHINE_PATH = re.compile(r"(?<![\w.~$}-])/" + r"(work|farm|home/\w+|root|Users/\w+)/\w")
+
+
+def tracked() -> list[Path]:
+    git = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT)]
+    listed = subprocess.run([*git, "ls-files", "-z"], capture_output=True, text=True, timeout=20, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def texts() -> list[tuple[Path, str]]:
+    found = []
+    for path in tracked():
+        if path.suffix in {".mcap", ".png", ".ico", ".woff2"}:
+            continue
+        found.append((path.relative_to(ROOT), path.read_text(encoding="utf-8")))
+    return found
+
+
+def test_the_top_level_is_fixed() -> None:
+    assert {p.relative_to(ROOT).parts[0] for p in tracked()} <= TOP
+
+
+def test_no_registry_address_and_no_path_of_one_computer() -> None:
+    wrong = [
+        f"{path}:{number}: {line.strip()[:120]}"
+        for path, text in texts()
+        for number, line in enumerate(text.splitlines(), 1)
+        if INDEX.search(line) or MACHINE_PATH.search(line)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_is_hashes_only(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "#" not in text
+    assert "://" not in text
+    for requirement in text.replace("\\\n", "").splitlines():
+        assert re.match(r"[a-z0-9.-]+==[\w.]+( ; [^\\]+?)?\s+--hash=sha256:[0-9a-f]{64}", requirement), requirement[:80]
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\s<>=!~;\[]", name, maxsplit=1)[0]).lower()
+
+
+def test_the_locks_hold_what_pyproject_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = project["optional-dependencies"]
+
+    def pins(name: str) -> set[tuple[str, str]]:
+        return set(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / name).read_text(), re.M))
+
+    run, dev = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert run <= dev
+    assert {normal(d) for d in project["dependencies"] + extra["build"]} <= {normal(n) for n, _ in run}
+    assert {normal(d) for d in extra["dev"]} <= {normal(n) for n, _ in dev}
+
+
+def test_every_exception_to_a_rule_has_a_code_and_a_reason() -> None:
+    """`# type: ignore[code] # reason`, `# noqa: CODE # reason`, and a comment on each exception in pyproject."""
+    wrong = []
+    for path, text in texts():
+        if path.suffix != ".py" or path.name == "test_project.py":
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            for kind, form in (("type: " + "ignore", r"\[[\w, -]+\]"), ("noqa", r": [A-Z]+\d+(, ?[A-Z]+\d+)*")):
+                reason = rf"{form}\s+(#|-+|—|:)?\s*\w{{2,}}"
+                if any(not re.match(reason, line[found.end() :]) for found in re.finditer(rf"# ?{kind}", line)):
+                    wrong.append(f"{path}:{number}: {line.strip()}")
+    inside = False
+    for number, line in enumerate((ROOT / "pyproject.toml").read_text().splitlines(), 1):
+        if line.startswith("["):
+            inside = "per-file-ignores" in line
+            if "overrides" in line and "#" not in line:
+                wrong.append(f"pyproject.toml:{number}: {line}")
+        elif line.startswith("ignore = ["):
+            inside = True
+        elif line == "]":
+            inside = False
+        elif inside and line.strip() and "#" not in line:
+            wrong.append(f"pyproject.toml:{number}: {line}")
+    assert not wrong, "\n".join(wrong)
+
+
+def setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [folder / ".ci" / "setup", "run"], env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    for name in (".ci/setup", "pyproject.toml", "requirements.lock", "requirements-dev.lock"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def program(folder: Path, name: str, text: str) -> str:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_set_up_without_python_names_the_cure(checkout: Path) -> None:
+    done = setup(checkout, PYTHON="no-such-python")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "sudo apt-get update && sudo apt-get install -y python3 python3-venv" in done.stderr
+
+
+def test_set_up_with_an_old_python_says_which_is_needed(checkout: Path) -> None:
+    old = program(checkout / "bin", "old", 'case "$2" in *sys.exit*) exit 1;; esac; echo 3.9.2')
+    done = setup(checkout, PYTHON=old)
+    assert done.returncode == 2
+    assert "Python 3.11 or newer is needed" in done.stderr
+    assert "3.9.2" in done.stderr
+
+
+def test_set_up_without_venv_names_the_package(checkout: Path) -> None:
+    bare = program(checkout / "bin", "bare", 'case "$2" in *ensurepip*) exit 1;; *print*) echo 3.11.2;; esac')
+    done = setup(checkout, PYTHON=bare)
+    assert done.returncode == 2
+    assert done.stderr.rstrip().endswith("install -y python3-venv")
+
+
+def test_set_up_on_a_full_disk_says_how_much_is_needed(checkout: Path) -> None:
+    program(checkout / "bin", "df", "echo head; echo dev 9999999 9000000 20480 98% /")
+    done = setup(checkout, PYTHON=sys.executable, PATH=f"{checkout / 'bin'}:/usr/bin:/bin")
+    assert done.returncode == 2
+    assert "20 MiB free" in done.stderr
+    assert "1024 MiB are needed" in done.stderr
+    assert not (checkout / ".venv").exists()
