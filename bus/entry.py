@@ -1,0 +1,182 @@
+"""What a node says about itself in the runtime directory: where it listens, what it publishes, serves and takes.
+
+Plain JSON, so that a tool needs neither pydantic nor numpy to list a graph. Entries also travel in bags.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
+
+VERSION = 1
+"""raised when an older reader would misread an entry; new fields alone do not raise it"""
+
+
+class BadEntry(ValueError):
+    """A text is no entry of a node, or one of a newer version; says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicEntry:
+    """A topic a node publishes or subscribes to; a subscription to every namespace has `*` as its first level."""
+
+    name: str
+    """full name"""
+    type_name: str
+    type_hash: str
+    qos: str
+    """SENSOR, LATCHED, EVENT or DURABLE"""
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEntry:
+    """A service a node serves or calls."""
+
+    name: str
+    """full name"""
+    request_type: str
+    request_hash: str
+    reply_type: str
+    reply_hash: str
+    acts_on_machine: bool = False
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One running node."""
+
+    name: str
+    """full name: `vmc1/impact_cortex`"""
+    namespace: str = ""
+    target: str = ""
+    """module and class it was started from: `nodes.impact_cortex:ImpactCortex`"""
+    pid: int = 0
+    """for people; whether the node lives is asked of its lock"""
+    host: str = ""
+    publisher_id: int = 0
+    """random per process start: another one under the same name is another node"""
+    started_ns: int = 0
+    """wall time"""
+    ready: bool = False
+    clock: Literal["wall", "sim"] = "wall"
+    real: bool = False
+    """it drives hardware, not a simulation: a bag is never played into its domain"""
+    pub: tuple[str, ...] = ()
+    """endpoints of its publisher socket"""
+    rpc: tuple[str, ...] = ()
+    """endpoints of its service socket"""
+    publishes: tuple[TopicEntry, ...] = ()
+    subscribes: tuple[TopicEntry, ...] = ()
+    serves: tuple[ServiceEntry, ...] = ()
+    calls: tuple[ServiceEntry, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remappings: Mapping[str, str] = field(default_factory=dict)
+    definitions: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """type definition (schemas.grammar) by type hash, of every type named above"""
+
+    def to_json(self) -> str:
+        """One line; `from_json` gives back an equal entry.
+
+        Raises:
+            TypeError: a parameter holds what JSON has no word for.
+        """
+        plain: dict[str, Any] = {"version": VERSION}
+        for name in _FIELDS:
+            plain[name] = getattr(self, name)
+        for name, kind in _ROWS.items():
+            plain[name] = [{column: getattr(row, column) for column in _COLUMNS[kind]} for row in plain[name]]
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The entry in `text`; fields it does not know are ignored.
+
+        Raises:
+            BadEntry: no JSON, a field of another type, or a newer version.
+        """
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadEntry(f"not JSON: {error}") from None
+        if not isinstance(plain, dict):
+            raise BadEntry(f"expected an object, got {type(plain).__name__}")
+        version = plain.get("version")
+        if type(version) is not int:
+            raise BadEntry(f"version: expected an integer, got {version!r}")
+        if version > VERSION:
+            raise BadEntry(f"written by a newer version ({version}, this one reads {VERSION}): update this program")
+        read: dict[str, Any] = {}
+        for name, value in plain.items():
+            if name in _ROWS:
+                read[name] = _rows(_ROWS[name], name, value)
+            elif name in _KINDS:
+                read[name] = _checked(name, value, _KINDS[name])
+        if "name" not in read:
+            raise BadEntry("name: missing")
+        if read.get("clock", "wall") not in ("wall", "sim"):
+            raise BadEntry(f"clock: expected 'wall' or 'sim', got {read['clock']!r}")
+        return cls(**read)
+
+
+# What a field's JSON must be: a Python type, a tuple of strings, or an object whose values are of a type.
+_KINDS: dict[str, str] = {
+    **dict.fromkeys(("name", "namespace", "target", "host", "clock"), "str"),
+    **dict.fromkeys(("pid", "publisher_id", "started_ns"), "int"),
+    **dict.fromkeys(("ready", "real"), "bool"),
+    **dict.fromkeys(("pub", "rpc"), "strings"),
+    "parameters": "object",
+    "remappings": "object of str",
+    "definitions": "object of object",
+}
+_ROWS: dict[str, type[TopicEntry] | type[ServiceEntry]] = {
+    "publishes": TopicEntry,
+    "subscribes": TopicEntry,
+    "serves": ServiceEntry,
+    "calls": ServiceEntry,
+}
+_FIELDS = tuple(f.name for f in fields(Entry))
+_COLUMNS: dict[type, dict[str, str]] = {
+    kind: {f.name: str(f.type) for f in fields(kind)} for kind in (TopicEntry, ServiceEntry)
+}
+_PLAIN: dict[str, type] = {"str": str, "int": int, "bool": bool, "object": dict}
+
+
+def _checked(at: str, value: Any, kind: str) -> Any:
+    if kind == "str | None":
+        return None if value is None else _checked(at, value, "str")
+    if kind == "strings":
+        if not isinstance(value, list) or not all(type(v) is str for v in value):
+            raise BadEntry(f"{at}: expected a list of strings, got {_short(value)}")
+        return tuple(value)
+    outer, _, inner = kind.partition(" of ")
+    if type(value) is not _PLAIN[outer]:
+        raise BadEntry(f"{at}: expected {outer}, got {_short(value)}")
+    if inner and isinstance(value, dict):
+        for key, item in value.items():
+            _checked(f"{at}.{key}", item, inner)
+    return value
+
+
+def _rows(kind: type[TopicEntry] | type[ServiceEntry], at: str, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise BadEntry(f"{at}: expected a list, got {_short(value)}")
+    made = []
+    for n, row in enumerate(value):
+        if type(row) is not dict:
+            raise BadEntry(f"{at}[{n}]: expected an object, got {_short(row)}")
+        read = {c: _checked(f"{at}[{n}].{c}", row[c], k) for c, k in _COLUMNS[kind].items() if c in row}
+        try:
+            made.append(kind(**read))
+        except TypeError:
+            missing = [f.name for f in fields(kind) if f.name not in read]
+            raise BadEntry(f"{at}[{n}]: missing {', '.join(missing)}") from None
+    return tuple(made)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
