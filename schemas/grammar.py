@@ -244,6 +244,11 @@ def json_schema(cls: type[Message]) -> dict[str, Any]:
     return _json_object(definition(cls), (cls.__doc__ or cls.__name__).strip().splitlines()[0])
 
 
+def json_schema_of(defined: Definition) -> dict[str, Any]:
+    """As `json_schema`, from a definition: for a type whose class is not at hand (a recorder, a bag)."""
+    return _json_object(defined)
+
+
 def _json_object(defined: Definition, text: str | None = None) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required = []
