@@ -1,0 +1,74 @@
+"""The `rise` command: one file per noun, imported only when that noun is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+NOUNS = {
+    "launch": "bring up a launch file, or check it",
+    "run": "run one node here",
+    "new": "write a shop of one's own",
+    "ps": "the processes of the launch",
+    "logs": "what the nodes wrote",
+    "restart": "restart a process of the launch",
+    "stop": "stop a process of the launch",
+    "node": "nodes that are alive: list, info",
+    "topic": "topics: list, info, echo, hz, pub",
+    "service": "services: list, call",
+    "param": "parameters: list, get, set, describe",
+    "bag": "bags: record, play, info, check, cut, convert",
+    "replay": "replay a bag through a node, in lock-step",
+    "interface": "message types: list, show",
+    "doctor": "is this computer fit for it",
+}
+
+
+class Nouns(click.Group):
+    """Each noun is the `command` of the module of its name in this package; its help line stands above, unimported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NOUNS:
+            return None
+        command: click.Command = importlib.import_module(f"bus.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in NOUNS and not args[0].startswith("-"):
+            from bus.site import did_you_mean
+
+            ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], NOUNS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(NOUNS.items()))
+
+
+@click.group(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fanuc-rise")
+def cli() -> None:
+    """Fanuc Rise: a machine shop's nervous system."""
+
+
+def main() -> None:
+    """The entry of the `rise` script."""
+    from bus.root import MixedRoots, project_root
+
+    try:
+        project_root()
+        cli(prog_name="rise")
+    except MixedRoots as error:
+        sys.stderr.write(f"rise: {error}\n")
+        sys.exit(2)
+    except BrokenPipeError:
+        # the reader of our output left (`rise topic echo ... | head`): no mistake of anybody
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,75 @@
+"""`rise launch FILE [name:=value ...]`: check, then bring up; or only check, print or draw."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from bus import show
+from bus.check import check, errors
+from bus.plan import load
+from bus.site import Mistake
+
+
+@click.command()
+@click.argument("file")
+@click.argument("arguments", nargs=-1, metavar="[name:=value]...")
+@click.option("--site", type=click.Path(), help="site file; default: site.toml beside FILE, or one folder up")
+@click.option("-p", "overrides", multiple=True, metavar="NODE.PARAMETER=VALUE", help="a parameter, above all files")
+@click.option("--check", "only_check", is_flag=True, help="say all mistakes, start nothing")
+@click.option("--print", "only_print", is_flag=True, help="the resolved plan")
+@click.option("--graph", "only_graph", is_flag=True, help="nodes and topics in DOT")
+@click.option("--json", "as_json", is_flag=True, help="mistakes or plan as JSON")
+@click.option("--partial", is_flag=True, help="other launches feed the rest: what is unfed or unserved only warns")
+@click.option("--domain", help="default: RISE_DOMAIN, else default")
+def command(
+    file: str,
+    arguments: tuple[str, ...],
+    site: str | None,
+    overrides: tuple[str, ...],
+    only_check: bool,
+    only_print: bool,
+    only_graph: bool,
+    as_json: bool,
+    partial: bool,
+    domain: str | None,
+) -> None:
+    """Bring up the nodes of a launch FILE (a path, or the name of a shipped one: cell, shop).
+
+    Every mistake in the file, its arguments, the site file and the graph is told at once; with one error nothing is
+    started and the exit code is 2.
+    """
+    plan = load(file, arguments, site=site, overrides=overrides)
+    mistakes = check(plan, partial=partial)
+    wrong = errors(mistakes)
+    if as_json and (only_check or wrong):
+        click.echo(json.dumps([_plain(m) for m in mistakes], indent=2))
+    else:
+        for mistake in mistakes:
+            click.echo(mistake, err=True)
+    if wrong:
+        if not as_json:
+            click.echo(f"{len(wrong)} error{'s' * (len(wrong) > 1)} in {plan.file}: nothing was started", err=True)
+        raise SystemExit(2)
+    if only_graph:
+        click.echo(show.dot(plan))
+    elif only_print:
+        click.echo(json.dumps(show.plain(plan), indent=2) if as_json else "\n".join(show.text(plan)))
+    elif only_check:
+        if not as_json:
+            nodes = len(list(plan.nodes()))
+            click.echo(f"{plan.file}: {nodes} nodes in {len(plan.processes)} processes, no error")
+    else:
+        raise SystemExit(2)
+
+
+def _plain(mistake: Mistake) -> dict[str, object]:
+    return {
+        "id": mistake.id,
+        "level": mistake.level,
+        "file": mistake.where.file,
+        "line": mistake.where.line,
+        "text": mistake.text,
+        "suggestion": mistake.suggestion,
+    }

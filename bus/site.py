@@ -1,0 +1,198 @@
+"""The site file: what one shop has that the next has not. Read by launch files through a parameter `site: Site`.
+
+[machines.vmc1]
+mode = "STOP"
+sources = [{ driver = "simulator" }]
+
+[machines.vmc1.impact_cortex]     # parameters of the node vmc1/impact_cortex
+limit_pct = 90.0
+
+[nodes.recorder]                  # parameters of the node recorder
+quota_gb = 5.0
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from schemas.base import BadName, check_name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Where:
+    """A place in a file; line 0 stands for the file (or the command line) as a whole."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong with a launch: a stable id, where, what, and what to do."""
+
+    id: str
+    where: Where
+    text: str
+    suggestion: str = ""
+    level: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        hint = f"; {self.suggestion}" if self.suggestion else ""
+        return f"{self.where}: {self.level}: {self.text}{hint} [{self.id}]"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'limit_pct'?`, or what there is, or that there is nothing."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not names:
+        return "there are none"
+    return f"there is {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A parameter's value and where it was given."""
+
+    value: Any
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class SiteMachine:
+    """A machine of the shop: its namespace, its sources of data, and what its logic engine may do."""
+
+    name: str
+    sources: tuple[Mapping[str, Any], ...] = ()
+    mode: str = "OBSERVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the site file says; empty when there is none."""
+
+    path: Path | None = None
+    machines: tuple[SiteMachine, ...] = ()
+    parameters: Mapping[str, Mapping[str, Given]] = field(default_factory=dict)
+    """by full name of the node, then by parameter"""
+
+
+def read_site(path: Path) -> tuple[Site, list[Mistake]]:
+    """The site file and everything wrong with it; what is right is kept, so that later checks can go on."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        tables = tomllib.loads(text)
+    except OSError as error:
+        return Site(), [Mistake("site-file", Where(str(path)), f"cannot read the site file: {error.strerror}")]
+    except UnicodeDecodeError as error:
+        return Site(), [Mistake("site-file", Where(str(path)), f"the site file is not UTF-8 at byte {error.start}")]
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"line (\d+)", str(error))
+        return Site(), [Mistake("site-syntax", Where(str(path), int(at[1]) if at else 0), f"not TOML: {error}")]
+    reader = _Reader(path, text)
+    site = reader.read(tables)
+    return site, reader.mistakes
+
+
+class _Reader:
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.lines = dict(_key_lines(text))
+        self.mistakes: list[Mistake] = []
+        self.parameters: dict[str, Mapping[str, Given]] = {}
+
+    def where(self, *keys: str) -> Where:
+        while keys and keys not in self.lines:
+            keys = keys[:-1]
+        return Where(str(self.path), self.lines.get(keys, 0))
+
+    def wrong(self, id_: str, keys: tuple[str, ...], text: str, suggestion: str = "") -> None:
+        self.mistakes.append(Mistake(id_, self.where(*keys), text, suggestion))
+
+    def read(self, tables: Mapping[str, Any]) -> Site:
+        for key in tables:
+            if key not in ("machines", "nodes"):
+                self.wrong("site-key", (key,), f"unknown table {key!r}", did_you_mean(key, ("machines", "nodes")))
+        machines = [m for name, v in self.table(tables, "machines").items() if (m := self.machine(name, v)) is not None]
+        for name, values in self.table(tables, "nodes").items():
+            self.node(name, values, ("nodes", name))
+        return Site(self.path, tuple(machines), self.parameters)
+
+    def table(self, tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        found = tables.get(key, {})
+        if isinstance(found, Mapping):
+            return found
+        self.wrong("site-key", (key,), f"{key} must be a table, one [{key}.NAME] each, not {type(found).__name__}")
+        return {}
+
+    def machine(self, name: str, values: Any) -> SiteMachine | None:
+        keys = ("machines", name)
+        try:
+            check_name(name)
+        except BadName as error:
+            self.wrong("bad-name", keys, str(error))
+            return None
+        if not isinstance(values, Mapping):
+            self.wrong("site-key", keys, f"machine {name} must be a table, not {type(values).__name__}")
+            return None
+        sources: tuple[Mapping[str, Any], ...] = ()
+        mode = "OBSERVE"
+        for key, value in values.items():
+            if isinstance(value, Mapping):
+                self.node(f"{name}/{key}", value, (*keys, key))
+            elif key == "sources":
+                if isinstance(value, list) and all(isinstance(s, Mapping) for s in value):
+                    sources = tuple(value)
+                else:
+                    self.wrong("site-value", (*keys, key), 'sources must be a list of tables: [{ driver = "..." }]')
+            elif key == "mode":
+                if isinstance(value, str):
+                    mode = value
+                else:
+                    self.wrong("site-value", (*keys, key), f"mode must be a string, not {value!r}")
+            else:
+                self.wrong(
+                    "site-key",
+                    (*keys, key),
+                    f"machine {name} has no key {key!r}",
+                    did_you_mean(key, ("mode", "sources")) + f" A node's parameters go below [machines.{name}.NODE]",
+                )
+        return SiteMachine(name, sources, mode)
+
+    def node(self, full_name: str, values: Any, keys: tuple[str, ...]) -> None:
+        if not isinstance(values, Mapping):
+            self.wrong("site-key", keys, f"parameters of {full_name} must be a table, not {type(values).__name__}")
+            return
+        self.parameters[full_name] = {k: Given(v, self.where(*keys, k)) for k, v in values.items()}
+
+
+_TABLE = re.compile(r"\s*\[+\s*(.+?)\s*\]+\s*(#.*)?$")
+_KEY = re.compile(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
+_PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_\-]+)")
+
+
+def _key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Where each key stands: tomllib tells values only. A key inside an inline table counts as its table's line."""
+
+    def parts(dotted: str) -> tuple[str, ...]:
+        return tuple(a or b or c for a, b, c in _PART.findall(dotted))
+
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _TABLE.match(line):
+            table = parts(header[1])
+            for n in range(1, len(table) + 1):
+                yield table[:n], number
+        elif key := _KEY.match(line):
+            yield (*table, *parts(key[1])), number

@@ -1,0 +1,110 @@
+"""From what a launch file or a bag calls a node ("nodes.recorder", "shop/nodes/watch.py:Watch") to its class."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from bus.node import Node
+
+
+class BadTarget(ValueError):
+    """The target leads to no node class; `.id` is the stable id of the check, the text says what was found instead."""
+
+    def __init__(self, id_: str, text: str) -> None:
+        super().__init__(text)
+        self.id = id_
+
+
+def split(target: str) -> tuple[str, str]:
+    """`("nodes.recorder", "Recorder")`; the class is empty when the target does not name one."""
+    module, _, name = target.rpartition(":")
+    return (module, name) if module and "/" not in name else (target, "")
+
+
+def is_path(module: str) -> bool:
+    """Whether this part of a target is a file and not a module's name."""
+    return module.endswith(".py") or "/" in module
+
+
+def default_name(target: str) -> str:
+    """The node's name when none is given: the last segment of its module, without a closing `.node`."""
+    module, _ = split(target)
+    parts = [Path(module).stem] if is_path(module) else module.split(".")
+    return parts[-2] if parts[-1] == "node" and len(parts) > 1 else parts[-1]
+
+
+def node_class(target: str) -> type[Node]:
+    """The class that `target` names: in a module, in a file, and the only Node there unless `:Class` says which.
+
+    A file's folder becomes a package of its own (`shop_<hash of the folder>`), so that files in it may import one
+    another (`from .physics import force_n`) and no name of theirs meets a name of ours.
+
+    Raises:
+        BadTarget: `module-missing`, `module-import`, `no-node`, `many-nodes`.
+    """
+    where, wanted = split(target)
+    module = _load_file(Path(where)) if is_path(where) else _load_module(where)
+    package = module.__name__
+    found = {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, Node)
+        and value is not Node
+        and (value.__module__ == package or value.__module__.startswith(package + "."))
+    }
+    if wanted:
+        if wanted not in found:
+            raise BadTarget("no-node", f"{where} has no node class {wanted!r}{_listing(found)}")
+        return found[wanted]
+    classes = set(found.values())
+    if not classes:
+        raise BadTarget("no-node", f"{where} defines no subclass of bus.Node")
+    if len(classes) > 1:
+        raise BadTarget(
+            "many-nodes", f"{where} defines several nodes, say which: {where}:{sorted(found)[0]}{_listing(found)}"
+        )
+    return classes.pop()
+
+
+def _listing(found: dict[str, type[Node]]) -> str:
+    return f" (it has {', '.join(sorted(found))})" if found else ""
+
+
+def _load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise BadTarget("module-missing", f"there is no module {error.name!r}") from None
+        raise BadTarget("module-import", _reason(name)) from error
+    except Exception as error:
+        raise BadTarget("module-import", _reason(name)) from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise BadTarget("module-missing", f"there is no file {path}")
+    folder = path.resolve().parent
+    package = f"shop_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    if package not in sys.modules:
+        made = ModuleType(package, f"The nodes in {folder}.")
+        made.__path__ = [str(folder)]
+        sys.modules[package] = made
+    importlib.invalidate_caches()
+    return _load_module(f"{package}.{path.stem}")
+
+
+def _reason(name: str) -> str:
+    """`importing x failed: ZeroDivisionError: ... at file:line`: the line in the file that is being imported."""
+    kind, error, trace = sys.exc_info()
+    if isinstance(error, SyntaxError):
+        return f"importing {name} failed: {error.msg} at {error.filename}:{error.lineno}"
+    frames = [f for f in traceback.extract_tb(trace) if "importlib" not in f.filename and f.filename != __file__]
+    at = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"importing {name} failed: {kind.__name__ if kind else ''}: {error}{at}"

@@ -1,0 +1,143 @@
+"""The rules of --check: every mistake of a launch in one answer, each with its id, place and suggestion."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bus.check import check
+from bus.plan import Plan, load
+from bus.show import dot, plain, text
+
+TOYS = "tests.bus.toys.graph"
+
+
+def plan_of(tmp_path: Path, body: str, arguments: Sequence[str] = (), overrides: Sequence[str] = ()) -> Plan:
+    file = tmp_path / "shop.py"
+    lines = textwrap.indent(textwrap.dedent(body).strip(), "    ")
+    file.write_text(f"from bus.launch import *\nT = {TOYS!r}\ndef launch():\n{lines}\n")
+    return load(file, arguments, overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('yield Process(f"{T}:Spindle")', []),
+        ('yield Process("nodes.no_such_node")', ["module-missing"]),
+        ('yield Process("bus.node")', ["no-node"]),
+        ("yield Process(T)", ["many-nodes"]),
+        ('yield Process(f"{T}:Spindel")', ["no-node"]),
+        ('yield Process("no_such_file.py")', ["module-missing"]),
+        ('yield Process(f"{T}:Spindle", parameters={"rate": 5})', ["unknown-parameter"]),
+        ('yield Process(f"{T}:Spindle", parameters={"rate_hz": "fast"})', ["bad-parameter"]),
+        ('yield Process(f"{T}:Spindle", parameters={"rate_hz": 5000})', ["bad-parameter"]),
+        ('yield Process(f"{T}:Spindle", parameters={"owners": {"a": object()}})', ["bad-parameter"]),
+        ('yield Process(f"{T}:Spindle", parameters={"owners": {"x": 1, "y": 1}})', ["two-owners"]),
+        ('yield Process(f"{T}:Spindle", remappings={"toy/sped": "toy/v"})', ["unknown-remap"]),
+        ('yield Process(f"{T}:Spindle", remappings={"toy/speed": "Bad"})', ["bad-name"]),
+        ('yield Process(f"{T}:Spindle", realtime=100)', ["bad-setting"]),
+        ('yield Process(f"{T}:Spindle", cpus="0")', ["bad-setting"]),
+        ('yield Process(f"{T}:Spindle", hang_s=0)', ["bad-setting"]),
+        ('yield Compose("core", [])', ["bad-setting"]),
+        ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Spindle")', ["duplicate-node"]),
+        ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Spindle", name="b")', ["two-servers", "two-writers"]),
+        ('yield Process(f"{T}:Careful")', ["unfed", "unserved"]),
+        ('yield Process(f"{T}:Careful", outside=("toy/speed", "toy/halt"))', []),
+        ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Careful", name="b")', []),
+        ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Careless", name="b")', ["unhandled-silence"]),
+        ('yield Process(f"{T}:Spindle", namespace="a")\nyield Process(f"{T}:Everywhere", name="b")', []),
+        ('yield Process(f"{T}:Everywhere")', ["unfed"]),
+        ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:OtherCaller", name="b")', ["incompatible-types"]),
+        ('yield Process(f"{T}:LatchedSpindle", namespace="a")\n'
+         'yield Process(f"{T}:Everywhere", name="b")', ["unlike-qos"]),
+        ('yield Process(f"{T}:OtherSpindle", namespace="a")\n'
+         'yield Process(f"{T}:Everywhere", name="b")', ["incompatible-types"]),
+        ('yield Process(f"{T}:Spindle", name="a", needs=("n/b",))\n'
+         'yield Process(f"{T}:OtherSpindle", name="b", namespace="n", needs=("/a",))', ["needs-cycle"]),
+    ],
+)  # fmt: skip
+def test_each_rule(tmp_path: Path, body: str, expected: list[str]) -> None:
+    assert [m.id for m in check(plan_of(tmp_path, body))] == expected
+
+
+def test_every_mistake_in_one_answer(tmp_path: Path) -> None:
+    body = """
+        yield Process("nodes.no_such_node", name="a", needs=("b",))
+        yield Process(f"{T}:Spindle", name="b", needs=("a",), parameters={"rat_hz": 1}, remappings={"x": "y"})
+        yield Process(f"{T}:Careless", name="c", nice=40)
+        """
+    mistakes = check(plan_of(tmp_path, body, arguments=["sim:=true"], overrides=["b.rate_hz=x", "d.e=1"]))
+    assert sorted(m.id for m in mistakes) == sorted(
+        [
+            "bad-parameter",
+            "bad-setting",
+            "module-missing",
+            "needs-cycle",
+            "unhandled-silence",
+            "unknown-argument",
+            "unknown-node",
+            "unknown-parameter",
+            "unknown-remap",
+        ]
+    )
+    places = {m.id: m.where.line for m in mistakes}
+    assert (places["module-missing"], places["unknown-parameter"], places["bad-setting"]) == (4, 5, 6)
+    (found,) = (m for m in mistakes if m.id == "unknown-parameter")
+    assert str(found) == (
+        f"{tmp_path}/shop.py:5: error: b: Spindle has no parameter 'rat_hz'; "
+        "did you mean 'rate_hz'? [unknown-parameter]"
+    )
+
+
+def test_two_circles_are_two_mistakes(tmp_path: Path) -> None:
+    body = """
+        for a, b in ("pq", "qp", "rs", "sr"):
+            yield Process(f"{T}:Everywhere", name=a, needs=(b,))
+        """
+    assert [m.id for m in check(plan_of(tmp_path, body))].count("needs-cycle") == 2
+
+
+def test_a_partial_launch_only_warns(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, 'yield Process(f"{T}:Careful")')
+    assert {m.level for m in check(plan, partial=True)} == {"warning"}
+
+
+def test_an_unfed_topic_names_the_one_that_was_meant(tmp_path: Path) -> None:
+    body = """
+        yield Process(f"{T}:Spindle", namespace="vmc1")
+        yield Process(f"{T}:Careful", name="b", outside=("toy/halt",))
+        """
+    (mistake,) = check(plan_of(tmp_path, body))
+    assert mistake.suggestion.startswith("did you mean 'vmc1/toy/speed'?")
+
+
+def test_nodes_of_a_folder_import_one_another(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "nodes/physics.py").write_text("LIMIT_PCT = 85.0\n")
+    (tmp_path / "nodes/watch.py").write_text(
+        "from bus import Node, parameter\n"
+        "from .physics import LIMIT_PCT\n"
+        "class Watch(Node):\n    limit_pct = parameter(LIMIT_PCT)\n"
+    )
+    plan = plan_of(tmp_path, 'yield Process("nodes/watch.py", parameters={"limit_pct": 1.0})')
+    assert check(plan) == []
+    (tmp_path / "nodes/broken.py").write_text("x = 1\ny = 1 / 0\n")
+    (mistake,) = check(plan_of(tmp_path, 'yield Process("nodes/broken.py")'))
+    assert mistake.id == "module-import"
+    assert f"ZeroDivisionError: division by zero at {tmp_path}/nodes/broken.py:2" in mistake.text
+
+
+def test_print_and_graph(tmp_path: Path) -> None:
+    body = """
+        yield Process(f"{T}:Spindle", namespace="vmc1", parameters={"rate_hz": 5.0})
+        yield Process(f"{T}:Everywhere", name="hub")
+        """
+    plan = plan_of(tmp_path, body)
+    assert f"    rate_hz = 5.0  ({tmp_path}/shop.py:4)" in list(text(plan))
+    graph = dot(plan)
+    assert '"vmc1/graph" -> "topic vmc1/toy/speed";' in graph
+    assert '"topic vmc1/toy/speed" -> "hub";' in graph
+    assert plain(plan)["processes"][0]["nodes"][0]["parameters"] == {"rate_hz": 5.0}

@@ -1,0 +1,1 @@
+"""Small nodes for the tests of launch and supervision."""
