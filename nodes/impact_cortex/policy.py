@@ -1,0 +1,112 @@
+"""What follows from a finding: which reaction, in which order, and whether the mode allows it. No clock, no machine.
+
+WARN < FEED_HOLD < STOP, and the feed always before the spindle: a stop is asked for after a feed hold, because a
+spindle that stands in the cut breaks the tool. One reaction of a kind per event; an event lasts until the operator
+releases the machine, or, where nothing was asked of it, until the signals are quiet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from schemas.impact import Mode, Reaction
+
+RANK: Mapping[Reaction, int] = MappingProxyType(
+    {Reaction.NONE: 0, Reaction.WARN: 1, Reaction.FEED_HOLD: 2, Reaction.STOP: 3}
+)
+ALLOWED: Mapping[Mode, Reaction] = MappingProxyType(
+    {Mode.OBSERVE: Reaction.WARN, Mode.HOLD: Reaction.FEED_HOLD, Mode.STOP: Reaction.STOP}
+)
+"""the strongest reaction of each mode"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A task fired."""
+
+    task: str
+    signal: str
+    unit: str
+    value: float
+    limit: float
+    reaction: Reaction
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What is going on since the first finding; `NOTHING` before it."""
+
+    reaction: Reaction = Reaction.NONE
+    """the strongest so far, asked or only said"""
+    finding: Finding | None = None
+    """the first one of that strength"""
+    asked: Reaction = Reaction.NONE
+    """the strongest that was asked of the machine"""
+    held_ns: int = 0
+    """when the feed hold was asked"""
+    accepted: bool = False
+    """the HAL took a request of this event"""
+    effective: bool = False
+    """the machine shows that the feed hold works"""
+
+    @property
+    def acted(self) -> bool:
+        return RANK[self.asked] >= RANK[Reaction.FEED_HOLD]
+
+
+NOTHING = Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One reaction to carry out, or only to say."""
+
+    reaction: Reaction
+    would_have: bool
+    finding: Finding
+
+
+def decide(event: Event, mode: Mode, finding: Finding, now_ns: int) -> tuple[Event, tuple[Step, ...]]:
+    """The reactions that `finding` calls for beyond those of the event so far, weakest first."""
+    wanted = finding.reaction
+    if RANK[wanted] <= RANK[event.reaction]:
+        return event, ()
+    ladder = [Reaction.FEED_HOLD, Reaction.STOP] if wanted is Reaction.STOP else [wanted]
+    reactions = [r for r in ladder if RANK[r] > RANK[event.reaction]]
+    steps = tuple(Step(r, RANK[r] > RANK[ALLOWED[mode]], finding) for r in reactions)
+    done = [s.reaction for s in steps if not s.would_have]
+    asked = done[-1] if done else event.asked
+    held_ns = now_ns if Reaction.FEED_HOLD in done else event.held_ns
+    return replace(event, reaction=wanted, finding=finding, asked=asked, held_ns=held_ns), steps
+
+
+def escalate(
+    event: Event, mode: Mode, now_ns: int, *, above: bool, effective_ns: int, refused: str = ""
+) -> tuple[Event, tuple[Step, ...]]:
+    """STOP after a feed hold that was asked for and does not help.
+
+    `above`: the reading that led to the hold is still beyond its limit. `refused`: why the HAL did not take the hold,
+    which needs no waiting; else judged `effective_ns` after the request.
+    """
+    if event.asked is not Reaction.FEED_HOLD or event.reaction is not Reaction.FEED_HOLD or event.finding is None:
+        return event, ()
+    waited_ns = now_ns - event.held_ns
+    if refused:
+        reason = f"feed hold not taken: {refused}"
+    elif waited_ns < effective_ns:
+        return event, ()
+    elif above:
+        reason = f"{event.finding.signal} still beyond its limit {waited_ns / 1e6:.0f} ms after the feed hold"
+    elif not event.effective:
+        reason = f"feed hold without effect after {waited_ns / 1e6:.0f} ms"
+    else:
+        return event, ()
+    return decide(event, mode, replace(event.finding, reaction=Reaction.STOP, reason=reason), now_ns)
+
+
+def over(event: Event, *, quiet: bool, released: bool) -> bool:
+    """Whether the event is at its end: released by the operator, or nothing was done and all is quiet."""
+    return event is not NOTHING and (released or (quiet and not (event.acted and event.accepted)))

@@ -1,0 +1,150 @@
+"""Each procedure by example, and its two forms shown equal by property."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.impact_cortex.detectors import Detector, Deviation, Limit, Residual, block, step
+
+NAN = math.nan
+
+
+def fired(detector: Detector, values: list[float], armed: bool = True) -> list[bool]:
+    state = detector.start()
+    return [step(detector, state, v, armed) for v in values]
+
+
+def rises(steps: list[tuple[int, float]]) -> list[float]:
+    return [value for rows, value in steps for _ in range(rows)]
+
+
+def test_limit_wants_k_of_n() -> None:
+    assert fired(Limit(85, 3, 5), [90, 80, 90, 80, 90, 80, 80]) == [False] * 4 + [True] + [False] * 2
+
+
+def test_limit_of_one_fires_at_once_and_not_at_the_limit() -> None:
+    assert fired(Limit(85, 1, 1), [85.0, 85.001, math.inf]) == [False, True, True]
+
+
+def test_no_reading_neither_votes_nor_clears() -> None:
+    limit = Limit(85, 2, 2)
+    state = limit.start()
+    assert [step(limit, state, v, True) for v in (90, NAN, NAN, 90)] == [False, False, False, True]
+    assert state.lost == 0
+    step(limit, state, NAN, True)
+    assert state.lost == 1
+
+
+def test_closed_gate_raises_nothing_and_forgets() -> None:
+    limit = Limit(85, 2, 3)
+    state = limit.start()
+    assert [step(limit, state, 120, armed) for armed in (True, False, True, True)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("bad", [(0, 3), (4, 3)])
+def test_limit_refuses_k_outside_n(bad: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="k of n"):
+        Limit(85, *bad)
+
+
+RESIDUAL = Residual(air=10, drift=8, threshold=1500, window=200, settle=100, air_rows=5)
+
+
+def test_residual_finds_a_lasting_rise_below_any_limit() -> None:
+    hits = fired(RESIDUAL, rises([(500, 40.0), (300, 75.0)]))
+    assert not any(hits[:500])
+    assert 60 <= hits.index(True) - 500 <= 80  # 1500 at 27 above the drift, and the mean follows
+
+
+def test_residual_is_silent_in_air_and_at_re_entry() -> None:
+    assert not any(fired(RESIDUAL, rises([(300, 2.0), (400, 60.0), (300, 2.0), (50, 30.0), (400, 60.0)])))
+
+
+def test_residual_bears_a_slow_rise_and_a_short_spike() -> None:
+    slow = [40 + i * 0.01 for i in range(4000)]
+    assert not any(fired(RESIDUAL, slow))
+    assert not any(fired(RESIDUAL, rises([(500, 40.0), (20, 100.0), (500, 40.0)])))
+
+
+def test_residual_takes_a_gap_in_one_cut_for_the_same_cut() -> None:
+    state = RESIDUAL.start()
+    for v in rises([(400, 40.0), (4, 0.0), (10, 40.0)]):
+        step(RESIDUAL, state, v, True)
+    assert not math.isnan(RESIDUAL.reference(state))
+
+
+def test_deviation_ignores_gravity() -> None:
+    d = Deviation(limit=5, k=2, n=4, bucket=50)
+    assert not any(fired(d, [9.81] * 500))
+    assert fired(d, [9.81] * 50 + [9.81 + 6, 9.81 - 6])[-2:] == [False, True]
+
+
+def test_deviation_says_nothing_before_it_knows_rest() -> None:
+    assert not any(fired(Deviation(limit=5, k=1, n=1, bucket=50), [0.0, 100.0] * 25))
+
+
+loads = st.lists(
+    st.one_of(
+        st.floats(0, 200, width=32), st.sampled_from([NAN, math.inf, -math.inf, 0.0, 40.0, 84.99, 85.0, 85.01, 130.0])
+    ),
+    max_size=120,
+)
+gates = st.lists(st.booleans(), min_size=120, max_size=120)
+limits = st.integers(1, 12).flatmap(lambda n: st.builds(Limit, st.floats(1, 150), k=st.integers(1, n), n=st.just(n)))
+residuals = st.builds(
+    Residual,
+    air=st.floats(0, 60),
+    drift=st.floats(0, 20),
+    threshold=st.floats(0, 500),
+    window=st.integers(1, 20),
+    settle=st.integers(0, 10),
+    air_rows=st.integers(1, 6),
+)
+deviations = st.integers(1, 12).flatmap(
+    lambda n: st.builds(Deviation, st.floats(0, 100), k=st.integers(1, n), n=st.just(n), bucket=st.integers(1, 30))
+)
+pieces = st.lists(st.integers(0, 120), max_size=4)
+
+
+@given(
+    detector=st.one_of(limits, residuals, deviations), values=loads, armed=gates, cuts=pieces, long_gates=st.booleans()
+)
+def test_block_form_equals_sample_form(
+    detector: Detector, values: list[float], armed: list[bool], cuts: list[int], long_gates: bool
+) -> None:
+    if long_gates:  # gates that stay as they are for a while, as a machine's do
+        armed = [armed[i // 40] for i in range(120)]
+    one, many = detector.start(), detector.start()
+    by_step = [step(detector, one, v, a) for v, a in zip(values, armed, strict=False)]
+    by_block: list[bool] = []
+    borders = sorted({0, len(values), *(min(c, len(values)) for c in cuts)})
+    for first, end in pairwise(borders):
+        part, gate = np.array(values[first:end], dtype=np.float64), np.array(armed[first:end], dtype=np.bool_)
+        constant = len(set(gate.tolist())) == 1
+        by_block += block(detector, many, part, bool(gate[0]) if constant else gate).tolist()
+    assert by_block == by_step
+    assert many == one
+
+
+@given(detector=residuals, values=loads)
+def test_cusum_is_never_negative_and_no_reading_changes_nothing(detector: Residual, values: list[float]) -> None:
+    state = detector.start()
+    for v in values:
+        before = copy.deepcopy(state)
+        step(detector, state, v, True)
+        assert state.cusum >= 0
+        if math.isnan(v):
+            before.lost += 1
+            assert state == before
+
+
+@given(detector=st.one_of(limits, residuals, deviations), values=loads)
+def test_nothing_fires_behind_a_closed_gate(detector: Detector, values: list[float]) -> None:
+    assert not any(fired(detector, values, armed=False))
