@@ -2,7 +2,8 @@
 
 Published messages:
 
-    full/topic \\0 | version u8 | flags u8 | reserved u16 | publisher_id u64 | seq u64 | mono_ns i64 | wall_ns i64 | payload
+    full/topic \\0 | version u8 | flags u8 | reserved u16 | publisher_id u64 | seq u64 | mono_ns i64 | wall_ns i64 |
+    payload
 
 little-endian, one frame. With flag SPLIT the bytes of the payload's last value, a large array, are a second frame, and
 the concatenation of the two payloads is one msgpack map. Subscriptions are prefixes that include the `\\0`, so a name

@@ -94,15 +94,14 @@ class Link(Generic[T]):
         if self._hole_since_ns is None:
             self._hole_since_ns = now_ns
 
-    def baseline(self, next_seq: int, now_ns: int, *, history: bool = False) -> int:
+    def baseline(self, next_seq: int, now_ns: int) -> int:
         """The publisher says which number comes next; returns how many messages are thereby known to be lost.
 
-        The first time this is where the subscriber joins (`history`: a repaired topic is asked for from number 1);
-        later, after a reconnect, numbers in between were missed.
+        The first time this is where the subscriber joins; later, after a reconnect, numbers in between were missed.
         """
         self.synced = True
         if self.next_seq is None:
-            self.next_seq = 1 if history and self.repaired else next_seq
+            self.next_seq = next_seq
         if next_seq <= self.next_seq:
             return 0
         if self.repaired:
@@ -130,7 +129,7 @@ class Link(Generic[T]):
         return self.next_seq, min(last, self.next_seq + REPAIR_MAX - 1)
 
     def repair(self, first_kept: int, last: int, items: list[tuple[int, T]], now_ns: int) -> tuple[list[T], int]:
-        """The publisher's answer up to `last`: returns what may be delivered, and how many messages are lost for good."""
+        """The publisher's answer up to `last`: returns what may be delivered, and how many are lost for good."""
         out: list[T] = []
         lost = 0
         self._asked_ns = 0
@@ -168,6 +167,10 @@ class Link(Generic[T]):
             self.counts.lost += last - first + 1
         released = self._release(now_ns)
         return (None if self.latched else (first, last)), released
+
+    def postpone(self, now_ns: int) -> None:
+        """There is no room for what is missing: the time until it is given up begins anew."""
+        self._hole_since_ns = now_ns
 
     @property
     def waiting(self) -> bool:

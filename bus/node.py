@@ -169,6 +169,7 @@ class Context(Protocol):
     def now_ns(self) -> int: ...
     def resolve(self, name: str, namespace: str | None = None) -> str: ...
     def publish(self, topic: Topic[Any], full_name: str, message: Message) -> None: ...
+    def withdraw(self, full_name: str, key: str) -> None: ...
     def call(
         self,
         service: Service[Any, Any],
@@ -272,6 +273,10 @@ class Publisher(Generic[M]):
         if type(message) is not self.topic.type:
             raise TypeError(f"{self.full_name} carries {self.topic.type.__name__}, not {type(message).__name__}")
         self._context.publish(self.topic, self.full_name, message)
+
+    def withdraw(self, key: str = "") -> None:
+        """Forget the latched value of `key`: whoever joins later is not shown it."""
+        self._context.withdraw(self.full_name, key)
 
     def at(self, namespace: str) -> Publisher[M]:
         """The same topic in another namespace."""
@@ -515,7 +520,7 @@ def service(declared: Service[Q, R]) -> Callable[[Callable[[N, Q], R]], Callable
 def tap(
     *, select: str, batch_s: float = 0.005, depth: int = 65536
 ) -> Callable[[Callable[[N, list[Raw]], None]], Callable[[N, list[Raw]], None]]:
-    """The method gets lists of undecoded messages of each topic for which the method `select(topic, type_name)` is true."""
+    """The method gets lists of undecoded messages of each topic for which method `select(topic, type_name)` is true."""
     return lambda method: cast(
         Callable[[N, list[Raw]], None], _mark(method, Tap(method.__name__, select, batch_s, depth))
     )

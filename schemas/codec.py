@@ -129,10 +129,15 @@ class Codec(Generic[M]):
         return head[:-5] + _EMPTY_BIN
 
 
-@cache
+_codecs: dict[type[Message], Codec[Any]] = {}
+
+
 def codec(cls: type[M]) -> Codec[M]:
     """The codec of a message type, compiled at the first call."""
-    return Codec(cls)
+    found = _codecs.get(cls)
+    if found is None:
+        found = _codecs[cls] = Codec(cls)
+    return found
 
 
 @cache

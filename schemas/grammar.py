@@ -135,10 +135,15 @@ def hash_of(defined: Definition) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-@cache
+_hashes: dict[type[Message], str] = {}
+
+
 def type_hash(cls: type[Message]) -> str:
     """`hash_of` the class's definition."""
-    return hash_of(definition(cls))
+    found = _hashes.get(cls)
+    if found is None:
+        found = _hashes[cls] = hash_of(definition(cls))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

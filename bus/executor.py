@@ -1,0 +1,499 @@
+"""The loop of a process: sockets, timers and callbacks of one or several nodes on one thread.
+
+Every round drains all sockets into bounded queues before it dispatches, so a slow reader gets the newest. Dispatch is a
+queue, never nested: whatever a callback causes runs after it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bus import frame
+from bus.clock import Clock, SimClock, WallClock
+from bus.diagnostics import diagnostics
+from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEntry
+from bus.host import Host, Job, Spec
+from bus.inbox import Feed, Inbox, Item, TapInbox
+from bus.node import EVERY
+from bus.outlet import Outlet
+from bus.peers import EVERYTHING, Peers
+from bus.services import Caller, Desk
+from bus.trace import Kind, TraceWriter
+from bus.transport import Transport
+from schemas import topics
+from schemas.base import Message, Service, Topic
+from schemas.grammar import definition, type_hash
+from schemas.machine import ConditionLevel
+from schemas.system import ClockTick, LogLevel
+
+READY_WITHIN_NS = 2_000_000_000
+DRAIN_EVERY_NS = 300_000
+TRACE_EVERY_S = 0.1
+BEACON_AFTER_S = 0.05
+SWEEP_EVERY = 5
+"""seconds between asking all locks again; inotify tells of deaths at once"""
+
+
+class Failed(RuntimeError):
+    """A node's callbacks kept failing, so its process ends; the supervisor decides what then."""
+
+
+class Executor:
+    """Runs nodes on a live domain.
+
+    Args:
+        specs: the nodes; more than one is a composition: messages and calls between them go by reference.
+        domain: default `$RISE_DOMAIN`, else "default".
+        clock: "wall", or "sim" to follow /clock.
+        beat: called once a second from the loop, for whoever watches this process.
+
+    Raises:
+        NameTaken: a living node has one of the names.
+        BadParameter: a parameter that the node does not have or that does not fit.
+    """
+
+    def __init__(
+        self, specs: Sequence[Spec], *, domain: str | None = None, clock: str = "wall", tcp_host: str | None = None,
+        directory: Directory | None = None, beat: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.monotonic_ns = time.monotonic_ns
+        self.thread = threading.get_ident()
+        self.directory = directory or Directory(domain)
+        self.anchor_ns = self.directory.anchor_ns()
+        self.clock: Clock = WallClock(self.anchor_ns) if clock == "wall" else SimClock()
+        pub_path, rpc_path = self.directory.socket_path(), self.directory.socket_path()
+        self.socket_name = pub_path.rsplit("/", 1)[-1]
+        self.ready: deque[Any] = deque()
+        self.polled: list[Callable[[], None]] = []
+        self.worker_counts: dict[tuple[str, str], list[int]] = {}
+        self.own_feeds: dict[tuple[int, str], Feed] = {}
+        self.not_answered: list[str] = []
+        """publishers and listeners that were there at the start and did not answer in time"""
+        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timer_count = 0
+        self._sim_timers: list[tuple[int, int, Host, str, Callable[[], None], int]] = []
+        self._stopping = False
+        self._failure: str | None = None
+        self._started = False
+        self._beat = beat
+        self._seconds = 0
+        self._last_published_ns = 0
+        self._beacon_armed = False
+        self._drained_ns = 0
+        self._registrations: list[Registration] = []
+        self.hosts = [Host(self, spec, self.clock) for spec in specs]
+        self.called = {name for h in self.hosts for _, name in h.calls()}
+        self.published_names = {name for h in self.hosts for _, name in h.publishes()}
+        self.transport = Transport(pub_path, rpc_path, tcp_host=tcp_host)
+        self.peers = Peers(self)
+        self.caller = Caller(self)
+        self.desk = Desk(self)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    # --- coming up -------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        for host in self.hosts:
+            self.desk.add(host)
+            for subscription in host.node.interface.subscriptions:
+                inbox = Inbox(host, subscription)
+                host.inboxes.append(inbox)
+                self.peers.add_inbox(inbox, host.resolve(subscription.topic.name, subscription.namespace))
+            for tap in host.node.interface.taps:
+                tapped = TapInbox(host, tap)
+                host.taps.append(tapped)
+                self.peers.add_tap(tapped)
+        for host in self.hosts:
+            for topic, name in host.publishes():
+                if not name.startswith(f"{EVERY}/"):
+                    self._open_outlet(host, topic, name)
+        if isinstance(self.clock, SimClock):
+            self._follow_clock()
+        self.directory.watch()
+        for host in self.hosts:
+            self._registrations.append(self.directory.register(self._entry(host)))
+        self.transport.watch(self.directory.fileno(), self.peers.refresh)
+        if self.directory.degraded:
+            self.hosts[0].report("no_inotify", ConditionLevel.WARNING, self.directory.degraded)
+        self.peers.start({h.publisher_id for h in self.hosts})
+
+    def _entry(self, host: Host) -> Entry:
+        definitions: dict[str, dict[str, Any]] = {}
+
+        def hashed(kind: type[Message]) -> str:
+            found = type_hash(kind)
+            definitions.setdefault(found, definition(kind))
+            return found
+
+        def topic_entry(topic: Topic[Any], name: str) -> TopicEntry:
+            return TopicEntry(name, topic.type.__name__, hashed(topic.type), topic.qos.name, topic.key)
+
+        def service_entry(s: Service[Any, Any], name: str) -> ServiceEntry:
+            return ServiceEntry(
+                name, s.request.__name__, hashed(s.request), s.reply.__name__, hashed(s.reply), s.acts_on_machine,
+                s.idempotent,
+            )  # fmt: skip
+
+        heard = [topic_entry(t, n) for t, n in host.subscribes()]
+        if host.taps:
+            heard.append(TopicEntry(EVERYTHING, "", "", ""))
+        cls = type(host.node)
+        return Entry(
+            name=host.name, namespace=host.namespace, target=f"{cls.__module__}:{cls.__qualname__}", pid=os.getpid(),
+            host=socket.gethostname(), publisher_id=host.publisher_id, started_ns=self.now_ns(),
+            clock="wall" if isinstance(self.clock, WallClock) else "sim", pub=self.transport.pub_endpoints,
+            rpc=self.transport.rpc_endpoints, publishes=tuple(topic_entry(t, n) for t, n in host.publishes()),
+            subscribes=tuple(heard), serves=tuple(service_entry(s, n) for s, n in host.serves()),
+            calls=tuple(service_entry(s, n) for s, n in host.calls()),
+            parameters={n: host.node.__dict__[n] for n in host.node.interface.parameters},
+            remappings=dict(host.spec.remappings), definitions=definitions,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Meet everybody who is there (at most 2 s), configure the nodes, say that they are ready."""
+        if self._started:
+            return
+        self._started = True
+        deadline_ns = self.monotonic_ns() + READY_WITHIN_NS
+        while self.monotonic_ns() < deadline_ns and (self.peers.unsynced() or self.peers.unheard()):
+            self._round(dispatch=False, until_ns=deadline_ns)
+        self.not_answered = sorted({*self.peers.unsynced(), *self.peers.unheard()})
+        self.start_traces()
+        for host in self.hosts:
+            host.configure()
+        if self._failure is None and any("callback_failed" in h.findings for h in self.hosts):
+            self._failure = "on_configure failed"
+            return
+        for host in self.hosts:
+            for timer in host.node.interface.timers:
+                self._schedule(host, timer.method, getattr(host.node, timer.method), int(timer.period_s * 1e9))
+            host.start_workers()
+        for topic, deadline_s in self._judged().items():
+            self._every(deadline_s / 2, lambda t=topic, d=deadline_s: self.peers.check_silence(t, d))  # type: ignore[misc] # loop values bound as defaults
+        self._every(1.0, self._each_second)
+        for i, registration in enumerate(self._registrations):
+            registration.update(replace(registration.entry, ready=True))
+            self.diagnose(self.hosts[i])
+
+    def _judged(self) -> dict[str, float]:
+        """The shortest deadline of every topic whose silence some node handles."""
+        judged: dict[str, float] = {}
+        for host in self.hosts:
+            for s in host.node.interface.subscriptions:
+                if s.topic.deadline_s is not None and host.node.interface.handles_silence(s.topic):
+                    name = host.resolve(s.topic.name, s.namespace)
+                    judged[name] = min(judged.get(name, s.topic.deadline_s), s.topic.deadline_s)
+        return judged
+
+    def start_traces(self) -> None:
+        """Trace the nodes whose trace somebody records, from now on."""
+        if not self._started:
+            return
+        for host in self.hosts:
+            outlet = host.outlets[host.resolve(topics.NODE_TRACE.name)]
+            if host.trace is None and (outlet.interest or (host.publisher_id, outlet.full_name) in self.own_feeds):
+                host.trace = TraceWriter()
+                self._every(TRACE_EVERY_S, lambda h=host: self.flush_trace(h))  # type: ignore[misc] # loop value bound as default
+
+    def flush_trace(self, host: Host) -> None:
+        block = host.trace.take() if host.trace is not None else None
+        if block is not None:
+            self.publish(host, topics.NODE_TRACE, host.resolve(topics.NODE_TRACE.name), block)
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        return self.monotonic_ns() + self.anchor_ns
+
+    def after(self, delay_s: float, function: Callable[[], None]) -> None:
+        """Run something of the bus's own (not a node's callback) once, `delay_s` of monotonic time from now."""
+        self._timer_count += 1
+        due_ns = self.monotonic_ns() + int(delay_s * 1e9)
+        heapq.heappush(self._timers, (due_ns, self._timer_count, function))
+
+    def _every(self, period_s: float, function: Callable[[], None]) -> None:
+        def again() -> None:
+            self.after(period_s, again)
+            function()
+
+        self.after(period_s, again)
+
+    def _schedule(self, host: Host, name: str, method: Callable[[], None], period_ns: int) -> None:
+        """A node's timer, on an absolute schedule of its clock."""
+        if isinstance(self.clock, SimClock):
+            self._timer_count += 1
+            due = self.clock.now_ns() + period_ns
+            heapq.heappush(self._sim_timers, (due, self._timer_count, host, name, method, period_ns))
+            return
+        due_ns = self.monotonic_ns() + period_ns
+
+        def run() -> None:
+            nonlocal due_ns
+            host.invoke(Kind.TIMER, name, method)
+            due_ns += period_ns
+            now_ns = self.monotonic_ns()
+            if due_ns < now_ns:  # missed periods are skipped, the schedule is kept
+                due_ns += (now_ns - due_ns) // period_ns * period_ns
+            self._timer_count += 1
+            heapq.heappush(self._timers, (due_ns, self._timer_count, run))
+
+        self._timer_count += 1
+        heapq.heappush(self._timers, (due_ns, self._timer_count, run))
+
+    def _follow_clock(self) -> None:
+        """Take the time from /clock: its messages move the clock and run the timers that are due."""
+        from bus.node import Subscription
+
+        class _Ticker:
+            """Stands in for an inbox: the clock moves when the tick arrives, before anything else is dispatched."""
+
+            def __init__(self, executor: Executor) -> None:
+                self.executor = executor
+                self.subscription = Subscription(topics.CLOCK, "", None, 1, None, None)
+                self.host = executor.hosts[0]
+
+            full = False
+
+            def put(self, item: Item) -> None:
+                from schemas.codec import DecodeError, codec
+
+                try:
+                    self.executor.tick(codec(ClockTick).decode(item.payload or b"", item.tail))
+                except DecodeError as error:
+                    self.host.warn_once("bad clock", str(error))
+
+        self.peers.add_inbox(_Ticker(self), "clock")  # type: ignore[arg-type] # the three attributes of an inbox that a route uses
+
+    def tick(self, tick: ClockTick) -> None:
+        """The simulated clock says what time it is."""
+        assert isinstance(self.clock, SimClock)
+        if self.clock.set(tick.now_ns):
+            self._sim_timers.clear()
+            for host in self.hosts:
+                host.configure()
+                for timer in host.node.interface.timers:
+                    self._schedule(host, timer.method, getattr(host.node, timer.method), int(timer.period_s * 1e9))
+        while self._sim_timers and self._sim_timers[0][0] <= tick.now_ns:
+            due, _, host, name, method, period_ns = heapq.heappop(self._sim_timers)
+            self.ready.append(Job(host, Kind.TIMER, name, method))
+            self._timer_count += 1
+            due += period_ns * max(1, (tick.now_ns - due) // period_ns)
+            heapq.heappush(self._sim_timers, (due, self._timer_count, host, name, method, period_ns))
+
+    # --- publishing ------------------------------------------------------------------------------------------------
+
+    def _open_outlet(self, host: Host, topic: Topic[Any], full_name: str) -> Outlet:
+        outlet = host.outlets[full_name] = Outlet(topic, full_name, host.publisher_id)
+        outlet.interest = self.peers.wanted_elsewhere(outlet.prefix)
+        route = self.peers.wants(full_name, topic.type.__name__)
+        if route is not None and (route.inboxes or route.taps):
+            self.own_feeds[host.publisher_id, full_name] = Feed(
+                host.name, full_name, host.publisher_id, qos=topic.qos.name, type_name=topic.type.__name__,
+                type_hash=type_hash(topic.type), route=route, link=None,
+            )  # fmt: skip
+        if full_name not in self.published_names:
+            self.published_names.add(full_name)
+            self._announce(host, topic, full_name)
+        return outlet
+
+    def _announce(self, host: Host, topic: Topic[Any], full_name: str) -> None:
+        """A name computed at run time, within a declared pattern, becomes known to the others."""
+        for registration in self._registrations:
+            entry = registration.entry
+            if entry.name == host.name:
+                new = TopicEntry(full_name, topic.type.__name__, type_hash(topic.type), topic.qos.name, topic.key)
+                registration.update(replace(entry, publishes=(*entry.publishes, new)))
+
+    def publish(self, host: Host, topic: Topic[Any], full_name: str, message: Message) -> None:
+        """Number a message, queue it for the nodes here, send it to those elsewhere."""
+        outlet = host.outlets.get(full_name)
+        if outlet is None:
+            outlet = self._open_outlet(host, topic, full_name)
+        mono_ns = self.monotonic_ns()
+        wall_ns = self.clock.now_ns()
+        frames = outlet.publish(message, mono_ns, wall_ns)
+        feed = self.own_feeds.get((host.publisher_id, full_name))
+        if feed is not None:
+            feed.counts.received += 1
+            feed.heard_mono_ns = mono_ns
+            feed.stale = False
+            feed.route.put(Item(feed, outlet.seq, mono_ns, wall_ns, None, None, message), wall_ns)
+        if frames is not None:
+            self.transport.send(*frames)
+            if topic.qos.repaired:
+                self._last_published_ns = mono_ns
+                if not self._beacon_armed:
+                    self._beacon_armed = True
+                    self.after(BEACON_AFTER_S, self._beacon_when_quiet)
+
+    def _beacon_when_quiet(self) -> None:
+        if self.monotonic_ns() - self._last_published_ns < BEACON_AFTER_S * 1e9:
+            self.after(BEACON_AFTER_S, self._beacon_when_quiet)
+            return
+        self._beacon_armed = False
+        self._send_beacon()
+
+    def _send_beacon(self) -> None:
+        for host in self.hosts:
+            last = {o.full_name: o.seq for o in host.outlets.values() if o.interest and o.topic.qos.repaired and o.seq}
+            if last and self.peers.wanted_elsewhere(frame.BEACON):
+                body = frame.encode(frame.Beacon(host.publisher_id, last))
+                self.transport.send(
+                    frame.pack(frame.BEACON, host.publisher_id, 0, self.monotonic_ns(), self.now_ns(), body)
+                )
+
+    # --- the loop --------------------------------------------------------------------------------------------------
+
+    def spin(self, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Run until a condition holds; False when it does not in time."""
+        self.start()
+        ends_ns = self.monotonic_ns() + int(timeout_s * 1e9)
+        while not until():
+            if self._stopping or self.monotonic_ns() >= ends_ns:
+                return until()
+            self._round(until_ns=ends_ns)
+        return True
+
+    def run(self) -> None:
+        """Run until `stop`.
+
+        Raises:
+            Failed: callbacks kept failing, or on_configure did.
+        """
+        self.start()
+        while not self._stopping and self._failure is None:
+            self._round()
+        if self._failure is not None:
+            raise Failed(self._failure)
+
+    def stop(self) -> None:
+        """End `run` after the current callback; from any thread or a signal handler."""
+        self._stopping = True
+        self.transport.wake()
+
+    def fail(self, text: str) -> None:
+        self._failure = text
+
+    def _round(self, *, dispatch: bool = True, until_ns: int | None = None) -> None:
+        next_ns = self._timers[0][0] if self._timers else None
+        if until_ns is not None:
+            next_ns = until_ns if next_ns is None else min(next_ns, until_ns)
+        pending = dispatch and self.ready
+        readable = self.transport.poll_now() if pending else self.transport.wait(next_ns)
+        self._drain(readable)
+        now_ns = self._run_timers()
+        if not dispatch:
+            return
+        for take in self.polled:
+            take()
+        for host in self.hosts:
+            host.run_submitted()
+        ready = self.ready
+        while ready and not self._stopping:
+            ready.popleft().run(now_ns)
+            now_ns = self.monotonic_ns()
+            if now_ns - self._drained_ns > DRAIN_EVERY_NS:
+                return  # back to the sockets, and to the timers
+
+    def _drain(self, readable: dict[Any, int]) -> None:
+        transport = self.transport
+        if transport.sub in readable:
+            self.drain_published()
+        if transport.pub in readable:
+            for subscribed, prefix in transport.subscriptions():
+                self.peers.on_subscription(subscribed, prefix)
+        if transport.router in readable:
+            for identity, data in transport.requests():
+                self._on_control(identity, data)
+        for _, data in transport.replies():
+            self._on_control(None, data)
+        self._drained_ns = self.monotonic_ns()
+
+    def drain_published(self) -> None:
+        """Take every message that has arrived into the queues."""
+        on_frame = self.peers.on_frame
+        for first, rest in self.transport.receive():
+            on_frame(first, rest, self.monotonic_ns())
+
+    def _on_control(self, identity: bytes | None, data: bytes) -> None:
+        try:
+            message = frame.decode_control(data)
+            match message:
+                case frame.Request() if identity is not None:
+                    self.desk.on_request(identity, message)
+                case frame.Repair() if identity is not None:
+                    self.peers.on_repair(identity, message)
+                case frame.Reply():
+                    self.caller.on_reply(message)
+                case frame.Repaired():
+                    self.peers.on_repaired(message)
+        except frame.BadFrame as error:
+            self.peers.bad_frames += 1
+            self.hosts[0].warn_once("bad control frame", f"{error} (counted from now on)")
+
+    def _run_timers(self) -> int:
+        timers = self._timers
+        now_ns = self.monotonic_ns()
+        while timers and timers[0][0] <= now_ns:
+            heapq.heappop(timers)[2]()
+            now_ns = self.monotonic_ns()
+        return now_ns
+
+    def _each_second(self) -> None:
+        self._seconds += 1
+        if self._beat is not None:
+            self._beat()
+        if self.directory.degraded or self._seconds % SWEEP_EVERY == 0:
+            self.directory.sweep()
+            self.peers.refresh()
+        self._send_beacon()
+        for host in self.hosts:
+            self.diagnose(host)
+
+    def diagnose(self, host: Host) -> None:
+        """Publish what is known of a node's health."""
+        if self._started and self._registrations:
+            self.publish(host, topics.DIAGNOSTICS, "diagnostics", diagnostics(host))
+
+    # --- going down ------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Say goodbye: stop workers, tell the nodes, let the last messages leave, then remove the entries."""
+        if self._started:
+            for host in self.hosts:
+                host.shutdown()
+            for host in self.hosts:
+                self.flush_trace(host)
+            self._send_beacon()
+            # what others still ask of us, such as a repair, is answered in the last moment
+            self._drain(self.transport.poll_now())
+        self.transport.unwatch(self.directory.fileno())
+        self.transport.close()
+        for registration in self._registrations:
+            registration.close()
+        self.directory.close()
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def log_line(level: LogLevel, text: str) -> None:
+    """A line on standard error from outside any node."""
+    sys.stderr.write(f"{level.value:<7} {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,391 @@
+"""One node in its executor: the Context it runs in, and what happens around every callback.
+
+Time stands still during a callback: `now_ns()` is the moment it began. That makes a callback a function of its inputs,
+and is what lets replay give the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import random
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bus.clock import Clock
+from bus.inbox import Inbox, TapInbox
+from bus.node import EVERY, BadParameter, BlockingCallError, LinkEvent, Node, Outcome
+from bus.outlet import Outlet
+from bus.trace import Kind, TraceWriter, pack_arguments, pack_link
+from schemas import topics
+from schemas.base import Message, Service, Topic, resolve
+from schemas.codec import codec
+from schemas.machine import ConditionLevel
+from schemas.system import (
+    Done,
+    Finding,
+    LogLevel,
+    LogRecord,
+    ParameterDescription,
+    ParameterEvent,
+    ParametersReply,
+    ParametersRequest,
+    SetParameterRequest,
+)
+
+if TYPE_CHECKING:
+    from bus.executor import Executor
+
+SLOW_NS = 50_000_000
+"""a callback that takes longer is reported"""
+FAILURES_MAX = 10
+FAILURES_WITHIN_NS = 10_000_000_000
+SUBMITTED_MAX = 1024
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to run: a node class under a name, with its parameters and remappings."""
+
+    cls: type[Node]
+    name: str = ""
+    """default: the class's default_name"""
+    namespace: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remappings: Mapping[str, str] = field(default_factory=dict)
+    """from a topic's or service's name in the table to another name"""
+
+    @property
+    def full_name(self) -> str:
+        return resolve(self.name or self.cls.default_name, self.namespace)
+
+
+class NodeFuture(Future[Any]):
+    """A future that refuses to be waited for on the thread that must fulfil it."""
+
+    def __init__(self, thread: int) -> None:
+        super().__init__()
+        self._thread = thread
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done() and threading.get_ident() == self._thread:
+            raise BlockingCallError("waiting for an answer on the node's own thread; pass then= to call()")
+        return super().result(timeout)
+
+
+class Job:
+    """A callback that is no message: a timer, a reply, a worker's message."""
+
+    __slots__ = ("args", "function", "host", "kind", "name", "payload", "seq")
+
+    def __init__(
+        self, host: Host, kind: Kind | None, name: str, function: Callable[..., Any], args: tuple[Any, ...] = (),
+        *, seq: int = 0, payload: bytes = b"",
+    ) -> None:  # fmt: skip
+        self.host = host
+        self.kind = kind
+        self.name = name
+        self.function = function
+        self.args = args
+        self.seq = seq
+        self.payload = payload
+
+    def run(self, now_mono_ns: int) -> None:
+        self.host.invoke(self.kind, self.name, self.function, self.args, seq=self.seq, payload=self.payload)
+
+
+class Host:
+    """A node's Context, and its bookkeeping."""
+
+    def __init__(self, executor: Executor, spec: Spec, clock: Clock) -> None:
+        self.executor = executor
+        self.spec = spec
+        self.name = spec.full_name
+        self.namespace = spec.namespace
+        self.rng = random.Random(self.name)
+        self.publisher_id = int.from_bytes(os.urandom(8), "little") >> 1
+        self.clock = clock
+        self.trace: TraceWriter | None = None
+        self.outlets: dict[str, Outlet] = {}
+        self.findings: dict[str, Finding] = {}
+        self.callbacks = 0
+        self.callback_max_ns = 0
+        self.inboxes: list[Inbox] = []
+        self.taps: list[TapInbox] = []
+        self._now_ns = clock.now_ns()
+        self._inside = False
+        self._ordinals: dict[str, int] = {}
+        self._failures: deque[int] = deque(maxlen=FAILURES_MAX + 1)
+        self._warned: set[str] = set()
+        self._submitted: queue.Queue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = queue.Queue(
+            SUBMITTED_MAX
+        )
+        self._workers: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self.node = spec.cls(self, dict(spec.parameters))
+        heard = {s.topic.name: self.resolve(s.topic.name, s.namespace) for s in self.node.interface.subscriptions}
+        self._links = [(k, heard[k.topic.name], getattr(self.node, k.method)) for k in self.node.interface.links]
+
+    # --- Context ---------------------------------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        return self._now_ns if self._inside else self.clock.now_ns()
+
+    def resolve(self, name: str, namespace: str | None = None) -> str:
+        name = self.spec.remappings.get(name, name)
+        if name.startswith("node/"):
+            return f"{self.name}/{name[5:]}"
+        return resolve(name, self.namespace if namespace is None else namespace)
+
+    def publish(self, topic: Topic[Any], full_name: str, message: Message) -> None:
+        self.executor.publish(self, topic, full_name, message)
+
+    def withdraw(self, full_name: str, key: str) -> None:
+        outlet = self.outlets.get(full_name)
+        if outlet is not None:
+            outlet.withdraw(key)
+
+    def call(
+        self, service: Service[Any, Any], full_name: str, request: Message, timeout_s: float,
+        then: Callable[[Outcome[Any]], None] | None,
+    ) -> Future[Any]:  # fmt: skip
+        ordinal = self._ordinals.get(full_name, 0) + 1
+        self._ordinals[full_name] = ordinal
+        if self.trace is not None:
+            self.trace.record(Kind.CALL, full_name, self.now_ns(), 0, ordinal, codec(type(request)).encode(request))
+        return self.executor.caller.call(self, service, full_name, request, timeout_s, then, ordinal)
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        future = NodeFuture(self.executor.thread)
+        self._submitted.put_nowait((future, function, args))
+        self.executor.transport.wake()
+        return future
+
+    def log(self, level: LogLevel, text: str) -> None:
+        # standard error is the launcher's log; one write per line, so that lines of several nodes never mix
+        sys.stderr.write(f"{level.value:<7} {self.name}: {text}\n")
+        sys.stderr.flush()
+        record = LogRecord(stamp_ns=self.now_ns(), level=level, node=self.name, text=text)
+        if threading.get_ident() == self.executor.thread:
+            self.publish(topics.LOG, "log", record)
+        else:
+            with contextlib.suppress(queue.Full):
+                self.submit(self.publish, topics.LOG, "log", record)
+
+    def report(self, code: str, level: ConditionLevel, text: str) -> None:
+        old = self.findings.get(code)
+        self.findings[code] = Finding(code=code, level=level, text=text, count=old.count + 1 if old else 1)
+        if old is None or old.level != level:
+            self.executor.diagnose(self)
+
+    def clear(self, code: str) -> None:
+        if self.findings.pop(code, None) is not None:
+            self.executor.diagnose(self)
+
+    # --- around callbacks ------------------------------------------------------------------------------------------
+
+    def invoke(
+        self, kind: Kind | None, name: str, function: Callable[..., Any], args: tuple[Any, ...] = (),
+        publisher_id: int = 0, seq: int = 0, payload: bytes = b"",
+    ) -> Any:  # fmt: skip
+        """Run a callback on the node's thread: time held, traced, timed, its exception contained."""
+        executor = self.executor
+        start_ns = executor.monotonic_ns()
+        self._now_ns = now_ns = self.clock.now_ns()
+        self._inside = True
+        if (
+            kind is not None
+            and self.trace is not None
+            and self.trace.record(kind, name, now_ns, publisher_id, seq, payload)
+        ):
+            executor.flush_trace(self)
+        try:
+            return function(*args)
+        except Exception as error:
+            self._failed(name, error, start_ns)
+            return None
+        finally:
+            self._inside = False
+            self.callbacks += 1
+            took_ns = executor.monotonic_ns() - start_ns
+            if took_ns > self.callback_max_ns:
+                self.callback_max_ns = took_ns
+                if took_ns > SLOW_NS:
+                    self.report("slow_callback", ConditionLevel.WARNING, f"{name} took {took_ns / 1e6:.0f} ms")
+
+    def _failed(self, name: str, error: Exception, now_mono_ns: int) -> None:
+        self.warn_once(f"{name} {type(error).__name__}", "".join(traceback.format_exception(error)).rstrip())
+        self.report("callback_failed", ConditionLevel.FAULT, f"{name}: {type(error).__name__}: {error}")
+        self._failures.append(now_mono_ns)
+        if len(self._failures) > FAILURES_MAX and now_mono_ns - self._failures[0] < FAILURES_WITHIN_NS:
+            self.log(LogLevel.ERROR, f"more than {FAILURES_MAX} failed callbacks in 10 s; this process ends")
+            self.executor.fail(f"{self.name}: callbacks keep failing: {error}")
+
+    def warn_once(self, kind: str, text: str) -> None:
+        """Log a kind of trouble at its first occurrence; its counter shows the rest."""
+        if kind not in self._warned and len(self._warned) < 1000:
+            self._warned.add(kind)
+            self.log(LogLevel.WARNING, text)
+
+    def link_event(self, topic: str, event: LinkEvent) -> None:
+        """Queue a link event for the methods that handle the topic."""
+        for declared, handled, method in self._links:
+            if handled == topic or (handled.startswith(f"{EVERY}/") and topic.partition("/")[2] == handled[2:]):
+                packed = pack_link(event) if self.trace is not None else b""
+                name = f"{declared.method} {topic}"
+                self.executor.ready.append(Job(self, Kind.LINK, name, method, (event,), payload=packed))
+
+    def configure(self) -> None:
+        """First start, and again when the clock jumped back."""
+        self.invoke(Kind.CONFIGURE, "on_configure", self.node.on_configure, publisher_id=self.publisher_id)
+
+    # --- submitted calls and workers -----------------------------------------------------------------------------
+
+    def run_submitted(self) -> None:
+        """Queue what other threads submitted."""
+        while True:
+            try:
+                future, function, args = self._submitted.get_nowait()
+            except queue.Empty:
+                return
+            if future.set_running_or_notify_cancel():
+                name = getattr(function, "__name__", "call")
+                packed = pack_arguments(args) if self.trace is not None else b""
+                self.executor.ready.append(
+                    Job(self, Kind.SUBMIT, name, _fulfil, (future, function, args), payload=packed)
+                )
+
+    def start_workers(self) -> None:
+        for worker in self.node.interface.workers:
+            handed: queue.Queue[Message] = queue.Queue(worker.depth)
+            method = getattr(self.node, worker.method)
+            counts = self.executor.worker_counts.setdefault((self.name, worker.name), [0, 0])
+
+            def run(worker: Any = worker, handed: queue.Queue[Message] = handed, counts: list[int] = counts) -> None:
+                try:
+                    for message in worker.run(self.node, self._stopping):
+                        self._hand_over(worker.on_full, handed, message, counts)
+                        if self._stopping.is_set():
+                            return
+                except Exception as error:
+                    text = f"worker {worker.name} ended: {type(error).__name__}: {error}"
+                    traceback.print_exc()
+                    with contextlib.suppress(queue.Full):
+                        self.submit(self.report, "worker_failed", ConditionLevel.FAULT, text)
+
+            def take(handed: queue.Queue[Message] = handed, method: Any = method, name: str = worker.method) -> None:
+                for _ in range(64):
+                    try:
+                        message = handed.get_nowait()
+                    except queue.Empty:
+                        return
+                    packed = codec(type(message)).encode(message) if self.trace is not None else b""
+                    self.invoke(Kind.WORKER, name, method, (message,), payload=packed)
+                self.executor.transport.wake()
+
+            self.executor.polled.append(take)
+            thread = threading.Thread(target=run, name=f"{self.name}.{worker.name}", daemon=True)
+            self._workers.append(thread)
+            thread.start()
+
+    def _hand_over(self, on_full: str, handed: queue.Queue[Message], message: Message, counts: list[int]) -> None:
+        counts[0] += 1
+        while not self._stopping.is_set():
+            try:
+                handed.put(message, timeout=0.1)
+                break
+            except queue.Full:
+                if on_full == "drop_oldest":
+                    with contextlib.suppress(queue.Empty):
+                        handed.get_nowait()
+                        counts[1] += 1
+        self.executor.transport.wake()
+
+    def shutdown(self) -> None:
+        """Stop the workers, then say goodbye to the node."""
+        self._stopping.set()
+        for thread in self._workers:
+            thread.join(timeout=1.0)
+        self.invoke(Kind.SHUTDOWN, "on_shutdown", self.node.on_shutdown)
+
+    # --- the services every node has -----------------------------------------------------------------------------
+
+    def describe_parameters(self, request: ParametersRequest) -> ParametersReply:
+        return ParametersReply(
+            parameters=tuple(
+                ParameterDescription(
+                    name=name,
+                    json_value=json.dumps(self.node.__dict__[name]),
+                    json_default=json.dumps(p.default),
+                    type=p.type_name,
+                    unit=p.unit,
+                    doc=p.doc,
+                    ge=float(p.ge),
+                    le=float(p.le),
+                )
+                for name, p in self.node.interface.parameters.items()
+            )
+        )
+
+    def set_parameter(self, request: SetParameterRequest) -> Done:
+        declared = self.node.interface.parameters.get(request.name)
+        if declared is None:
+            return Done(ok=False, text=f"{self.name} has no parameter {request.name!r}")
+        try:
+            value = declared.check(json.loads(request.json_value))
+        except (BadParameter, ValueError) as error:
+            return Done(ok=False, text=str(error))
+        old = json.dumps(self.node.__dict__[request.name])
+        self.node.__dict__[request.name] = value
+        if self.trace is not None:
+            self.trace.record(Kind.PARAMETER, request.name, self.now_ns(), payload=request.json_value.encode())
+        self.node.on_parameter(request.name)
+        self.publish(
+            topics.NODE_PARAMETERS, self.resolve(topics.NODE_PARAMETERS.name),
+            ParameterEvent(
+                stamp_ns=self.now_ns(), node=self.name, name=request.name, json_old=old, json_new=json.dumps(value),
+                changed_by=request.changed_by,
+            ),
+        )  # fmt: skip
+        return Done(ok=True, text=f"{request.name} = {json.dumps(value)}{' ' + declared.unit if declared.unit else ''}")
+
+    def publishes(self) -> list[tuple[Topic[Any], str]]:
+        """(topic, full name) of everything this node may publish, `*` standing for any namespace."""
+        own = [(d.topic, self.resolve(d.topic.name, d.namespace)) for d in self.node.interface.publishers]
+        # what every node writes by itself
+        own += [
+            (t, self.resolve(t.name))
+            for t in (topics.LOG, topics.DIAGNOSTICS, topics.NODE_TRACE, topics.NODE_PARAMETERS)
+        ]
+        own += [(topics.SERVICE_EVENT, f"{self.resolve(s.service.name)}/_event") for s in self.node.interface.servers]
+        return own
+
+    def subscribes(self) -> list[tuple[Topic[Any], str]]:
+        return [(s.topic, self.resolve(s.topic.name, s.namespace)) for s in self.node.interface.subscriptions]
+
+    def serves(self) -> list[tuple[Service[Any, Any], str]]:
+        own = [(s.service, self.resolve(s.service.name)) for s in self.node.interface.servers]
+        node = (topics.NODE_DESCRIBE_PARAMETERS, topics.NODE_SET_PARAMETER)
+        return own + [(s, self.resolve(s.name)) for s in node]
+
+    def calls(self) -> list[tuple[Service[Any, Any], str]]:
+        return [
+            (c.service, self.resolve(c.service.name, c.namespace))
+            for c in self.node.interface.clients
+            if c.namespace != EVERY
+        ]
+
+
+def _fulfil(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    try:
+        future.set_result(function(*args))
+    except Exception as error:
+        future.set_exception(error)

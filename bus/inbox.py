@@ -1,0 +1,279 @@
+"""The bounded queues between the sockets and a node's callbacks.
+
+An item is decoded when its callback runs, so what is dropped was never decoded. A full SENSOR queue drops the oldest
+and counts it; a full queue of a repaired topic refuses, and the number it leaves open is asked for again later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from bus.link import Counts, Link
+from bus.node import Raw, Source, Subscription, Tap
+from bus.trace import Kind, pack_batch
+from schemas.base import Message
+from schemas.codec import DecodeError, codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bus.host import Host
+
+
+class Feed:
+    """One topic of one publisher, as heard in this process."""
+
+    __slots__ = (
+        "counts",
+        "first_seq",
+        "heard_mono_ns",
+        "link",
+        "node",
+        "publisher_id",
+        "qos",
+        "refused",
+        "route",
+        "stale",
+        "topic",
+        "type_hash",
+        "type_name",
+        "unknown_fields",
+    )
+
+    def __init__(
+        self, node: str, topic: str, publisher_id: int, *, qos: str, type_name: str, type_hash: str,
+        route: Route, link: Link[Item] | None,
+    ) -> None:  # fmt: skip
+        self.node = node
+        self.topic = topic
+        self.publisher_id = publisher_id
+        self.qos = qos
+        self.type_name = type_name
+        self.type_hash = type_hash
+        self.route = route
+        self.link = link
+        """None for a publisher in this process: nothing is lost on the way"""
+        self.counts = link.counts if link is not None else Counts()
+        self.refused = False
+        """the types do not fit: nothing of it is delivered to subscriptions"""
+        self.unknown_fields = 0
+        self.first_seq = 0
+        self.heard_mono_ns = 0
+        self.stale = False
+
+    def source(self, seq: int = 0, stamp_ns: int = 0) -> Source:
+        return Source(self.node, self.topic, seq, stamp_ns, self.publisher_id)
+
+
+class Item:
+    """A message on its way to callbacks: bytes from a socket, or the object itself from a node of this process."""
+
+    __slots__ = ("feed", "message", "mono_ns", "payload", "seq", "tail", "wall_ns")
+
+    def __init__(
+        self,
+        feed: Feed,
+        seq: int,
+        mono_ns: int,
+        wall_ns: int,
+        payload: bytes | None,
+        tail: Any,
+        message: Message | None,
+    ) -> None:
+        self.feed = feed
+        self.seq = seq
+        self.mono_ns = mono_ns
+        self.wall_ns = wall_ns
+        self.payload = payload
+        self.tail = tail
+        self.message = message
+
+    def raw(self) -> bytes:
+        """The payload as one msgpack map."""
+        if self.payload is None:
+            assert self.message is not None
+            return codec(type(self.message)).encode(self.message)
+        return self.payload if self.tail is None else self.payload + bytes(self.tail)
+
+
+class Inbox:
+    """The queue of one subscription of one node."""
+
+    __slots__ = (
+        "_batch",
+        "_codec",
+        "_flush_armed",
+        "_lifespan_ns",
+        "_method",
+        "_names",
+        "_type",
+        "host",
+        "items",
+        "subscription",
+    )
+
+    def __init__(self, host: Host, subscription: Subscription) -> None:
+        self.host = host
+        self.subscription = subscription
+        self.items: deque[Item] = deque()
+        self._method: Callable[[Any], None] = getattr(host.node, subscription.method)
+        self._type: type[Message] = subscription.topic.type
+        self._codec = codec(self._type)
+        self._lifespan_ns = int((subscription.lifespan_s or 0) * 1e9)
+        self._batch = subscription.batch_s is not None
+        self._flush_armed = False
+        self._names: dict[str, str] = {}
+
+    @property
+    def full(self) -> bool:
+        return len(self.items) >= self.subscription.depth
+
+    def put(self, item: Item) -> None:
+        items = self.items
+        if len(items) >= self.subscription.depth:
+            items.popleft().feed.counts.dropped += 1
+        items.append(item)
+        if not self._batch:
+            self.host.executor.ready.append(self)
+        elif not self._flush_armed:
+            self._flush_armed = True
+            self.host.executor.after(self.subscription.batch_s or 0.0, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_armed = False
+        self.host.executor.ready.append(self)
+
+    def _message(self, item: Item, now_mono_ns: int) -> Message | None:
+        counts = item.feed.counts
+        if self._lifespan_ns and now_mono_ns - item.mono_ns > self._lifespan_ns:
+            counts.expired += 1
+            return None
+        message = item.message
+        if type(message) is self._type:
+            return message
+        try:
+            decoded: Message = self._codec.decode(item.payload if item.payload is not None else item.raw(), item.tail)
+        except DecodeError as error:
+            counts.undecodable += 1
+            self.host.warn_once("undecodable", f"{item.feed.topic} from {item.feed.node}: {error}")
+            return None
+        if item.feed.unknown_fields:
+            counts.unknown_fields += item.feed.unknown_fields
+        item.message = decoded
+        return decoded
+
+    def run(self, now_mono_ns: int) -> None:
+        """Hand the oldest message, or for a batch all of them, to the callback."""
+        if not self.items:
+            return  # its message was pushed out by a newer one
+        if self._batch:
+            self._run_batch(now_mono_ns)
+            return
+        item = self.items.popleft()
+        message = self._message(item, now_mono_ns)
+        if message is None:
+            return
+        host, feed = self.host, item.feed
+        host.node.source = Source(feed.node, feed.topic, item.seq, item.wall_ns, feed.publisher_id)
+        name = self._names.get(feed.topic)
+        if name is None:
+            name = self._names[feed.topic] = f"{self.subscription.method} {feed.topic}"
+        host.invoke(Kind.MESSAGE, name, self._method, (message,), feed.publisher_id, item.seq)
+
+    def _run_batch(self, now_mono_ns: int) -> None:
+        items = list(self.items)
+        self.items.clear()
+        pairs = [(item, message) for item in items if (message := self._message(item, now_mono_ns)) is not None]
+        if not pairs:
+            return
+        host = self.host
+        last = pairs[-1][0]
+        host.node.source = last.feed.source(last.seq, last.wall_ns)
+        packed = b""
+        if host.trace is not None:
+            packed = pack_batch((i.feed.topic, i.feed.publisher_id, i.seq) for i, _ in pairs)
+        messages = [message for _, message in pairs]
+        host.invoke(Kind.BATCH, self.subscription.method, self._method, (messages,), payload=packed)
+
+
+class TapInbox:
+    """The queue of one tap: every message of the topics it selected, undecoded."""
+
+    __slots__ = ("_armed", "_method", "_select", "dropped", "host", "raws", "tap")
+
+    def __init__(self, host: Host, tap: Tap) -> None:
+        self.host = host
+        self.tap = tap
+        self.raws: deque[Raw] = deque()
+        self.dropped = 0
+        self._method: Callable[[list[Raw]], None] = getattr(host.node, tap.method)
+        self._select: Callable[[str, str], bool] = getattr(host.node, tap.select)
+        self._armed = False
+
+    def selects(self, topic: str, type_name: str) -> bool:
+        return self._select(topic, type_name)
+
+    @property
+    def full(self) -> bool:
+        return len(self.raws) >= self.tap.depth
+
+    def put(self, item: Item, received_ns: int) -> None:
+        f = item.feed
+        self._put(
+            Raw(
+                f.topic, f.node, f.publisher_id, item.seq, item.wall_ns, received_ns, item.raw(), f.type_name, f.type_hash,
+                f.qos,
+            )
+        )  # fmt: skip
+
+    def put_lost(self, feed: Feed, first: int, last: int, received_ns: int) -> None:
+        """A hole in the numbers, at its place in the stream."""
+        self._put(
+            Raw(
+                feed.topic, feed.node, feed.publisher_id, last, received_ns, received_ns, b"", feed.type_name,
+                feed.type_hash, feed.qos, lost_first=first,
+            )
+        )  # fmt: skip
+
+    def _put(self, raw: Raw) -> None:
+        if len(self.raws) >= self.tap.depth:
+            self.raws.popleft()
+            self.dropped += 1
+        self.raws.append(raw)
+        if not self._armed:
+            self._armed = True
+            self.host.executor.after(self.tap.batch_s, self._flush)
+
+    def _flush(self) -> None:
+        self._armed = False
+        self.host.executor.ready.append(self)
+
+    def run(self, now_mono_ns: int) -> None:
+        if self.raws:
+            batch = list(self.raws)
+            self.raws.clear()
+            self.host.invoke(None, self.tap.method, self._method, (batch,))
+
+
+class Route:
+    """Who in this process hears one topic."""
+
+    __slots__ = ("inboxes", "taps", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.inboxes: list[Inbox] = []
+        self.taps: list[TapInbox] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether some queue has no room: a repaired message is better asked for again later."""
+        return any(i.full for i in self.inboxes) or any(t.full for t in self.taps)
+
+    def put(self, item: Item, received_ns: int) -> None:
+        if not item.feed.refused:
+            for inbox in self.inboxes:
+                inbox.put(item)
+        for tap in self.taps:
+            tap.put(item, received_ns)

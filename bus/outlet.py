@@ -1,0 +1,118 @@
+"""What a publisher keeps of one topic: its numbering, what may have to be sent again, latched values. Sans-IO."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Any, NamedTuple
+
+from bus import frame
+from schemas.base import Message, Topic
+from schemas.codec import codec
+
+RING_MESSAGES = 4096
+RING_BYTES = 8 * 1024 * 1024
+LATCHED_KEYS = 1024
+
+Frames = tuple[bytes, bytes | memoryview]
+"""(frame, tail); the tail is empty unless the frame is split"""
+
+
+class Latched(NamedTuple):
+    seq: int
+    mono_ns: int
+    wall_ns: int
+    message: Message
+
+
+class Outlet:
+    """One topic of one publisher. Encoding is put off until somebody behind a socket wants the message."""
+
+    __slots__ = (
+        "_codec",
+        "_key",
+        "_latched",
+        "_ring",
+        "_ring_bytes",
+        "full_name",
+        "interest",
+        "latched_dropped",
+        "prefix",
+        "publisher_id",
+        "seq",
+        "topic",
+    )
+
+    def __init__(self, topic: Topic[Any], full_name: str, publisher_id: int) -> None:
+        self.topic = topic
+        self.full_name = full_name
+        self.prefix = frame.prefix(full_name)
+        self.publisher_id = publisher_id
+        self.seq = 0
+        """number of the last message"""
+        self.interest = False
+        """whether anyone in another process subscribes"""
+        self.latched_dropped = 0
+        self._codec = codec(topic.type)
+        self._key = topic.key
+        self._ring: deque[tuple[int, Frames]] | None = None
+        if topic.qos.repaired and not topic.qos.latched:
+            self._ring = deque()
+        self._ring_bytes = 0
+        self._latched: OrderedDict[str, Latched] | None = OrderedDict() if topic.qos.latched else None
+
+    def publish(self, message: Message, mono_ns: int, wall_ns: int) -> Frames | None:
+        """Number and keep a message; the frames to send, or None when nobody elsewhere listens."""
+        self.seq += 1
+        if self._latched is not None:
+            key = "" if self._key is None else str(getattr(message, self._key))
+            self._latched[key] = Latched(self.seq, mono_ns, wall_ns, message)
+            self._latched.move_to_end(key)
+            if len(self._latched) > LATCHED_KEYS:
+                self._latched.popitem(last=False)
+                self.latched_dropped += 1
+        elif self._ring is not None:
+            frames = self._frames(message, self.seq, mono_ns, wall_ns)
+            self._keep(frames)
+            return frames if self.interest else None
+        return self._frames(message, self.seq, mono_ns, wall_ns) if self.interest else None
+
+    def _frames(self, message: Message, seq: int, mono_ns: int, wall_ns: int) -> Frames:
+        payload, tail = self._codec.encode_frames(message)
+        if tail is None:
+            return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload), b""
+        return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload, frame.SPLIT), tail
+
+    def _keep(self, frames: Frames) -> None:
+        assert self._ring is not None
+        self._ring.append((self.seq, frames))
+        self._ring_bytes += len(frames[0]) + len(frames[1])
+        while len(self._ring) > RING_MESSAGES or (self._ring_bytes > RING_BYTES and len(self._ring) > 1):
+            _, old = self._ring.popleft()
+            self._ring_bytes -= len(old[0]) + len(old[1])
+
+    def withdraw(self, key: str) -> None:
+        """Forget the latched value of a key: late joiners will not see it."""
+        if self._latched is not None:
+            self._latched.pop(key, None)
+
+    def latched(self, first: int = 0) -> list[Frames]:
+        """The latched values numbered `first` or later, in order."""
+        if not self._latched:
+            return []
+        kept = sorted((v for v in self._latched.values() if v.seq >= first), key=lambda v: v.seq)
+        return [self._frames(v.message, v.seq, v.mono_ns, v.wall_ns) for v in kept]
+
+    def latched_messages(self) -> list[Latched]:
+        """For subscribers in this process."""
+        return sorted(self._latched.values(), key=lambda v: v.seq) if self._latched else []
+
+    def repair(self, first: int, last: int) -> tuple[int, list[Frames]]:
+        """What is still there of `first`..`last`, and the lowest number that is."""
+        if self._latched is not None:
+            return first, self.latched(first)
+        if not self._ring:
+            return self.seq + 1, []
+        kept = self._ring[0][0]
+        start = max(first, kept) - kept
+        stop = min(last, self.seq) - kept + 1
+        return kept, [self._ring[i][1] for i in range(start, max(start, stop))]

@@ -1,0 +1,222 @@
+"""The entry of every node process: `python -P -m bus.run [--domain D] NODE [+ NODE ...]`.
+
+NODE is `MODULE[:Class] [--name N] [--namespace NS] [-p name=JSON]... [-r from:=to]...`; MODULE may be a path that ends
+in .py. Several NODEs are a composition: one process, one thread. With RISE_READY_FD the process says `READY ...` on that
+descriptor once it is, and `BEAT` once a second from the nodes' own thread.
+
+Exit codes: 0 asked to end, 1 a node failed, 2 the command line or a parameter is wrong, 3 a name is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bus.discovery import NameTaken
+from bus.executor import Executor, Failed, log_line
+from bus.host import Spec
+from bus.node import BadParameter, Node
+from schemas.base import BadName
+from schemas.system import LogLevel
+
+
+class BadTarget(ValueError):
+    """A MODULE[:Class] that names no node; says what was looked for and what is there."""
+
+
+class BadCommand(ValueError):
+    """The command line of a node process does not follow its form."""
+
+
+def node_class(target: str) -> type[Node]:
+    """The node class that `nodes.impact_cortex`, `pkg.mod:Class` or `/dir/file.py[:Class]` names.
+
+    Raises:
+        BadTarget: no such module or class, an error while importing it, or not exactly one node in it.
+    """
+    module_name, _, wanted = target.partition(":")
+    module = _load_file(module_name) if module_name.endswith(".py") else _import(module_name)
+    if wanted:
+        found = getattr(module, wanted, None)
+        if not (isinstance(found, type) and issubclass(found, Node)):
+            raise BadTarget(f"{target}: {module_name} has no node class {wanted}; it has {_names(_nodes(module))}")
+        return found
+    found_all = _nodes(module)
+    if len(found_all) != 1:
+        raise BadTarget(f"{target}: expected one node class in {module_name}, found {_names(found_all)}")
+    return found_all[0]
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise BadTarget(f"no module {name!r}") from None
+        raise BadTarget(f"{name} needs the module {error.name!r}, which is not installed") from None
+    except Exception as error:
+        raise BadTarget(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _load_file(path: str) -> ModuleType:
+    file = Path(path)
+    if not file.is_file():
+        raise BadTarget(f"no file {path}")
+    name = f"_loaded_{file.stem}_{abs(hash(str(file.resolve()))):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise BadTarget(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    for cls in _nodes(module):
+        cls.default_name = file.stem
+    return module
+
+
+def _nodes(module: ModuleType) -> list[type[Node]]:
+    """The node classes a module, or a submodule of it, defines."""
+    own = module.__name__
+    found = [
+        c for _, c in inspect.getmembers(module, inspect.isclass)
+        if issubclass(c, Node) and (c.__module__ == own or c.__module__.startswith(f"{own}."))
+    ]  # fmt: skip
+    return [c for c in found if not any(other is not c and issubclass(other, c) for other in found)]
+
+
+def _names(classes: Sequence[type]) -> str:
+    return ", ".join(c.__name__ for c in classes) or "none"
+
+
+def parse(arguments: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, Spec]]]:
+    """The process's options, and (target, spec) of each node.
+
+    Raises:
+        BadCommand, BadTarget.
+    """
+    options: dict[str, str] = {}
+    words = list(arguments)
+    while words and words[0] in ("--domain", "--clock", "--tcp"):
+        if len(words) < 2:
+            raise BadCommand(f"{words[0]} needs a value")
+        options[words[0][2:]] = words[1]
+        words = words[2:]
+    groups: list[list[str]] = [[]]
+    for word in words:
+        if word == "+":
+            groups.append([])
+        else:
+            groups[-1].append(word)
+    return options, [_spec(group) for group in groups]
+
+
+def _spec(words: list[str]) -> tuple[str, Spec]:
+    if not words or words[0].startswith("-"):
+        raise BadCommand(f"expected MODULE[:Class], got {words[0] if words else 'nothing'}")
+    target, rest = words[0], words[1:]
+    if len(rest) % 2:
+        raise BadCommand(f"{rest[-1]} needs a value")
+    name = namespace = ""
+    parameters: dict[str, Any] = {}
+    remappings: dict[str, str] = {}
+    for option, value in zip(rest[::2], rest[1::2], strict=True):
+        match option:
+            case "--name":
+                name = value
+            case "--namespace":
+                namespace = value
+            case "-p":
+                key, equals, text = value.partition("=")
+                if not equals:
+                    raise BadCommand(f"-p {value}: expected name=JSON")
+                parameters[key] = json_value(text)
+            case "-r":
+                old, assigned, new = value.partition(":=")
+                if not assigned:
+                    raise BadCommand(f"-r {value}: expected from:=to")
+                remappings[old] = new
+            case _:
+                raise BadCommand(f"unknown option {option}; known are --name, --namespace, -p, -r")
+    return target, Spec(node_class(target), name, namespace, parameters, remappings)
+
+
+def json_value(text: str) -> Any:
+    """A value as JSON, or the text itself when it is no JSON: `-p mode=STOP` needs no quotes."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+class _Pipe:
+    """Tells the supervisor that this process is ready, and alive."""
+
+    def __init__(self) -> None:
+        given = os.environ.pop("RISE_READY_FD", "")
+        self._fd = int(given) if given.isdigit() else -1
+        if self._fd >= 0:
+            os.set_inheritable(self._fd, False)
+            os.set_blocking(self._fd, False)
+
+    def say(self, line: str) -> None:
+        if self._fd >= 0:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._fd, f"{line}\n".encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run nodes until asked to end; the exit code."""
+    pipe = _Pipe()
+    stopped = False
+    executor: Executor | None = None
+
+    def on_signal(number: int, frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+        if executor is not None:
+            executor.stop()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    try:
+        options, parsed = parse(sys.argv[1:] if arguments is None else arguments)
+        executor = Executor(
+            [spec for _, spec in parsed], domain=options.get("domain"), clock=options.get("clock", "wall"),
+            tcp_host=options.get("tcp"), beat=lambda: pipe.say("BEAT"),
+        )  # fmt: skip
+    except (BadCommand, BadTarget, BadParameter, BadName) as error:
+        log_line(LogLevel.ERROR, str(error))
+        return 2
+    except NameTaken as error:
+        log_line(LogLevel.ERROR, str(error))
+        return 3
+    try:
+        with executor:
+            executor.start()
+            if not stopped:
+                pipe.say("READY " + " ".join(executor.not_answered))
+                executor.run()
+    except Failed as error:
+        log_line(LogLevel.ERROR, str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""ZeroMQ, and nothing but: one XPUB and one ROUTER bound, one SUB and a DEALER per peer connected, all in one poll.
+
+The rest of the bus sees only this seam: send, subscribe, receive, ask, answer, wait. Nothing here knows a node, a
+topic's meaning or a file beyond the socket paths it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ipaddress
+import os
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import zmq
+
+HIGH_WATER_MARK = 100_000
+"""Messages per subscriber that libzmq queues before it drops the newest; every drop shows as a gap in the numbers."""
+LINGER_MS = 500
+_MONITOR_EVENTS = (
+    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL | zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_AUTH
+)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_CLOCK_MONOTONIC = 1
+_TFD_NONBLOCK_CLOEXEC = 0o2000000 | 0o4000
+_TFD_TIMER_ABSTIME = 1
+
+
+class Unreachable(ValueError):
+    """An address to bind or connect that this bus refuses; says why."""
+
+
+class Alarm:
+    """A timerfd: wakes the poll at a monotonic time with microsecond accuracy (zmq_poll's own timeout counts in ms)."""
+
+    def __init__(self) -> None:
+        self.fd = _libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK_CLOEXEC)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._spec = ctypes.create_string_buffer(32)
+        self._set_ns: int | None = None
+
+    def set(self, mono_ns: int | None) -> None:
+        """Wake at `mono_ns`; None never."""
+        if mono_ns == self._set_ns:
+            return
+        self._set_ns = mono_ns
+        seconds, ns = divmod(max(mono_ns, 1), 1_000_000_000) if mono_ns is not None else (0, 0)
+        struct.pack_into("qqqq", self._spec, 0, 0, 0, seconds, ns)
+        if _libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec, None) < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_settime")
+
+    def clear(self) -> None:
+        """Take note that it rang."""
+        self._set_ns = None
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 8)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class Transport:
+    """The sockets of one process. Used by one thread, except `wake`.
+
+    Args:
+        pub_path, rpc_path: socket files to bind, at most 107 bytes (see Directory.socket_path).
+        tcp_host: also bind tcp on this loopback address.
+
+    Raises:
+        Unreachable: tcp_host is not a loopback address: leaving the host needs encryption, which does not exist yet.
+    """
+
+    def __init__(self, pub_path: str, rpc_path: str, *, tcp_host: str | None = None) -> None:
+        if tcp_host is not None and not ipaddress.ip_address(tcp_host).is_loopback:
+            raise Unreachable(f"tcp on {tcp_host}: only loopback addresses may be bound without encryption")
+        self._context = zmq.Context()
+        self.pub = self._socket(zmq.XPUB)
+        self.pub.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self.sub = self._socket(zmq.SUB)
+        self.router = self._socket(zmq.ROUTER)
+        self._dealers: dict[str, zmq.Socket[bytes]] = {}
+        self._by_dealer: dict[Any, str] = {}
+        self.pub_endpoints = self._bind(self.pub, pub_path, tcp_host)
+        self.rpc_endpoints = self._bind(self.router, rpc_path, tcp_host)
+        self.alarm = Alarm()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._monitors = [s.get_monitor_socket(_MONITOR_EVENTS) for s in (self.pub, self.router)]
+        self._poller = zmq.Poller()
+        for source in (self.sub, self.pub, self.router, *self._monitors, self.alarm.fd, self._wake_fd):
+            self._poller.register(source, zmq.POLLIN)
+        self._files: dict[int, Callable[[], None]] = {}
+        self.bad_handshakes = 0
+        self._ready: dict[Any, int] = {}
+
+    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+        s = self._context.socket(kind)
+        # subscriptions obey the high-water mark too: unlimited on the way to the publisher, or some are lost
+        s.setsockopt(zmq.SNDHWM, 0 if kind == zmq.SUB else HIGH_WATER_MARK)
+        s.setsockopt(zmq.RCVHWM, 0 if kind == zmq.XPUB else HIGH_WATER_MARK)
+        s.setsockopt(zmq.LINGER, LINGER_MS)
+        s.setsockopt(zmq.RECONNECT_IVL, 10)
+        s.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        return s
+
+    def _bind(self, socket: zmq.Socket[bytes], path: str, tcp_host: str | None) -> tuple[str, ...]:
+        endpoints = [f"ipc://{path}"]
+        socket.bind(endpoints[0])
+        if tcp_host is not None:
+            socket.bind(f"tcp://{tcp_host}:*")
+            endpoints.append(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        return tuple(endpoints)
+
+    # --- publish and subscribe ---------------------------------------------------------------------------------
+
+    def send(self, frame: bytes, tail: bytes | memoryview = b"") -> None:
+        """Hand a message to libzmq; never blocks: at the high-water mark a slow subscriber misses it."""
+        if tail:
+            self.pub.send(frame, zmq.SNDMORE)
+            self.pub.send(tail, copy=False)
+        else:
+            self.pub.send(frame)
+
+    def connect(self, endpoint: str) -> None:
+        self.sub.connect(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        with contextlib.suppress(zmq.ZMQError):
+            self.sub.disconnect(endpoint)
+
+    def subscribe(self, prefix: bytes) -> None:
+        self.sub.setsockopt(zmq.SUBSCRIBE, prefix)
+
+    def unsubscribe(self, prefix: bytes) -> None:
+        self.sub.setsockopt(zmq.UNSUBSCRIBE, prefix)
+
+    def receive(self, limit: int = 1000) -> Iterator[tuple[bytes, list[Any]]]:
+        """Messages that are there now: the first frame, and the others when there are any."""
+        receive = self.sub.recv
+        for _ in range(limit):
+            try:
+                first = receive(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            rest = []
+            # the socket's own word, not a flag in the frame: whatever a peer sends, frames stay in step
+            while self.sub.rcvmore:
+                rest.append(receive(zmq.NOBLOCK, copy=False))
+            yield first, rest
+
+    def subscriptions(self) -> Iterator[tuple[bool, bytes]]:
+        """`(subscribed, prefix)` that arrived at the XPUB."""
+        while True:
+            try:
+                data = self.pub.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if data[:1] in (b"\x00", b"\x01"):
+                yield data[0] == 1, data[1:]
+
+    # --- requests and answers ----------------------------------------------------------------------------------
+
+    def ask(self, endpoint: str, data: bytes) -> bool:
+        """Send a control message to a peer; False when its queue is full."""
+        dealer = self._dealers.get(endpoint)
+        if dealer is None:
+            dealer = self._socket(zmq.DEALER)
+            dealer.connect(endpoint)
+            self._dealers[endpoint] = dealer
+            self._by_dealer[dealer] = endpoint
+            self._poller.register(dealer, zmq.POLLIN)
+        try:
+            dealer.send(data, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def prepare(self, endpoint: str) -> None:
+        """Connect ahead of the first request, so that it does not pay for the connection."""
+        if endpoint not in self._dealers:
+            dealer = self._socket(zmq.DEALER)
+            dealer.connect(endpoint)
+            self._dealers[endpoint] = dealer
+            self._by_dealer[dealer] = endpoint
+            self._poller.register(dealer, zmq.POLLIN)
+
+    def forget(self, endpoint: str) -> None:
+        """The peer is gone."""
+        dealer = self._dealers.pop(endpoint, None)
+        if dealer is not None:
+            self._poller.unregister(dealer)
+            del self._by_dealer[dealer]
+            self._ready.pop(dealer, None)
+            dealer.close(linger=0)
+
+    def answer(self, identity: bytes, data: bytes) -> None:
+        """Reply to a peer's request; a peer that is gone gets nothing."""
+        with contextlib.suppress(zmq.Again):
+            self.router.send_multipart([identity, data], zmq.NOBLOCK)
+
+    def requests(self, limit: int = 1000) -> Iterator[tuple[bytes, bytes]]:
+        """`(identity, data)` of control messages from peers."""
+        for _ in range(limit):
+            try:
+                frames = self.router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            yield frames[0], b"".join(frames[1:])
+
+    def replies(self) -> Iterator[tuple[str, bytes]]:
+        """`(endpoint, data)` of control messages that came back."""
+        for dealer in [s for s in self._ready if s in self._by_dealer]:
+            endpoint = self._by_dealer[dealer]
+            while endpoint in self._dealers:
+                try:
+                    data = dealer.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                yield endpoint, b"".join(data)
+
+    # --- waiting -----------------------------------------------------------------------------------------------
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back from `wait` when a file descriptor has something to read."""
+        self._files[fd] = callback
+        self._poller.register(fd, zmq.POLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        if self._files.pop(fd, None) is not None:
+            self._poller.unregister(fd)
+
+    def wait(self, until_mono_ns: int | None) -> dict[Any, int]:
+        """Sleep until something arrives, `wake` is called, or the time has come; says what is readable."""
+        self.alarm.set(until_mono_ns)
+        ready: dict[Any, int] = dict(self._poller.poll())
+        self._ready = ready
+        if self.alarm.fd in ready:
+            self.alarm.clear()
+        if self._wake_fd in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake_fd)
+        for monitor in self._monitors:
+            if monitor in ready:
+                self._drain_monitor(monitor)
+        if self._files:
+            for fd in [fd for fd in ready if fd in self._files]:
+                self._files[fd]()
+        return ready
+
+    def poll_now(self) -> dict[Any, int]:
+        """What is readable at this moment, without waiting."""
+        self._ready = dict(self._poller.poll(0))
+        return self._ready
+
+    def wake(self) -> None:
+        """End a `wait`; from any thread, or a signal handler."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _drain_monitor(self, monitor: zmq.Socket[bytes]) -> None:
+        while True:
+            try:
+                monitor.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self.bad_handshakes += 1
+
+    def close(self) -> None:
+        """Let the last messages leave (at most LINGER_MS), then free everything."""
+        for s in (self.pub, self.router):
+            s.disable_monitor()
+        for s in (*self._monitors, self.sub, *self._dealers.values()):
+            s.close(linger=0)
+        self.pub.close(linger=LINGER_MS)
+        self.router.close(linger=LINGER_MS)
+        self._context.term()
+        self.alarm.close()
+        os.close(self._wake_fd)
