@@ -257,6 +257,11 @@ class BagReader:
                     raise BadBag(self.path, f"metadata {name}: no entry of a node: {error}") from None
         return found
 
+    @property
+    def repeated(self) -> int:
+        """How many messages at the head repeat earlier state (a split, a cut): their numbers are no stream."""
+        return int(self.metadata().get("repeated", {}).get("messages", "0"))
+
     def attachments(self) -> list[Attachment]:
         """Files kept beside the messages."""
         return list(self._attachments)

@@ -58,11 +58,21 @@ class BagWriter:
 
     def __init__(self, path: str | Path, *, chunk_bytes: int = CHUNK_BYTES, compress: bool = True) -> None:
         self.path = Path(path)
-        self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        self._end = 0
-        self._crc = 0
         self._chunk_bytes = chunk_bytes
         self._compressor = zstandard.ZstdCompressor(level=1) if compress else None
+        self._begin(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644))
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._append(MAGIC + pack(records.Header(profile="", library=LIBRARY)))
+        except OSError:
+            os.close(self._fd)
+            self.path.unlink(missing_ok=True)
+            raise
+
+    def _begin(self, fd: int) -> None:
+        self._fd = fd
+        self._end = 0
+        self._crc = 0
         self._open = bytearray()
         self._declared = bytearray()
         self._index: dict[int, array[int]] = {}
@@ -79,13 +89,6 @@ class BagWriter:
         self.end_ns = 0
         self.messages = 0
         """messages in the file; those of the open chunk are not"""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._append(MAGIC + pack(records.Header(profile="", library=LIBRARY)))
-        except OSError:
-            os.close(self._fd)
-            self.path.unlink(missing_ok=True)
-            raise
 
     @property
     def size_bytes(self) -> int:
@@ -200,13 +203,8 @@ class BagWriter:
         if self._compressor is not None and not image:
             packed, compression = self._compressor.compress(content), "zstd"
         chunk = pack(records.Chunk(compression, packed, end_ns, start_ns, zlib.crc32(content), len(content)))
-        offsets: dict[int, int] = {}
-        block = bytearray(chunk)
-        for channel, index in self._index.items():
-            offsets[channel] = self._end + len(block)
-            body = index.tobytes()
-            block += RECORD.pack(Opcode.MESSAGE_INDEX, 6 + len(body)) + struct.pack("<HI", channel, len(body)) + body
-        start = self._append(bytes(block))
+        index, offsets = self._index_block(self._end + len(chunk))
+        start = self._append(chunk + index)
         self._chunks.append(
             records.ChunkIndex(
                 chunk_length=len(chunk),
@@ -214,20 +212,33 @@ class BagWriter:
                 compression=compression,
                 compressed_size=len(packed),
                 message_end_time=end_ns,
-                message_index_length=len(block) - len(chunk),
+                message_index_length=len(index),
                 message_index_offsets=offsets,
                 message_start_time=start_ns,
                 uncompressed_size=len(content),
             )
         )
+        self._count_chunk(times)
+        self._declared.clear()
+        self._forget_chunk()
+
+    def _index_block(self, at: int) -> tuple[bytes, dict[int, int]]:
+        """The message indexes of the open chunk, to stand at offset `at`, and where each channel's will be."""
+        offsets: dict[int, int] = {}
+        block = bytearray()
+        for channel, index in self._index.items():
+            offsets[channel] = at + len(block)
+            body = index.tobytes()
+            block += RECORD.pack(Opcode.MESSAGE_INDEX, 6 + len(body)) + struct.pack("<HI", channel, len(body)) + body
+        return bytes(block), offsets
+
+    def _count_chunk(self, times: list[int]) -> None:
         if times:
-            self.start_ns = min(self.start_ns, start_ns) if self.messages else start_ns
-            self.end_ns = max(self.end_ns, end_ns)
+            self.start_ns = min(self.start_ns, min(times)) if self.messages else min(times)
+            self.end_ns = max(self.end_ns, max(times))
         for channel, index in self._index.items():
             self._counts[channel] = self._counts.get(channel, 0) + len(index) // 2
         self.messages += len(times)
-        self._declared.clear()
-        self._forget_chunk()
 
     def _forget_chunk(self) -> None:
         self._open.clear()
@@ -256,6 +267,10 @@ class BagWriter:
         start = self._append(record)
         self._metadata.append(records.MetadataIndex(offset=start, length=len(record), name=name))
 
+    def repeated(self, messages: int) -> None:
+        """Say that the first `messages` of the file repeat earlier state; their numbers are no stream."""
+        self.metadata("repeated", {"messages": str(messages)})
+
     def node(self, entry: Mapping[str, Any]) -> None:
         """Keep a node's discovery entry (plain data) as `node:<full name>`; the last one of a name counts."""
         self.metadata(f"node:{entry['name']}", {"entry": json.dumps(entry, ensure_ascii=False)})
@@ -280,6 +295,12 @@ class BagWriter:
             self._append(self._summary(summary_start))
             os.fsync(self._fd)
         finally:
+            os.close(self._fd)
+            self._fd = -1
+
+    def abandon(self) -> None:
+        """Let the file go as it is, as a crash would; the open chunk is lost."""
+        if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
@@ -319,5 +340,8 @@ class BagWriter:
     def __enter__(self) -> BagWriter:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()

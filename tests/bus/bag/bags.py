@@ -8,11 +8,10 @@ import numpy as np
 
 from bus.bag import BagWriter
 from schemas import topics
-from schemas.base import Message, Samples, Topic
+from schemas.base import M, Samples, Topic
 from schemas.codec import codec
 from schemas.grammar import definition
 from schemas.machine import ControllerMode, EmergencyStop, Execution, MachineState, Motion, SignalBlock
-from schemas.system import LostMessages
 
 MS = 1_000_000
 START_NS = 1_700_000_000 * 1000 * MS
@@ -53,14 +52,7 @@ class Pen:
         self.node = f"{namespace}/{node}" if namespace else node
         self.seqs: dict[str, int] = {}
 
-    def put(
-        self,
-        topic: Topic[Message] | Topic[SignalBlock] | Topic[MachineState] | Topic[LostMessages],
-        message: Message,
-        log_ns: int,
-        *,
-        skip: int = 0,
-    ) -> int:
+    def put(self, topic: Topic[M], message: M, log_ns: int, *, skip: int = 0) -> int:
         name = topic.name[1:] if topic.name.startswith("/") else f"{self.namespace}/{topic.name}"
         seq = self.seqs.get(name, 0) + 1 + skip
         self.seqs[name] = seq
