@@ -55,8 +55,8 @@ class Samples:
     """A read-only numpy array as a message field; on the wire `{"dtype": "<f4", "shape": [n, c], "data": bin}`.
 
     `Samples(a)` copies. `Samples.take(a)` takes an array over without a copy: the caller gives it up, and the array and
-    every array it is a view of become read-only. Equality compares dtype, shape and bytes (so NaN equals NaN); there is
-    no hash.
+    the one that owns its memory become read-only. Equality compares dtype, shape and bytes (so NaN equals NaN); there
+    is no hash.
 
     Raises:
         TypeError: the dtype is not one of DTYPES after conversion to little-endian.
@@ -70,19 +70,25 @@ class Samples:
         a = np.array(array, order="C")
         if a.dtype.byteorder == ">":
             a = a.astype(a.dtype.newbyteorder("<"))
-        self.array = _sealed(a)
+        _check_dtype(a)
+        a.flags.writeable = False
+        self.array = a
 
     @classmethod
     def take(cls, array: NDArray[Any]) -> Self:
         if not array.flags.c_contiguous:
             raise ValueError("Samples.take needs a C-contiguous array; use Samples(array), which copies")
+        _check_dtype(array)
+        bases = []
         base: Any = array
         while base is not None:
             if not isinstance(base, np.ndarray):
                 raise ValueError(f"Samples.take needs memory that numpy owns, not a view of {type(base).__name__}")
-            base.flags.writeable = False
+            bases.append(base)
             base = base.base
-        return cls._of(_sealed(array))
+        for base in bases:
+            base.flags.writeable = False
+        return cls._of(array)
 
     @classmethod
     def _of(cls, array: NDArray[Any]) -> Self:
@@ -92,7 +98,7 @@ class Samples:
 
     @classmethod
     def from_wire(cls, dtype: str, shape: tuple[int, ...], data: bytes | memoryview) -> Self:
-        """The array over `data` without a copy.
+        """The array over `data` without a copy, read-only.
 
         Raises:
             ValueError: unknown dtype, negative dimension, or a length of data other than dtype and shape ask for.
@@ -101,6 +107,8 @@ class Samples:
             raise ValueError(f"dtype {dtype!r} is not one of {sorted(DTYPES)}")
         if any(n < 0 for n in shape):
             raise ValueError(f"shape {list(shape)} has a negative dimension")
+        if isinstance(data, memoryview):
+            data = data.toreadonly()
         a = np.frombuffer(data, dtype=dtype)
         size = 1
         for n in shape:
@@ -147,8 +155,10 @@ class Samples:
 
         def from_json(value: Mapping[str, Any]) -> Samples:
             try:
-                data = base64.b64decode(value["data"], validate=True)
-                return cls.from_wire(value["dtype"], tuple(int(n) for n in value["shape"]), data)
+                shape = tuple(value["shape"])
+                if not all(type(n) is int for n in shape):
+                    raise TypeError(f"shape {shape} is not of integers")
+                return cls.from_wire(value["dtype"], shape, base64.b64decode(value["data"], validate=True))
             except (KeyError, TypeError) as error:
                 raise ValueError(f"expected {{dtype, shape, data: base64}}: {error}") from error
 
@@ -163,11 +173,9 @@ class Samples:
         )
 
 
-def _sealed(a: NDArray[Any]) -> NDArray[Any]:
+def _check_dtype(a: NDArray[Any]) -> None:
     if a.dtype.str not in DTYPES:
         raise TypeError(f"Samples of dtype {a.dtype.str} cannot travel; use one of {sorted(DTYPES)}")
-    a.flags.writeable = False
-    return a
 
 
 class Message(BaseModel):

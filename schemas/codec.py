@@ -36,7 +36,7 @@ class DecodeError(ValueError):
 
 
 class EncodeError(ValueError):
-    """A value cannot be written as msgpack: an integer beyond 64 bits."""
+    """A value cannot be written as msgpack: an integer beyond 64 bits, text with lone surrogates."""
 
 
 def _plain(value: Any) -> Any:
@@ -82,11 +82,11 @@ class Codec(Generic[M]):
         """The message as one msgpack map.
 
         Raises:
-            EncodeError: an integer does not fit 64 bits.
+            EncodeError: an integer does not fit 64 bits, a text does not fit UTF-8.
         """
         try:
             return _encoder.encode(message.__dict__)
-        except OverflowError as error:
+        except (OverflowError, UnicodeEncodeError) as error:
             raise EncodeError(f"{self.type.__name__}: {error}") from error
 
     def encode_frames(self, message: M) -> tuple[bytes, memoryview | None]:
@@ -98,7 +98,10 @@ class Codec(Generic[M]):
         wire = samples.to_wire()
         data: memoryview = wire["data"]
         values[name] = {**wire, "data": b""}
-        head = _encoder.encode(values)
+        try:
+            head = _encoder.encode(values)
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise EncodeError(f"{self.type.__name__}: {error}") from error
         return head[: -len(_EMPTY_BIN)] + bytes((_BIN32,)) + data.nbytes.to_bytes(4, "big"), data
 
     def decode(self, payload: bytes | memoryview, tail: memoryview | None = None) -> M:
@@ -108,25 +111,51 @@ class Codec(Generic[M]):
             DecodeError: with the path of the first field that is wrong.
         """
         try:
-            if tail is None:
-                values = self._decoder.decode(payload)
-            else:
-                values = self._decoder.decode(self._without_tail(payload, tail))
-                values[self._last_samples]["data"] = tail
+            values = self._decoder.decode(payload if tail is None else _announcing(payload, tail))
+            if tail is not None and (name := self._last_samples) in values:
+                if values[name]["data"] != b"":
+                    raise ValueError(f"a second frame, and the first holds data already - at `$.{name}`")
+                values[name]["data"] = tail
             message: M = self._build(values, "$")
+        except UnicodeDecodeError:
+            raise DecodeError(self.type.__name__, f"text that is not UTF-8 - at `{_not_text(payload)}`") from None
         except (msgspec.DecodeError, ValueError) as error:
             raise DecodeError(self.type.__name__, str(error)) from None
         except RecursionError:
             raise DecodeError(self.type.__name__, "nested too deeply") from None
         return message
 
-    def _without_tail(self, payload: bytes | memoryview, tail: memoryview) -> bytes:
-        head = bytes(payload)
-        if self._last_samples is None:
-            raise ValueError("a second frame, and no Samples field that it could belong to")
-        if len(head) < 5 or head[-5] != _BIN32 or int.from_bytes(head[-4:], "big") != tail.nbytes:
-            raise ValueError(f"the first frame does not announce a second one of {tail.nbytes} bytes")
-        return head[:-5] + _EMPTY_BIN
+
+def _announcing(payload: bytes | memoryview, tail: memoryview) -> bytes:
+    """The first frame with an empty array where it announces the second one.
+
+    A second frame for a field this reader does not know is ignored, as every unknown field is.
+    """
+    head = bytes(payload)
+    if len(head) < 5 or head[-5] != _BIN32 or int.from_bytes(head[-4:], "big") != tail.nbytes:
+        raise ValueError(f"the first frame does not announce a second one of {tail.nbytes} bytes")
+    return head[:-5] + _EMPTY_BIN
+
+
+def _not_text(payload: bytes | memoryview) -> str:
+    """The path of the first string that is not UTF-8; msgspec does not say."""
+    import msgpack  # only here, on the way to an error
+
+    def search(value: Any, path: str) -> str | None:
+        if isinstance(value, str):
+            return path if any("\ud800" <= c <= "\udfff" for c in value) else None
+        if isinstance(value, dict):
+            pairs = [(f"{path}.{key}", item) for key, item in value.items()]
+        elif isinstance(value, list):
+            pairs = [(f"{path}[{i}]", item) for i, item in enumerate(value)]
+        else:
+            return None
+        return next((found for at, item in pairs if (found := search(item, at))), None)
+
+    try:
+        return search(msgpack.unpackb(payload, unicode_errors="surrogateescape"), "$") or "$"
+    except (ValueError, RecursionError):
+        return "$"
 
 
 _codecs: dict[type[Message], Codec[Any]] = {}

@@ -24,7 +24,7 @@ PLAIN: Mapping[Any, str] = {int: "int", float: "float", bool: "bool", str: "str"
 
 
 class BadMessage(TypeError):
-    """A Message class uses a field type outside the grammar, or a validator: raised when the class is defined."""
+    """A Message class leaves the grammar, or has validators, limits, aliases: raised when the class is defined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,29 @@ def check_declaration(cls: type[Message]) -> None:
         or decorators.model_validators
     ):
         raise BadMessage(f"{cls.__name__}: a message has no validators; an odd reading must arrive")
+    if decorators.field_serializers or decorators.model_serializers or decorators.computed_fields:
+        raise BadMessage(f"{cls.__name__}: a message has no serializers and no computed fields; what it holds travels")
+    for name, info in cls.model_fields.items():
+        where = f"{cls.__name__}.{name}"
+        if others := [m for m in info.metadata if not isinstance(m, (Unit, Measured))]:
+            raise BadMessage(f"{where}: {others[0]!r}; a message has no limits, an odd reading must arrive")
+        if info.alias is not None:
+            raise BadMessage(f"{where}: a field travels under its own name, not as {info.alias!r}")
+        if info.default_factory is not None:
+            raise BadMessage(f"{where}: a default is a value; a factory would be asked once and never again")
     listed = fields(cls)
     for field in listed:
+        if _mentions(field.type, cls):
+            raise BadMessage(f"{cls.__name__}.{field.name}: a message that contains itself cannot travel")
         _wire_type(field.type, f"{cls.__name__}.{field.name}")
     if any(f.type is Samples for f in listed[:-1]):
         raise BadMessage(
             f"{cls.__name__}: a Samples field must be the last field (its bytes travel in a frame of their own)"
         )
+
+
+def _mentions(annotation: Any, cls: type[Message]) -> bool:
+    return annotation is cls or any(_mentions(a, cls) for a in get_args(annotation))
 
 
 @cache
@@ -70,7 +86,7 @@ def fields(cls: type[Message]) -> tuple[Field, ...]:
     for name, info in cls.model_fields.items():
         unit = next((m.symbol for m in info.metadata if isinstance(m, Unit)), None)
         measured = any(isinstance(m, Measured) for m in info.metadata)
-        default = None if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
+        default = None if info.is_required() else info.default
         found.append(Field(name, info.annotation, unit, measured, info.is_required(), default))
     return tuple(found)
 

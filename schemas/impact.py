@@ -136,5 +136,7 @@ class ModeRequest(Message):
 
 
 class ModeReply(Message):
+    """Whether the mode was taken."""
+
     accepted: bool
     text: str

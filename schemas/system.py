@@ -127,10 +127,14 @@ class ParametersRequest(Message):
 
 
 class ParametersReply(Message):
+    """What the node's parameters are."""
+
     parameters: tuple[ParameterDescription, ...]
 
 
 class SetParameterRequest(Message):
+    """Set one parameter of a running node."""
+
     name: str
     json_value: str
     changed_by: str
