@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,8 +86,8 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def anchor(path: Path, mode: int = 0o600, deadline_s: float = 2.0) -> tuple[int, int]:
-    """The anchor kept in `path`, and a descriptor that keeps it in use until `ofd.release`.
+def anchor(path: Path, mode: int = 0o600, deadline_s: float = 2.0) -> tuple[int, ofd.LockFile]:
+    """The anchor kept in `path`, and the open file that keeps it in use until its `close`.
 
     Every user holds a shared lock. Only who gets the exclusive one, being alone, may write: a first anchor, one of an
     earlier boot, or one that the system clock has left by RENEW_STEP_NS. So it cannot change under a running node, and
@@ -97,26 +98,26 @@ def anchor(path: Path, mode: int = 0o600, deadline_s: float = 2.0) -> tuple[int,
         TimeoutError: for `deadline_s` somebody else was writing it.
     """
     ends_ns = time.monotonic_ns() + int(deadline_s * 1e9)
-    fd = ofd.hold(path, mode)
+    file = ofd.LockFile(path, mode)
     try:
-        while time.monotonic_ns() < ends_ns:
-            if ofd.lock(fd, ofd.EXCLUSIVE, _USE):
-                found = _read(fd)
+        while True:
+            if file.lock(ofd.EXCLUSIVE, _USE):
+                found = _read(file.fd)
                 if found is None or abs(offset_ns() - found) > RENEW_STEP_NS:
-                    found = _write(fd)
-                ofd.lock(fd, ofd.SHARED, _USE)  # the kernel changes the kind without letting go in between
-                return found, fd
-            if ofd.lock(fd, ofd.SHARED, _USE):
-                found = _read(fd)
+                    found = _write(file.fd)
+                file.lock(ofd.SHARED, _USE)  # the kernel changes the kind without letting go in between
+                return found, file
+            if file.lock(ofd.SHARED, _USE):
+                found = _read(file.fd)
                 if found is not None:
-                    return found, fd
-                ofd.lock(fd, ofd.NONE, _USE)  # whoever wrote it was killed halfway: be the next to try
-            os.sched_yield()
+                    return found, file
+                file.lock(ofd.NONE, _USE)  # whoever wrote it was killed halfway: be the next to try
+            if time.monotonic_ns() > ends_ns:
+                raise TimeoutError(f"{path}: for {deadline_s:g} s another process has been writing the time anchor")
+            select.select([], [], [], 0.001)
     except BaseException:
-        ofd.release(fd)
+        file.close()
         raise
-    ofd.release(fd)
-    raise TimeoutError(f"{path}: another process has been writing the domain's time anchor for {deadline_s:g} s")
 
 
 def _read(fd: int) -> int | None:

@@ -89,7 +89,7 @@ class Entry:
             plain[name] = getattr(self, name)
         for name, kind in _ROWS.items():
             plain[name] = [{column: getattr(row, column) for column in _COLUMNS[kind]} for row in plain[name]]
-        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(plain, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

@@ -17,8 +17,8 @@ def test_all_users_of_a_domain_share_one_anchor(tmp_path: Path) -> None:
     second, b = clock.anchor(path)
     assert first == second == json.loads(path.read_text())["anchor_ns"]
     assert abs(clock.WallClock(first).now_ns() - time.time_ns()) < clock.RENEW_STEP_NS
-    ofd.release(a)
-    ofd.release(b)
+    a.close()
+    b.close()
 
 
 def _stepped(path: Path, **changed: object) -> int:
@@ -30,50 +30,50 @@ def _stepped(path: Path, **changed: object) -> int:
 
 def test_a_step_of_the_system_clock_moves_nobody_while_the_anchor_is_used(tmp_path: Path) -> None:
     path = tmp_path / "anchor.json"
-    anchor_ns, fd = clock.anchor(path)
+    anchor_ns, file = clock.anchor(path)
     hour_ns = 3600 * 10**9
     stepped = _stepped(path, anchor_ns=anchor_ns - hour_ns)
     again, other = clock.anchor(path)
     assert again == stepped
     assert clock.WallClock(again).step_ns() == pytest.approx(hour_ns, abs=clock.RENEW_STEP_NS)
-    ofd.release(fd)
-    ofd.release(other)
+    file.close()
+    other.close()
     renewed, last = clock.anchor(path)
     assert abs(clock.WallClock(renewed).step_ns()) < clock.RENEW_STEP_NS
-    ofd.release(last)
+    last.close()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 4000, '{"anchor_ns": "x"}', "null", "\x00" * 9000])
 def test_a_torn_or_foreign_anchor_is_written_anew(tmp_path: Path, text: str) -> None:
     path = tmp_path / "anchor.json"
     path.write_text(text)
-    found, fd = clock.anchor(path)
+    found, file = clock.anchor(path)
     assert json.loads(path.read_text()) == {
         "anchor_ns": found,
         "boot_id": clock.boot_id(),
         "written_ns": pytest.approx(time.time_ns(), abs=60 * 10**9),
     }
-    ofd.release(fd)
+    file.close()
 
 
 def test_after_a_reboot_the_anchor_is_renewed(tmp_path: Path) -> None:
     path = tmp_path / "anchor.json"
-    anchor_ns, fd = clock.anchor(path)
-    ofd.release(fd)
+    anchor_ns, file = clock.anchor(path)
+    file.close()
     _stepped(path, boot_id="another boot")
-    again, fd = clock.anchor(path)
+    again, file = clock.anchor(path)
     assert json.loads(path.read_text())["boot_id"] == clock.boot_id()
     assert abs(again - anchor_ns) < clock.RENEW_STEP_NS
-    ofd.release(fd)
+    file.close()
 
 
 def test_an_anchor_that_somebody_keeps_writing_is_an_error_not_a_hang(tmp_path: Path) -> None:
     path = tmp_path / "anchor.json"
-    writer = ofd.hold(path)
-    assert ofd.lock(writer, ofd.EXCLUSIVE, 0)
-    with pytest.raises(TimeoutError, match=r"anchor\.json: another process has been writing"):
+    writer = ofd.LockFile(path)
+    assert writer.lock(ofd.EXCLUSIVE, 0)
+    with pytest.raises(TimeoutError, match=r"anchor\.json: for 0\.05 s another process"):
         clock.anchor(path, deadline_s=0.05)
-    ofd.release(writer)
+    writer.close()
 
 
 def test_simulated_time_stands_still_and_says_when_it_jumps_back() -> None:
