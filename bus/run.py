@@ -26,6 +26,7 @@ from bus.discovery import NameTaken
 from bus.executor import Executor, Failed, log_line
 from bus.host import Spec
 from bus.node import BadParameter, Node
+from bus.root import MixedRoots, project_root
 from schemas.base import BadName
 from schemas.system import LogLevel
 
@@ -195,12 +196,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
     try:
+        project_root()
         options, parsed = parse(sys.argv[1:] if arguments is None else arguments)
         executor = Executor(
             [spec for _, spec in parsed], domain=options.get("domain"), clock=options.get("clock", "wall"),
             tcp_host=options.get("tcp"), beat=lambda: pipe.say("BEAT"),
         )  # fmt: skip
-    except (BadCommand, BadTarget, BadParameter, BadName) as error:
+    except (MixedRoots, BadCommand, BadTarget, BadParameter, BadName) as error:
         log_line(LogLevel.ERROR, str(error))
         return 2
     except NameTaken as error:

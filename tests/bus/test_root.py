@@ -31,12 +31,20 @@ def test_a_missing_package_is_refused() -> None:
         one_root({**dict.fromkeys(PACKAGES, Path("/checkout")), "erp": None})
 
 
-def test_a_shadowed_package_is_found_in_a_real_interpreter(tmp_path: Path) -> None:
+SHADOWED = {
+    "rise": "from bus.cli import main; main()",
+    "node process": "from bus.run import main; sys.exit(main(['nodes.impact_cortex']))",
+}
+
+
+@pytest.mark.parametrize("entry", SHADOWED.values(), ids=SHADOWED)
+def test_neither_rise_nor_a_node_starts_with_a_shadowed_package(entry: str, tmp_path: Path) -> None:
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "__init__.py").touch()
-    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from bus.root import project_root; project_root()"
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['rise']; {entry}"
     done = subprocess.run(
-        [sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-P", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2, done.stderr
     assert f"{tmp_path}/web" in done.stderr
+    assert "Traceback" not in done.stderr
