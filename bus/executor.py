@@ -36,7 +36,8 @@ from schemas.machine import ConditionLevel
 from schemas.system import ClockTick, LogLevel
 
 READY_WITHIN_NS = 2_000_000_000
-DRAIN_EVERY_NS = 300_000
+LOOK_EVERY_NS = 300_000
+"""how long callbacks run before the sockets are looked at again"""
 TRACE_EVERY_S = 0.1
 BEACON_AFTER_S = 0.05
 SWEEP_EVERY = 5
@@ -88,7 +89,6 @@ class Executor:
         self._seconds = 0
         self._last_published_ns = 0
         self._beacon_armed = False
-        self._drained_ns = 0
         self._registrations: list[Registration] = []
         self.hosts = [Host(self, spec, self.clock) for spec in specs]
         self.called = {name for h in self.hosts for _, name in h.calls()}
@@ -97,6 +97,10 @@ class Executor:
         self.peers = Peers(self)
         self.caller = Caller(self)
         self.desk = Desk(self)
+        self.transport.watch(self.transport.sub, self.peers.drain)
+        self.transport.watch(self.transport.pub, self._drain_subscriptions)
+        self.transport.watch(self.transport.router, self._drain_requests)
+        self.transport.on_reply(lambda data: self._on_control(None, data))
         try:
             self._open()
         except BaseException:
@@ -242,9 +246,12 @@ class Executor:
 
         def run() -> None:
             nonlocal due_ns
+            start_ns = self.monotonic_ns()
             host.invoke(Kind.TIMER, name, method)
             due_ns += period_ns
             now_ns = self.monotonic_ns()
+            if now_ns - start_ns > host.callback_max_ns:
+                host.took(name, now_ns - start_ns)
             if due_ns < now_ns:  # missed periods are skipped, the schedule is kept
                 due_ns += (now_ns - due_ns) // period_ns * period_ns
             self._timer_count += 1
@@ -388,45 +395,41 @@ class Executor:
         self._failure = text
 
     def _round(self, *, dispatch: bool = True, until_ns: int | None = None) -> None:
-        next_ns = self._timers[0][0] if self._timers else None
-        if until_ns is not None:
-            next_ns = until_ns if next_ns is None else min(next_ns, until_ns)
-        pending = dispatch and self.ready
-        readable = self.transport.poll_now() if pending else self.transport.wait(next_ns)
-        self._drain(readable)
+        """Sockets into queues, timers that are due, then callbacks until it is time to look at the sockets again."""
+        ready = self.ready
+        if dispatch and ready:
+            self.transport.look()
+        else:
+            next_ns = self._timers[0][0] if self._timers else None
+            if until_ns is not None:
+                next_ns = until_ns if next_ns is None else min(next_ns, until_ns)
+            self.transport.wait(next_ns)
         now_ns = self._run_timers()
         if not dispatch:
             return
         for take in self.polled:
             take()
         for host in self.hosts:
-            host.run_submitted()
-        ready = self.ready
-        while ready and not self._stopping:
-            ready.popleft().run(now_ns)
-            now_ns = self.monotonic_ns()
-            if now_ns - self._drained_ns > DRAIN_EVERY_NS:
-                return  # back to the sockets, and to the timers
+            if host.submitted:
+                host.run_submitted()
+        monotonic_ns = self.monotonic_ns
+        look_again_ns = now_ns + LOOK_EVERY_NS
+        while ready:
+            entry = ready.popleft()
+            entry.run(now_ns)
+            start_ns, now_ns = now_ns, monotonic_ns()
+            if now_ns - start_ns > entry.host.callback_max_ns:
+                entry.host.took(entry.what, now_ns - start_ns)
+            if now_ns > look_again_ns or self._stopping:
+                return
 
-    def _drain(self, readable: dict[Any, int]) -> None:
-        transport = self.transport
-        if transport.sub in readable:
-            self.drain_published()
-        if transport.pub in readable:
-            for subscribed, prefix in transport.subscriptions():
-                self.peers.on_subscription(subscribed, prefix)
-        if transport.router in readable:
-            for identity, data in transport.requests():
-                self._on_control(identity, data)
-        for _, data in transport.replies():
-            self._on_control(None, data)
-        self._drained_ns = self.monotonic_ns()
+    def _drain_subscriptions(self) -> None:
+        for subscribed, prefix in self.transport.subscriptions():
+            self.peers.on_subscription(subscribed, prefix)
 
-    def drain_published(self) -> None:
-        """Take every message that has arrived into the queues."""
-        on_frame = self.peers.on_frame
-        for first, rest in self.transport.receive():
-            on_frame(first, rest, self.monotonic_ns())
+    def _drain_requests(self) -> None:
+        for identity, data in self.transport.requests():
+            self._on_control(identity, data)
 
     def _on_control(self, identity: bytes | None, data: bytes) -> None:
         try:
@@ -460,8 +463,14 @@ class Executor:
             self.directory.sweep()
             self.peers.refresh()
         self._send_beacon()
+        self._count_handshakes()
         for host in self.hosts:
             self.diagnose(host)
+
+    def _count_handshakes(self) -> None:
+        self.peers.bad_frames += (bad := self.transport.bad_handshakes())
+        if bad:
+            self.hosts[0].warn_once("bad handshake", "a connection that does not speak ZMTP (counted from now on)")
 
     def diagnose(self, host: Host) -> None:
         """Publish what is known of a node's health."""
@@ -479,7 +488,7 @@ class Executor:
                 self.flush_trace(host)
             self._send_beacon()
             # what others still ask of us, such as a repair, is answered in the last moment
-            self._drain(self.transport.poll_now())
+            self.transport.look()
         self.transport.unwatch(self.directory.fileno())
         self.transport.close()
         for registration in self._registrations:

@@ -26,6 +26,11 @@ HEADER_BYTES = _HEADER.size
 _pack = _HEADER.pack
 _unpack_from = _HEADER.unpack_from
 
+KEY_BYTES = 13
+"""From the zero byte on: what is the same in every message of one publisher on one topic"""
+NUMBERS = struct.Struct("<Qqq")
+"""seq, mono_ns, wall_ns: what follows it"""
+
 SYNC = b"\xff"
 """First byte of a sync token: sorts after every topic, so libzmq sends it last on (re)connect."""
 BEACON = b"\xfebeacon\x00"

@@ -98,6 +98,10 @@ class Job:
         self.seq = seq
         self.payload = payload
 
+    @property
+    def what(self) -> str:
+        return self.name
+
     def run(self, now_mono_ns: int) -> None:
         self.host.invoke(self.kind, self.name, self.function, self.args, seq=self.seq, payload=self.payload)
 
@@ -125,9 +129,7 @@ class Host:
         self._ordinals: dict[str, int] = {}
         self._failures: deque[int] = deque(maxlen=FAILURES_MAX + 1)
         self._warned: set[str] = set()
-        self._submitted: queue.Queue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = queue.Queue(
-            SUBMITTED_MAX
-        )
+        self.submitted: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
         self._workers: list[threading.Thread] = []
         self._stopping = threading.Event()
         self.node = spec.cls(self, dict(spec.parameters))
@@ -165,7 +167,9 @@ class Host:
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         future = NodeFuture(self.executor.thread)
-        self._submitted.put_nowait((future, function, args))
+        if len(self.submitted) >= SUBMITTED_MAX:
+            raise queue.Full(f"{self.name}: {SUBMITTED_MAX} submitted calls wait already")
+        self.submitted.append((future, function, args))
         self.executor.transport.wake()
         return future
 
@@ -196,32 +200,41 @@ class Host:
         self, kind: Kind | None, name: str, function: Callable[..., Any], args: tuple[Any, ...] = (),
         publisher_id: int = 0, seq: int = 0, payload: bytes = b"",
     ) -> Any:  # fmt: skip
-        """Run a callback on the node's thread: time held, traced, timed, its exception contained."""
-        executor = self.executor
-        start_ns = executor.monotonic_ns()
+        """Run a callback on the node's thread: time held, traced, its exception contained."""
         self._now_ns = now_ns = self.clock.now_ns()
         self._inside = True
-        if (
-            kind is not None
-            and self.trace is not None
-            and self.trace.record(kind, name, now_ns, publisher_id, seq, payload)
-        ):
-            executor.flush_trace(self)
+        if kind is not None and self.trace is not None:
+            due = self.trace.record(kind, name, now_ns, publisher_id, seq, payload)
+            if due:
+                self.executor.flush_trace(self)
         try:
             return function(*args)
         except Exception as error:
-            self._failed(name, error, start_ns)
+            self._failed(name, error)
             return None
         finally:
             self._inside = False
             self.callbacks += 1
-            took_ns = executor.monotonic_ns() - start_ns
-            if took_ns > self.callback_max_ns:
-                self.callback_max_ns = took_ns
-                if took_ns > SLOW_NS:
-                    self.report("slow_callback", ConditionLevel.WARNING, f"{name} took {took_ns / 1e6:.0f} ms")
 
-    def _failed(self, name: str, error: Exception, now_mono_ns: int) -> None:
+    def call_back(self, function: Callable[[Any], None], message: Any) -> None:
+        """`invoke` for a message that need not be traced: the hot path."""
+        self._now_ns = self.clock.now_ns()
+        self._inside = True
+        try:
+            function(message)
+        except Exception as error:
+            self._failed(function.__name__, error)
+        self._inside = False
+        self.callbacks += 1
+
+    def took(self, what: str, took_ns: int) -> None:
+        """A callback was the slowest of this second."""
+        self.callback_max_ns = took_ns
+        if took_ns > SLOW_NS:
+            self.report("slow_callback", ConditionLevel.WARNING, f"{what} took {took_ns / 1e6:.0f} ms")
+
+    def _failed(self, name: str, error: Exception) -> None:
+        now_mono_ns = self.executor.monotonic_ns()
         self.warn_once(f"{name} {type(error).__name__}", "".join(traceback.format_exception(error)).rstrip())
         self.report("callback_failed", ConditionLevel.FAULT, f"{name}: {type(error).__name__}: {error}")
         self._failures.append(now_mono_ns)
@@ -251,11 +264,8 @@ class Host:
 
     def run_submitted(self) -> None:
         """Queue what other threads submitted."""
-        while True:
-            try:
-                future, function, args = self._submitted.get_nowait()
-            except queue.Empty:
-                return
+        while self.submitted:
+            future, function, args = self.submitted.popleft()
             if future.set_running_or_notify_cancel():
                 name = getattr(function, "__name__", "call")
                 packed = pack_arguments(args) if self.trace is not None else b""

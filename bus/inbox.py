@@ -126,6 +126,10 @@ class Inbox:
         self._names: dict[str, str] = {}
 
     @property
+    def what(self) -> str:
+        return self.subscription.method
+
+    @property
     def full(self) -> bool:
         return len(self.items) >= self.subscription.depth
 
@@ -176,6 +180,9 @@ class Inbox:
             return
         host, feed = self.host, item.feed
         host.node.source = Source(feed.node, feed.topic, item.seq, item.wall_ns, feed.publisher_id)
+        if host.trace is None:
+            host.call_back(self._method, message)
+            return
         name = self._names.get(feed.topic)
         if name is None:
             name = self._names[feed.topic] = f"{self.subscription.method} {feed.topic}"
@@ -215,6 +222,10 @@ class TapInbox:
         return self._select(topic, type_name)
 
     @property
+    def what(self) -> str:
+        return self.tap.method
+
+    @property
     def full(self) -> bool:
         return len(self.raws) >= self.tap.depth
 
@@ -222,8 +233,8 @@ class TapInbox:
         f = item.feed
         self._put(
             Raw(
-                f.topic, f.node, f.publisher_id, item.seq, item.wall_ns, received_ns, item.raw(), f.type_name, f.type_hash,
-                f.qos,
+                f.topic, f.node, f.publisher_id, item.seq, item.wall_ns, received_ns, item.raw(), f.type_name,
+                f.type_hash, f.qos,
             )
         )  # fmt: skip
 
@@ -275,5 +286,6 @@ class Route:
         if not item.feed.refused:
             for inbox in self.inboxes:
                 inbox.put(item)
-        for tap in self.taps:
-            tap.put(item, received_ns)
+        if self.taps:
+            for tap in self.taps:
+                tap.put(item, received_ns)

@@ -9,7 +9,7 @@ a publisher that sees the token has all the others active; it answers with its n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bus import frame
 from bus.discovery import Appeared, Changed, Entry, TopicEntry, Vanished
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SYNC_AGAIN_S = 0.25
 TEND_S = 0.02
 DISCONNECT_AFTER_S = 0.5
+DRAIN_MAX = 1000
+FEEDS_MAX = 100_000
 EVERYTHING = "**"
 """In an entry's subscriptions: a tap, which may take any topic."""
 
@@ -53,6 +55,8 @@ class Peers:
         self._peers: dict[str, _Peer] = {}
         self._leaving: set[str] = set()
         self.feeds: dict[tuple[int, bytes], Feed] = {}
+        self._fast: dict[bytes, Feed] = {}
+        """by the bytes that every unsplit message of the feed begins with"""
         self.routes: dict[str, Route] = {}
         self._wildcards: list[tuple[str, Inbox]] = []
         self._taps: list[TapInbox] = []
@@ -156,13 +160,14 @@ class Peers:
 
     def _vanished(self, entry: Entry, clean: bool) -> None:
         # what the kernel already has of it comes before the news that it is gone
-        self._x.drain_published()
+        self.drain()
         current = self.entries.get(entry.name)
         if current is not None and current.publisher_id == entry.publisher_id:
             del self.entries[entry.name]
         self._servers = {n: e for n, e in self._servers.items() if e.publisher_id != entry.publisher_id}
         for key in [k for k in self.feeds if k[0] == entry.publisher_id]:
             feed = self.feeds.pop(key)
+            self._fast = {k: f for k, f in self._fast.items() if f is not feed}
             self.tell(feed.topic, Gone(feed.source(), clean))
         for endpoint in entry.rpc[:1]:
             self._x.transport.forget(endpoint)
@@ -319,43 +324,77 @@ class Peers:
 
     # --- what arrives --------------------------------------------------------------------------------------------
 
-    def on_frame(self, first: bytes, rest: list[Any], now_mono_ns: int) -> None:
-        """A frame from the SUB socket. Never raises for what stands in it."""
+    def drain(self) -> None:
+        """Take every message that has arrived into the queues. Never raises for what stands in a frame."""
+        x, fast = self._x, self._fast
+        transport, unpack = x.transport, frame.NUMBERS.unpack_from
+        receive, more = transport.receive, True
+        now_ns = x.monotonic_ns()
+        for n in range(DRAIN_MAX):
+            # the first two times it is cheaper to ask than to find nothing; later there is most likely more
+            more = n == 0 or n > 2 or transport.more
+            first = receive() if more else None
+            if first is None:
+                return
+            end = first.find(b"\0")
+            start = end + frame.KEY_BYTES
+            feed = fast.get(first[:start])
+            if feed is None or len(first) < start + frame.NUMBERS.size:
+                self.on_frame(first, now_ns)
+                continue
+            seq, mono_ns, wall_ns = unpack(first, start)
+            item = Item(feed, seq, mono_ns, wall_ns, first[start + frame.NUMBERS.size :], None, None)
+            link = feed.link
+            if link is not None and link.next_seq == seq and not link.repaired:
+                link.next_seq = seq + 1
+                counts = feed.counts
+                counts.received += 1
+                counts.delays_ns.append(now_ns - mono_ns)
+                feed.heard_mono_ns = now_ns
+                feed.stale = False
+                feed.route.put(item, now_ns + x.anchor_ns)
+            else:
+                self._accept(feed, item, now_ns)
+
+    def on_frame(self, first: bytes, now_mono_ns: int) -> None:
+        """A frame that is not simply the next message of a known feed."""
+        tail: memoryview | None = None
         try:
             p = frame.parse(first)
             lead = first[:1]
             if lead == frame.SYNC:
                 self._on_sync(p.payload)
                 return
-            if lead == b"\xfe":
+            if lead == frame.BEACON[:1]:
                 self._on_beacon(p.payload, now_mono_ns)
                 return
-            if len(rest) != (1 if p.flags & frame.SPLIT else 0):
-                raise frame.BadFrame(f"{1 + len(rest)} frames where the header announces {1 + (p.flags & frame.SPLIT)}")
+            if p.flags & frame.SPLIT:
+                tail = self._x.transport.receive_tail()
+                if tail is None:
+                    raise frame.BadFrame("the second frame that the header announces is missing")
         except frame.BadFrame as error:
             self._bad(str(error))
             return
-        feed = self.feeds.get((p.publisher_id, p.topic))
+        feed = self._feed(p.publisher_id, p.topic, None)
         if feed is None:
-            feed = self._feed(p.publisher_id, p.topic, None)
-            if feed is None:
-                self._bad(f"a message on {p.topic[:80]!r}, which nobody here subscribed to")
-                return
-        link = feed.link
-        assert link is not None
+            self._bad(f"a message on {p.topic[:80]!r}, which nobody here subscribed to")
+            return
+        if not p.flags and len(self._fast) < FEEDS_MAX:
+            self._fast[first[: len(p.topic) + frame.KEY_BYTES]] = feed
         if not feed.first_seq:
             feed.first_seq = p.seq
-        route = feed.route
+        self._accept(feed, Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, tail, None), now_mono_ns)
+
+    def _accept(self, feed: Feed, item: Item, now_mono_ns: int) -> None:
+        link, route = feed.link, feed.route
+        assert link is not None
         if link.repaired and route.full:
             return  # its number stays open and is asked for when there is room
-        tail = memoryview(rest[0].buffer).toreadonly() if rest else None
-        item = Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, tail, None)
-        expected = link.next_seq
-        lost_before = link.counts.lost
-        items = link.accept(p.seq, item, now_mono_ns)
+        expected, lost_before = link.next_seq, link.counts.lost
+        items = link.accept(item.seq, item, now_mono_ns)
         if link.counts.lost != lost_before and expected is not None:
-            self._lost(feed, expected, p.seq - 1)
-        link.counts.delays_ns.append(now_mono_ns - p.mono_ns)
+            self._lost(feed, expected, item.seq - 1)
+        link.counts.delays_ns.append(now_mono_ns - item.mono_ns)
         feed.heard_mono_ns = now_mono_ns
         feed.stale = False
         for each in items:
@@ -410,7 +449,8 @@ class Peers:
                 feed.refused = True
                 text = (
                     f"{feed.topic}: {entry.name} sends a {feed.type_name} that {inbox.host.name} cannot read: "
-                    f"{'; '.join(found.reasons)}\n-- sent --\n{describe(theirs)}\n-- wanted --\n{describe(definition(mine))}"
+                    f"{'; '.join(found.reasons)}\n-- sent --\n{describe(theirs)}\n"
+                    f"-- wanted --\n{describe(definition(mine))}"
                 )
                 inbox.host.warn_once(f"type {feed.topic} {entry.name}", text)
                 inbox.host.report(

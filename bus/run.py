@@ -1,8 +1,8 @@
 """The entry of every node process: `python -P -m bus.run [--domain D] NODE [+ NODE ...]`.
 
 NODE is `MODULE[:Class] [--name N] [--namespace NS] [-p name=JSON]... [-r from:=to]...`; MODULE may be a path that ends
-in .py. Several NODEs are a composition: one process, one thread. With RISE_READY_FD the process says `READY ...` on that
-descriptor once it is, and `BEAT` once a second from the nodes' own thread.
+in .py. Several NODEs are a composition: one process, one thread. With RISE_READY_FD the process says `READY ...` on
+that descriptor once it is, and `BEAT` once a second from the nodes' own thread.
 
 Exit codes: 0 asked to end, 1 a node failed, 2 the command line or a parameter is wrong, 3 a name is taken.
 """

@@ -50,8 +50,8 @@ class Session:
     """
 
     def __init__(
-        self, domain: str | None = None, *, select: Select | None = None, heard: Callable[[list[Raw]], None] | None = None,
-        name: str = "", batch_s: float = 0.005,
+        self, domain: str | None = None, *, select: Select | None = None,
+        heard: Callable[[list[Raw]], None] | None = None, name: str = "",
     ) -> None:  # fmt: skip
         cls: type[Node] = _Silent
         if select is not None:

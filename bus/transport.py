@@ -83,18 +83,16 @@ class Transport:
         self.sub = self._socket(zmq.SUB)
         self.router = self._socket(zmq.ROUTER)
         self._dealers: dict[str, zmq.Socket[bytes]] = {}
-        self._by_dealer: dict[Any, str] = {}
         self.pub_endpoints = self._bind(self.pub, pub_path, tcp_host)
         self.rpc_endpoints = self._bind(self.router, rpc_path, tcp_host)
         self.alarm = Alarm()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._monitors = [s.get_monitor_socket(_MONITOR_EVENTS) for s in (self.pub, self.router)]
         self._poller = zmq.Poller()
-        for source in (self.sub, self.pub, self.router, *self._monitors, self.alarm.fd, self._wake_fd):
-            self._poller.register(source, zmq.POLLIN)
-        self._files: dict[int, Callable[[], None]] = {}
-        self.bad_handshakes = 0
-        self._ready: dict[Any, int] = {}
+        self._handlers: dict[Any, Callable[[], None]] = {}
+        self.watch(self.alarm.fd, self.alarm.clear)
+        self.watch(self._wake_fd, self._woken)
+        self._on_reply: Callable[[bytes], None] = lambda data: None
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         s = self._context.socket(kind)
@@ -137,19 +135,23 @@ class Transport:
     def unsubscribe(self, prefix: bytes) -> None:
         self.sub.setsockopt(zmq.UNSUBSCRIBE, prefix)
 
-    def receive(self, limit: int = 1000) -> Iterator[tuple[bytes, list[Any]]]:
-        """Messages that are there now: the first frame, and the others when there are any."""
-        receive = self.sub.recv
-        for _ in range(limit):
-            try:
-                first = receive(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            rest = []
-            # the socket's own word, not a flag in the frame: whatever a peer sends, frames stay in step
-            while self.sub.rcvmore:
-                rest.append(receive(zmq.NOBLOCK, copy=False))
-            yield first, rest
+    def receive(self) -> bytes | None:
+        """The next frame that is there, or None. Parts of one message come one after the other."""
+        try:
+            return self.sub.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+
+    def receive_tail(self) -> memoryview | None:
+        """The next part of the message that `receive` began, without a copy; None when there is none."""
+        if not self.sub.get(zmq.RCVMORE):
+            return None
+        return memoryview(self.sub.recv(zmq.NOBLOCK, copy=False).buffer).toreadonly()
+
+    @property
+    def more(self) -> bool:
+        """Whether a frame is there: half the price of a `receive` that finds nothing."""
+        return bool(int(self.sub.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def subscriptions(self) -> Iterator[tuple[bool, bytes]]:
         """`(subscribed, prefix)` that arrived at the XPUB."""
@@ -165,15 +167,9 @@ class Transport:
 
     def ask(self, endpoint: str, data: bytes) -> bool:
         """Send a control message to a peer; False when its queue is full."""
-        dealer = self._dealers.get(endpoint)
-        if dealer is None:
-            dealer = self._socket(zmq.DEALER)
-            dealer.connect(endpoint)
-            self._dealers[endpoint] = dealer
-            self._by_dealer[dealer] = endpoint
-            self._poller.register(dealer, zmq.POLLIN)
+        self.prepare(endpoint)
         try:
-            dealer.send(data, zmq.NOBLOCK)
+            self._dealers[endpoint].send(data, zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True
@@ -184,16 +180,13 @@ class Transport:
             dealer = self._socket(zmq.DEALER)
             dealer.connect(endpoint)
             self._dealers[endpoint] = dealer
-            self._by_dealer[dealer] = endpoint
-            self._poller.register(dealer, zmq.POLLIN)
+            self.watch(dealer, lambda: self._drain_dealer(dealer))
 
     def forget(self, endpoint: str) -> None:
         """The peer is gone."""
         dealer = self._dealers.pop(endpoint, None)
         if dealer is not None:
-            self._poller.unregister(dealer)
-            del self._by_dealer[dealer]
-            self._ready.pop(dealer, None)
+            self.unwatch(dealer)
             dealer.close(linger=0)
 
     def answer(self, identity: bytes, data: bytes) -> None:
@@ -210,62 +203,62 @@ class Transport:
                 return
             yield frames[0], b"".join(frames[1:])
 
-    def replies(self) -> Iterator[tuple[str, bytes]]:
-        """`(endpoint, data)` of control messages that came back."""
-        for dealer in [s for s in self._ready if s in self._by_dealer]:
-            endpoint = self._by_dealer[dealer]
-            while endpoint in self._dealers:
-                try:
-                    data = dealer.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                yield endpoint, b"".join(data)
+    def on_reply(self, handle: Callable[[bytes], None]) -> None:
+        """Who gets the control messages that come back."""
+        self._on_reply = handle
+
+    def _drain_dealer(self, dealer: zmq.Socket[bytes]) -> None:
+        while not dealer.closed:
+            try:
+                data = dealer.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._on_reply(b"".join(data))
 
     # --- waiting -----------------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, callback: Callable[[], None]) -> None:
-        """Call back from `wait` when a file descriptor has something to read."""
-        self._files[fd] = callback
-        self._poller.register(fd, zmq.POLLIN)
+    def watch(self, source: zmq.Socket[bytes] | int, handle: Callable[[], None]) -> None:
+        """Call `handle` from `wait` when a socket or file descriptor has something to read."""
+        self._handlers[source] = handle
+        self._poller.register(source, zmq.POLLIN)
 
-    def unwatch(self, fd: int) -> None:
-        if self._files.pop(fd, None) is not None:
-            self._poller.unregister(fd)
+    def unwatch(self, source: zmq.Socket[bytes] | int) -> None:
+        if self._handlers.pop(source, None) is not None:
+            self._poller.unregister(source)
 
-    def wait(self, until_mono_ns: int | None) -> dict[Any, int]:
-        """Sleep until something arrives, `wake` is called, or the time has come; says what is readable."""
+    def wait(self, until_mono_ns: int | None) -> None:
+        """Sleep until something arrives, `wake` is called, or the time has come; then call who watches it."""
         self.alarm.set(until_mono_ns)
-        ready: dict[Any, int] = dict(self._poller.poll())
-        self._ready = ready
-        if self.alarm.fd in ready:
-            self.alarm.clear()
-        if self._wake_fd in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._wake_fd)
-        for monitor in self._monitors:
-            if monitor in ready:
-                self._drain_monitor(monitor)
-        if self._files:
-            for fd in [fd for fd in ready if fd in self._files]:
-                self._files[fd]()
-        return ready
+        handlers = self._handlers
+        for source, _ in self._poller.poll():
+            if source in handlers:
+                handlers[source]()
 
-    def poll_now(self) -> dict[Any, int]:
-        """What is readable at this moment, without waiting."""
-        self._ready = dict(self._poller.poll(0))
-        return self._ready
+    def look(self) -> None:
+        """As `wait`, without waiting."""
+        handlers = self._handlers
+        for source, _ in self._poller.poll(0):
+            if source in handlers:
+                handlers[source]()
 
     def wake(self) -> None:
         """End a `wait`; from any thread, or a signal handler."""
-        os.eventfd_write(self._wake_fd, 1)
+        if self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
 
-    def _drain_monitor(self, monitor: zmq.Socket[bytes]) -> None:
-        while True:
-            try:
-                monitor.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self.bad_handshakes += 1
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
+
+    def bad_handshakes(self) -> int:
+        """How many connections spoke no ZMTP since the last call. Not polled for: that would slow every wait."""
+        count = 0
+        for monitor in self._monitors:
+            with contextlib.suppress(zmq.Again):
+                while True:
+                    monitor.recv_multipart(zmq.NOBLOCK)
+                    count += 1
+        return count
 
     def close(self) -> None:
         """Let the last messages leave (at most LINGER_MS), then free everything."""
@@ -277,4 +270,5 @@ class Transport:
         self.router.close(linger=LINGER_MS)
         self._context.term()
         self.alarm.close()
-        os.close(self._wake_fd)
+        wake_fd, self._wake_fd = self._wake_fd, -1
+        os.close(wake_fd)
