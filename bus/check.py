@@ -161,6 +161,8 @@ def _settings(process: PlannedProcess) -> Iterator[Mistake]:
         yield wrong(f"cpus is a tuple of CPU numbers, not {s.cpus!r}")
     if s.critical not in ("", "namespace"):
         yield wrong(f"critical is '' or 'namespace', not {s.critical!r}")
+    if s.critical and not process.namespace:
+        yield wrong("critical='namespace' needs a namespace: its companions there are restarted with it")
     if s.on_death not in ("", "feed_hold", "stop"):
         yield wrong(f"on_death is '', 'feed_hold' or 'stop', not {s.on_death!r}")
     if not isinstance(s.restart, (Restart, type(None))):

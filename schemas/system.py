@@ -73,8 +73,11 @@ class Diagnostics(Message):
 
 
 class ProcessState(StrEnum):
+    WAITING = "WAITING"
+    """for what it needs"""
     STARTING = "STARTING"
     READY = "READY"
+    STOPPING = "STOPPING"
     BACKOFF = "BACKOFF"
     FAILED = "FAILED"
     STOPPED = "STOPPED"

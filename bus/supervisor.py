@@ -1,0 +1,409 @@
+"""Processes: started in the order of their needs, watched, brought back, and ended without a trace.
+
+The supervisor knows no node: a Job is a command. Each runs under a guard (bus/guard.py); what the guard tells comes
+through a pipe. `step` does one turn of the loop on the caller's thread; `restart` and `stop` may be called from any.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import random
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bus.guard import PR_SET_CHILD_SUBREAPER
+from bus.launch import Restart, Settings
+from bus.usage import Usage, children
+from schemas.system import ProcessState
+
+GUARD = Path(__file__).with_name("guard.py")
+TERM_AFTER_S, KILL_AFTER_S = 1.2, 2.0
+"""after the request to end by SIGINT"""
+FALL_TERM_S, FALL_KILL_S = 0.3, 0.6
+"""the same, for the companions of a critical process that died"""
+STALLED_S = 1.0
+"""the supervisor's own pause that is not held against the processes"""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A command to keep running."""
+
+    name: str
+    command: Sequence[str]
+    settings: Settings
+    log: Path
+    namespace: str = ""
+    nodes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    """names of jobs"""
+
+
+What = Literal["line", "started", "ready", "hung", "died", "failed", "ended", "all_ready"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened: `process` is empty for the launch as a whole."""
+
+    kind: What
+    process: str
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Child:
+    """One job's process: its state, and what happens next."""
+
+    job: Job
+    state: ProcessState = ProcessState.WAITING
+    pid: int = 0
+    restarts: int = 0
+    last_exit: str = ""
+    scheduling: str = ""
+    usage: Usage = field(default_factory=Usage)
+    guard: subprocess.Popen[bytes] | None = None
+    deadline: float = 0.0
+    """monotonic: STARTING: ready by then; READY: silent for too long; BACKOFF: start again"""
+    signals: list[tuple[float, str]] = field(default_factory=list)
+    """to be sent at these times, while it is being ended"""
+    asked: bool = False
+    """to end, by SIGINT"""
+    wanted: bool = True
+    """False: it was asked to end and stays ended"""
+    hung: str = ""
+    rest: bytes = b""
+    ended_as: str = ""
+    history: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+
+    @property
+    def alive(self) -> bool:
+        return self.guard is not None
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether who needs it may start: it is ready, or has done its work and ended well."""
+        return self.state is ProcessState.READY or (self.state is ProcessState.STOPPED and self.last_exit == "exit 0")
+
+
+class Supervisor:
+    """Runs jobs.
+
+    Args:
+        jobs: with unique names; `needs` without a circle.
+        environment: of every process, before its own `env`.
+        on_event: told everything, on the thread that calls `step`.
+    """
+
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        *,
+        environment: Mapping[str, str],
+        on_event: Callable[[Event], None],
+        rng: random.Random | None = None,
+    ) -> None:
+        self.children = {job.name: Child(job) for job in jobs}
+        self.environment = dict(environment)
+        self.on_event = on_event
+        self.rng = rng or random.Random()
+        self.started_s = self.stepped_s = time.monotonic()
+        self.all_ready = False
+        self.ending: str = ""
+        """why the launch is ending"""
+        self._selector = selectors.DefaultSelector()
+        self._door: queue.Queue[tuple[str, str]] = queue.Queue(maxsize=256)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector.register(self._wake, selectors.EVENT_READ, None)
+        # what a killed guard leaves behind comes to us, so that it can be killed
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    # --- doors for other threads --------------------------------------------------------------------------------------
+
+    def ask(self, what: Literal["restart", "stop", "end"], process: str) -> None:
+        """Request `restart` or `stop` of a process, or the `end` of the launch (process: why).
+
+        Raises:
+            queue.Full: 256 requests are waiting.
+        """
+        self._door.put_nowait((what, process))
+        os.eventfd_write(self._wake, 1)
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def step(self, timeout_s: float = 0.2) -> bool:
+        """Wait for something to happen, at most `timeout_s`, and act on it; False once everything has ended."""
+        for key, _ in self._selector.select(self._wait_s(timeout_s)):
+            if key.data is None:
+                os.eventfd_read(self._wake)
+            else:
+                self._hear(key.data)
+        now = time.monotonic()
+        pause, self.stepped_s = now - self.stepped_s, now
+        while not self._door.empty():
+            self._obey(*self._door.get_nowait())
+        for child in self.children.values():
+            if pause > STALLED_S + timeout_s:
+                child.deadline += pause  # we were stopped ourselves: nobody else's fault
+            self._tick(child, now)
+        if not self.all_ready and all(c.satisfied for c in self.children.values()):
+            self.all_ready = True
+            nodes = sum(len(c.job.nodes) or 1 for c in self.children.values())
+            self._tell("all_ready", "", f"ready: {nodes} nodes in {now - self.started_s:.1f} s")
+        return any(c.alive or c.state in (ProcessState.WAITING, ProcessState.BACKOFF) for c in self.children.values())
+
+    def _wait_s(self, most_s: float) -> float:
+        now = time.monotonic()
+        times = [c.deadline for c in self.children.values() if c.state is ProcessState.BACKOFF]
+        times += [at for c in self.children.values() for at, _ in c.signals[:1]]
+        return max(0.0, min([most_s, *(at - now for at in times)]))
+
+    def _tick(self, child: Child, now: float) -> None:
+        while child.signals and now >= child.signals[0][0]:
+            self._send(child, child.signals.pop(0)[1])
+        if child.state is ProcessState.STARTING and now > child.deadline:
+            self._give_up(child, now, f"not ready after {child.job.settings.ready_timeout_s:g} s")
+        elif child.state is ProcessState.READY and now > child.deadline:
+            self._give_up(child, now, f"no heartbeat for {child.job.settings.hang_s:g} s")
+        elif child.state is ProcessState.BACKOFF and now >= child.deadline:
+            child.state = ProcessState.WAITING
+        if child.state is ProcessState.WAITING and not self.ending and self._may_start(child):
+            self._start(child)
+
+    def _may_start(self, child: Child) -> bool:
+        if not all(self.children[n].satisfied for n in child.job.needs):
+            return False
+        # a critical process comes back together with its companions: none of them may still be going down
+        return not child.job.namespace or not any(
+            c.state is ProcessState.STOPPING and c.wanted for c in self._companions(child)
+        )
+
+    # --- one process --------------------------------------------------------------------------------------------------
+
+    def _start(self, child: Child) -> None:
+        s = child.job.settings
+        screen = [os.dup(0), os.dup(1)] if s.terminal else []
+        numbers = (",".join(map(str, screen)), str(s.realtime or 0), str(s.nice), ",".join(map(str, s.cpus)))
+        command = [sys.executable, "-I", "-S", str(GUARD), child.job.name, str(child.job.log), *numbers]
+        child.guard = subprocess.Popen(
+            [*command, *child.job.command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=screen,
+            env={**self.environment, **s.env},
+            start_new_session=True,
+            bufsize=0,
+        )
+        for number in screen:
+            os.close(number)
+        assert child.guard.stdout is not None
+        os.set_blocking(child.guard.stdout.fileno(), False)
+        self._selector.register(child.guard.stdout, selectors.EVENT_READ, child)
+        child.state, child.deadline = ProcessState.STARTING, time.monotonic() + s.ready_timeout_s
+        child.signals, child.asked, child.hung = [], False, ""
+        child.ended_as, child.rest, child.usage = "", b"", Usage()
+        self._tell("started", child.job.name)
+
+    def _hear(self, child: Child) -> None:
+        guard = child.guard
+        assert guard is not None
+        assert guard.stdout is not None
+        data = guard.stdout.read(65536)
+        if data is None:
+            return
+        *lines, child.rest = (child.rest + data).split(b"\n")
+        for line in lines:
+            word, _, text = line.decode("utf-8", "replace").partition(" ")
+            self._heard(child, word, text)
+        if not data:
+            self._ended(child)
+
+    def _heard(self, child: Child, word: str, text: str) -> None:
+        match word:
+            case "LOG":
+                self._tell("line", child.job.name, text)
+            case "BEAT" if child.state is ProcessState.READY:
+                child.deadline = time.monotonic() + child.job.settings.hang_s
+            case "READY" if child.state is ProcessState.STARTING:
+                child.state = ProcessState.READY
+                child.deadline = time.monotonic() + child.job.settings.hang_s
+                self._tell("ready", child.job.name, f"without an answer of {text.strip()}" if text.strip() else "")
+            case "PID":
+                child.pid = int(text)
+            case "SCHED":
+                child.scheduling = text
+            case "END":
+                child.ended_as = text
+
+    def _send(self, child: Child, word: str) -> None:
+        if child.guard is not None and child.guard.stdin is not None:
+            try:
+                child.guard.stdin.write(word.encode() + b"\n")
+            except BrokenPipeError:
+                return  # the guard is about to say that all has ended
+
+    def _give_up(self, child: Child, now: float, why: str) -> None:
+        """It hangs: let it say where (SIGABRT prints the Python stack), then kill it."""
+        child.state, child.hung = ProcessState.STOPPING, why
+        child.signals = [(now, "ABRT"), (now + 0.3, "KILL")]
+        self._tell("hung", child.job.name, why)
+
+    def _end(self, child: Child, term_s: float = TERM_AFTER_S, kill_s: float = KILL_AFTER_S) -> None:
+        """INT, then TERM, then KILL; a process that does not run is only marked."""
+        now = time.monotonic()
+        if child.alive:
+            child.state = ProcessState.STOPPING
+            child.asked = True
+            child.signals = [(now, "INT"), (now + term_s, "TERM"), (now + kill_s, "KILL")]
+        elif child.state in (ProcessState.WAITING, ProcessState.BACKOFF) and not child.wanted:
+            child.state = ProcessState.STOPPED
+
+    def _ended(self, child: Child) -> None:
+        guard = child.guard
+        assert guard is not None
+        assert guard.stdout is not None
+        self._selector.unregister(guard.stdout)
+        guard.stdout.close()
+        if guard.stdin is not None:
+            guard.stdin.close()
+        guard.wait()
+        child.guard = None
+        if not child.ended_as:
+            child.ended_as = f"its guard ended ({guard.returncode})"
+            self._kill_orphans()
+        was, child.last_exit, child.signals = child.state, child.ended_as, []
+        s = child.job.settings
+        if child.hung:
+            child.last_exit = f"{child.hung}: killed"
+        if not child.wanted or (was is ProcessState.STOPPING and not child.hung):
+            child.state = ProcessState.STOPPED
+            if child.wanted:
+                child.state = ProcessState.BACKOFF if child.deadline > time.monotonic() else ProcessState.WAITING
+            self._tell("ended", child.job.name, child.last_exit)
+        elif child.last_exit == "exit 0" and not s.critical:
+            child.state, child.wanted = ProcessState.STOPPED, False
+            self._tell("ended", child.job.name, child.last_exit)
+            if s.ends_launch:
+                self.end(f"{child.job.name} has finished")
+        else:
+            self._tell("died", child.job.name, child.last_exit)
+            self._bring_back(child)
+        self._next_to_end()
+
+    def _bring_back(self, child: Child) -> None:
+        """After an end that nobody asked for: a pause, or the end of patience; a critical one takes its companions."""
+        now = time.monotonic()
+        policy = child.job.settings.restart
+        if policy is None:
+            child.state, child.wanted = ProcessState.FAILED, False
+        else:
+            while child.history and child.history[0] < now - policy.window_s:
+                child.history.popleft()
+            if len(child.history) >= policy.most:
+                child.state, child.wanted = ProcessState.FAILED, False
+                text = f"restarted {policy.most} times in {policy.window_s:g} s, last {child.last_exit}"
+                self._tell("failed", child.job.name, f"{text}; `rise restart {child.job.name}` tries again")
+            else:
+                child.deadline = now + pause_s(policy, len(child.history), self.rng)
+                child.history.append(now)
+                child.restarts += 1
+                child.state = ProcessState.BACKOFF
+        if child.job.settings.critical == "namespace" and child.state is ProcessState.BACKOFF:
+            for other in self._companions(child):
+                if other.alive and other.state is not ProcessState.STOPPING:
+                    other.deadline = child.deadline
+                    self._end(other, FALL_TERM_S, FALL_KILL_S)
+
+    def _companions(self, child: Child) -> list[Child]:
+        """The other processes of the same machine."""
+        return [c for c in self.children.values() if c is not child and c.job.namespace == child.job.namespace]
+
+    def _kill_orphans(self) -> None:
+        """Descendants of a killed guard have become our children: no guard, so nothing we want."""
+        known = {c.guard.pid for c in self.children.values() if c.guard is not None}
+        while orphans := [pid for pid in children(os.getpid()) if pid not in known and _adopted(pid)]:
+            for pid in orphans:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)  # its own children come to us now, and are found in the next round
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def _obey(self, what: str, process: str) -> None:
+        if what == "end":
+            self.end(process)
+        elif child := self.children.get(process):
+            child.wanted = what == "restart"
+            child.history.clear()
+            child.deadline = 0.0
+            if what == "restart" and not child.alive:
+                child.state = ProcessState.WAITING
+            self._end(child)
+
+    def end(self, why: str) -> None:
+        """End everything: whoever is needed by others ends after them; all of it is gone after KILL_AFTER_S."""
+        if self.ending:
+            return
+        self.ending = why
+        now = time.monotonic()
+        for child in self.children.values():
+            child.wanted = False
+            if child.alive and not child.hung:
+                child.state = ProcessState.STOPPING
+                child.signals = [(now + TERM_AFTER_S, "TERM"), (now + KILL_AFTER_S, "KILL")]
+            elif not child.alive and child.state is not ProcessState.FAILED:
+                child.state = ProcessState.STOPPED
+        self._next_to_end()
+
+    def _next_to_end(self) -> None:
+        if not self.ending:
+            return
+        needed = {n for c in self.children.values() if c.alive for n in c.job.needs}
+        for child in self.children.values():
+            if child.alive and not child.asked and child.job.name not in needed:
+                child.asked = True
+                self._send(child, "INT")
+
+    def measure(self) -> None:
+        """Take the processes' CPU and memory; once a second is enough."""
+        for child in self.children.values():
+            if child.alive and child.pid:
+                child.usage.measure(child.pid)
+
+    def close(self) -> None:
+        """Kill what is left, at once."""
+        for child in self.children.values():
+            if child.guard is not None:
+                self._send(child, "KILL")
+                assert child.guard.stdin is not None
+                assert child.guard.stdout is not None
+                child.guard.stdin.close()
+                child.guard.stdout.close()
+                child.guard.wait()
+        self._selector.close()
+        os.close(self._wake)
+
+    def _tell(self, kind: What, process: str, text: str = "") -> None:
+        self.on_event(Event(kind, process, text))
+
+
+def pause_s(policy: Restart, before: int, rng: random.Random) -> float:
+    """The pause before a restart that follows `before` others in the window."""
+    return min(policy.first_s * 2.0 ** min(before, 60), policy.longest_s) * rng.uniform(0.5, 1.0)
+
+
+def _adopted(pid: int) -> bool:
+    """Whether a child came to us by its parent's death: it lives in the session of its guard, not in ours."""
+    try:
+        return os.getsid(pid) != os.getsid(0)
+    except ProcessLookupError:
+        return False
