@@ -194,30 +194,44 @@ def _wire_annotation(annotation: Any) -> Any:
 
 
 def _builder(cls: type[Message]) -> Build:
-    """A function from the checked map to an instance: nested messages and arrays made, defaults filled in."""
-    declared = fields(cls)
-    names = frozenset(f.name for f in declared)
-    count = len(declared)
-    defaults = {f.name: f.default for f in declared if not f.required}
-    nested = [(f.name, step) for f in declared if (step := _step(f.type)) is not None]
-    new = object.__new__
-
-    def build(values: dict[str, Any], path: str) -> Message:
-        if len(values) < count:
-            values = {**defaults, **values}
-        for name, step in nested:
-            values[name] = step(values[name], f"{path}.{name}")
-        message = new(cls)
-        _set_values(message, values)
-        _set_names(message, names)
-        _set_extra(message, None)
-        _set_private(message, None)
-        return message
-
+    """A function from the checked map to an instance, written out for the type: messages nested directly are built in
+    the same function, since a call each would cost as much as the work itself."""
+    scope: dict[str, Any] = {"new": object.__new__, "values_of": _set_values, "names_of": _set_names}
+    scope |= {"extra_of": _set_extra, "private_of": _set_private}
+    lines = ["def build(m0, path):"]
+    _write_build(cls, "m0", "", lines, scope)
+    lines.append(" return o0")
+    exec("\n".join(lines), scope)  # the text is made of field names, which are Python identifiers
+    build: Build = scope["build"]
     return build
 
 
+def _write_build(cls: type[Message], var: str, at: str, lines: list[str], scope: dict[str, Any]) -> None:
+    """Statements that turn the map in `var` into an instance in `o<n>` for `m<n>`."""
+    n = var[1:]
+    declared = fields(cls)
+    defaults = {f.name: f.default for f in declared if not f.required}
+    scope |= {f"c{n}": cls, f"n{n}": frozenset(f.name for f in declared), f"d{n}": defaults}
+    if defaults:
+        lines.append(f" if len({var}) < {len(declared)}: {var} = {{**d{n}, **{var}}}")
+    for f in declared:
+        path = f"{at}.{f.name}"
+        key = f"{var}[{f.name!r}]"
+        if isinstance(f.type, type) and issubclass(f.type, Message) and f.required:
+            inner = f"m{len(scope)}"
+            lines.append(f" {inner} = {key}")
+            _write_build(f.type, inner, path, lines, scope)
+            lines.append(f" {key} = o{inner[1:]}")
+        elif (step := _step(f.type)) is not None:
+            name = f"s{len(scope)}"
+            scope[name] = step
+            lines.append(f" {key} = {name}({key}, path + {path!r})")
+    lines.append(f" o{n} = new(c{n}); values_of(o{n}, {var}); names_of(o{n}, n{n})")
+    lines.append(f" extra_of(o{n}, None); private_of(o{n}, None)")
+
+
 def _step(annotation: Any) -> Build | None:
+    """What turns a checked value into the field's: None when it is the value itself."""
     if annotation is Samples:
         return _build_samples
     if isinstance(annotation, type) and issubclass(annotation, Message):
