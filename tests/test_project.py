@@ -88,7 +88,7 @@ def test_every_exception_to_a_rule_has_a_code_and_a_reason() -> None:
             continue
         for number, line in enumerate(text.splitlines(), 1):
             for kind, form in (("type: " + "ignore", r"\[[\w, -]+\]"), ("noqa", r": [A-Z]+\d+(, ?[A-Z]+\d+)*")):
-                reason = rf"{form}\s+(#|-+|—|:)?\s*\w{{2,}}"
+                reason = rf"{form}\s+(#|-+|—|:)?\s*\w.{{7,}}"
                 if any(not re.match(reason, line[found.end() :]) for found in re.finditer(rf"# ?{kind}", line)):
                     wrong.append(f"{path}:{number}: {line.strip()}")
     inside = False
