@@ -74,6 +74,7 @@ class Executor:
         pub_path, rpc_path = self.directory.socket_path(), self.directory.socket_path()
         self.socket_name = pub_path.rsplit("/", 1)[-1]
         self.ready: deque[Any] = deque()
+        self.round_ended_ns = 0
         self.polled: list[Callable[[], None]] = []
         self.worker_counts: dict[tuple[str, str], list[int]] = {}
         self.own_feeds: dict[tuple[int, str], Feed] = {}
@@ -307,7 +308,7 @@ class Executor:
         outlet.interest = self.peers.wanted_elsewhere(outlet.prefix)
         route = self.peers.wants(full_name, topic.type.__name__)
         if route is not None and (route.inboxes or route.taps):
-            self.own_feeds[host.publisher_id, full_name] = Feed(
+            outlet.feed = self.own_feeds[host.publisher_id, full_name] = Feed(
                 host.name, full_name, host.publisher_id, qos=topic.qos.name, type_name=topic.type.__name__,
                 type_hash=type_hash(topic.type), route=route, link=None,
             )  # fmt: skip
@@ -332,7 +333,7 @@ class Executor:
         mono_ns = self.monotonic_ns()
         wall_ns = self.clock.now_ns()
         frames = outlet.publish(message, mono_ns, wall_ns)
-        feed = self.own_feeds.get((host.publisher_id, full_name))
+        feed = outlet.feed
         if feed is not None:
             feed.counts.received += 1
             feed.heard_mono_ns = mono_ns
@@ -421,7 +422,8 @@ class Executor:
             if now_ns - start_ns > entry.host.callback_max_ns:
                 entry.host.took(entry.what, now_ns - start_ns)
             if now_ns > look_again_ns or self._stopping:
-                return
+                break
+        self.round_ended_ns = now_ns
 
     def _drain_subscriptions(self) -> None:
         for subscribed, prefix in self.transport.subscriptions():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bus import frame
 from schemas.base import Message, Topic
 from schemas.codec import codec
+
+if TYPE_CHECKING:
+    from bus.inbox import Feed
 
 RING_MESSAGES = 4096
 RING_BYTES = 8 * 1024 * 1024
@@ -33,6 +36,7 @@ class Outlet:
         "_latched",
         "_ring",
         "_ring_bytes",
+        "feed",
         "full_name",
         "interest",
         "latched_dropped",
@@ -51,6 +55,8 @@ class Outlet:
         """number of the last message"""
         self.interest = False
         """whether anyone in another process subscribes"""
+        self.feed: Feed | None = None
+        """where subscribers in this process hear it"""
         self.latched_dropped = 0
         self._codec = codec(topic.type)
         self._key = topic.key

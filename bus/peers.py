@@ -28,6 +28,7 @@ SYNC_AGAIN_S = 0.25
 TEND_S = 0.02
 DISCONNECT_AFTER_S = 0.5
 DRAIN_MAX = 1000
+RESTED_NS = 50_000
 FEEDS_MAX = 100_000
 EVERYTHING = "**"
 """In an entry's subscriptions: a tap, which may take any topic."""
@@ -325,15 +326,16 @@ class Peers:
     # --- what arrives --------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Take every message that has arrived into the queues. Never raises for what stands in a frame."""
+        """Take what has arrived into the queues. Never raises for what stands in a frame.
+
+        After a sleep only the first message: its callback need not wait for the question whether there are more, which
+        the next look at the sockets answers. Whoever did not sleep is behind, and takes everything.
+        """
         x, fast = self._x, self._fast
-        transport, unpack = x.transport, frame.NUMBERS.unpack_from
-        receive, more = transport.receive, True
+        receive, unpack = x.transport.receive, frame.NUMBERS.unpack_from
         now_ns = x.monotonic_ns()
-        for n in range(DRAIN_MAX):
-            # the first two times it is cheaper to ask than to find nothing; later there is most likely more
-            more = n == 0 or n > 2 or transport.more
-            first = receive() if more else None
+        for _ in range(1 if now_ns - x.round_ended_ns > RESTED_NS else DRAIN_MAX):
+            first = receive()
             if first is None:
                 return
             end = first.find(b"\0")

@@ -148,11 +148,6 @@ class Transport:
             return None
         return memoryview(self.sub.recv(zmq.NOBLOCK, copy=False).buffer).toreadonly()
 
-    @property
-    def more(self) -> bool:
-        """Whether a frame is there: half the price of a `receive` that finds nothing."""
-        return bool(int(self.sub.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
-
     def subscriptions(self) -> Iterator[tuple[bool, bytes]]:
         """`(subscribed, prefix)` that arrived at the XPUB."""
         while True:
