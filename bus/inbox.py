@@ -182,11 +182,12 @@ class Inbox:
         host.node.source = Source(feed.node, feed.topic, item.seq, item.wall_ns, feed.publisher_id)
         if host.trace is None:
             host.call_back(self._method, message)
-            return
-        name = self._names.get(feed.topic)
-        if name is None:
-            name = self._names[feed.topic] = f"{self.subscription.method} {feed.topic}"
-        host.invoke(Kind.MESSAGE, name, self._method, (message,), feed.publisher_id, item.seq)
+        else:
+            name = self._names.get(feed.topic)
+            if name is None:
+                name = self._names[feed.topic] = f"{self.subscription.method} {feed.topic}"
+            host.invoke(Kind.MESSAGE, name, self._method, (message,), feed.publisher_id, item.seq)
+        feed.counts.delays_ns.append(host.executor.monotonic_ns() - item.mono_ns)
 
     def _run_batch(self, now_mono_ns: int) -> None:
         items = list(self.items)
@@ -231,6 +232,7 @@ class TapInbox:
 
     def put(self, item: Item, received_ns: int) -> None:
         f = item.feed
+        f.counts.delays_ns.append(received_ns - item.wall_ns)
         self._put(
             Raw(
                 f.topic, f.node, f.publisher_id, item.seq, item.wall_ns, received_ns, item.raw(), f.type_name,

@@ -351,7 +351,6 @@ class Peers:
                 link.next_seq = seq + 1
                 counts = feed.counts
                 counts.received += 1
-                counts.delays_ns.append(now_ns - mono_ns)
                 feed.heard_mono_ns = now_ns
                 feed.stale = False
                 feed.route.put(item, now_ns + x.anchor_ns)
@@ -396,7 +395,6 @@ class Peers:
         items = link.accept(item.seq, item, now_mono_ns)
         if link.counts.lost != lost_before and expected is not None:
             self._lost(feed, expected, item.seq - 1)
-        link.counts.delays_ns.append(now_mono_ns - item.mono_ns)
         feed.heard_mono_ns = now_mono_ns
         feed.stale = False
         for each in items:

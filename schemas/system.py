@@ -47,6 +47,7 @@ class TopicCount(Message):
     undecodable: int
     unknown_fields: int
     delay_p50_ms: MeasuredMilliseconds
+    """from publishing to the end of the callback that handled the message; for a tap, to its arrival"""
     delay_p99_ms: MeasuredMilliseconds
 
 

@@ -6,6 +6,7 @@ subscribers answer with what arrived since the last `go`.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -21,7 +22,6 @@ from bus.discovery import Directory
 from bus.executor import Executor
 from bus.host import Spec
 from bus.node import Node, client, parameter, publisher, service, subscription, timer
-from bus.node import Outcome
 from schemas.base import Samples
 from tests.benchmarks.messages import ACT, DECISION, FLOOD, IMAGE, TWENTY, Ask, Image, Twenty, twenty
 
@@ -38,7 +38,7 @@ class Received:
 
     def report(self) -> dict[str, Any]:
         counts = self.counts
-        gaps = sum(1 for a, b in zip(counts, counts[1:], strict=False) if b != a + 1)
+        gaps = sum(1 for a, b in itertools.pairwise(counts) if b != a + 1)
         cpu_s = time.process_time()
         result = {
             "delays_us": [d / 1000 for d in self.delays_ns],
