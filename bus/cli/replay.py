@@ -1,0 +1,217 @@
+"""rise replay: run a recorded node again, with the code and parameters of now, and see what it decides differently."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bus.node import Node
+    from bus.replay import Decisions, Result
+    from bus.trace import Record
+
+
+class BadInput(click.ClickException):
+    """The bag, the node or a parameter is wrong; nothing was replayed."""
+
+    exit_code = 2
+
+
+@click.command()
+@click.argument("node")
+@click.argument("bag", type=click.Path(path_type=Path))
+@click.option("-p", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter other than recorded.")
+@click.option("--against", type=click.Path(path_type=Path), help="Compare with another bag, or an .expected.txt file.")
+@click.option("--update", is_flag=True, help="Make these decisions the expected ones of the test this bag is.")
+@click.option("--step", is_flag=True, help="Stop in a debugger before each callback.")
+@click.option("--at", "at_s", type=float, default=0.0, metavar="SECONDS", help="With --step: from this time on.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+def command(
+    node: str,
+    bag: Path,
+    parameters: tuple[str, ...],
+    against: Path | None,
+    update: bool,
+    step: bool,
+    at_s: float,
+    as_json: bool,
+) -> None:
+    """Replay NODE (its full name in the bag, or its module) from BAG in lock-step.
+
+    Prints every decision that differs from the recorded one. Exit code 0: none; 1: some; 2: the bag cannot be replayed.
+
+    \b
+        rise replay vmc1/impact_cortex crash.mcap -p limit_pct=120
+        rise replay nodes.impact_cortex crash.mcap --step --at 12.4
+    """
+    # imported here: `rise --help` need not read bags
+    from bus.bag import BadBag
+    from bus.node import BadParameter
+    from bus.replay import NotReplayable
+    from bus.target import BadTarget
+    from bus.trace import BadTrace
+
+    try:
+        cls, name = _find(node, bag)
+        values = _values(cls, parameters)
+        result = _replayed(cls, name, bag, values, _stepper(bag, at_s) if step else None, quiet=as_json)
+        if result is None:
+            return
+        told = _differences(cls, result, bag, against)
+    except (BadBag, NotReplayable, BadParameter, BadTarget, BadTrace, OSError, UnicodeDecodeError) as error:
+        raise BadInput(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(_report(result, told), ensure_ascii=False, indent=1))
+    else:
+        _print(result, told)
+    if result.problems:
+        sys.exit(2)
+    if update:
+        _update(result, bag)
+        return
+    sys.exit(1 if told or result.errors else 0)
+
+
+def _find(node: str, bag: Path) -> tuple[type[Node], str]:
+    """The class to run, and the full name of the recorded node; the name is empty where the class says enough."""
+    from bus.bag import BagReader
+    from bus.replay import NotReplayable
+    from bus.replay.inputs import recorded_nodes
+    from bus.target import node_class
+
+    with BagReader(bag) as reader:
+        known = {n.name: n for n in recorded_nodes(reader)}
+    if node in known:
+        return node_class(known[node].target), node
+    if "/" in node and not node.endswith(".py"):
+        raise NotReplayable(f"{bag}: no node {node} in it; it has {', '.join(known) or 'none'}")
+    return node_class(node), ""
+
+
+def _values(cls: type[Node], parameters: tuple[str, ...]) -> dict[str, Any]:
+    from bus.arguments import value_of
+    from bus.node import BadParameter
+    from bus.site import did_you_mean
+
+    values: dict[str, Any] = {}
+    for text in parameters:
+        name, sign, value = text.partition("=")
+        declared = cls.interface.parameters.get(name)
+        if not sign:
+            raise BadParameter(f"-p {text}: expected NAME=VALUE")
+        if declared is None:
+            hint = did_you_mean(name, cls.interface.parameters)
+            raise BadParameter(f"-p {text}: {cls.__name__} has no parameter {name!r}; {hint}")
+        values[name] = declared.check(value_of(value))
+    return values
+
+
+def _replayed(
+    cls: type[Node],
+    name: str,
+    bag: Path,
+    values: dict[str, Any],
+    invoke: Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any] | None,
+    *,
+    quiet: bool,
+) -> Result | None:
+    """The result; None when the person at the debugger quit."""
+    from bdb import BdbQuit
+
+    from bus.replay import Wanted, replay_many
+
+    wanted = Wanted(cls, name, values)
+    if invoke is not None:
+        try:
+            return replay_many([wanted], bag, invoke=invoke)[0]
+        except BdbQuit:
+            return None
+    hidden = quiet or not sys.stderr.isatty()
+    with click.progressbar(length=1000, label="replay", file=sys.stderr, hidden=hidden) as bar:
+
+        def progress(done: float) -> None:
+            bar.update(int(done * 1000) - bar.pos)
+
+        return replay_many([wanted], bag, progress=progress)[0]
+
+
+def _stepper(bag: Path, at_s: float) -> Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]:
+    """Runs callbacks in pdb from a moment on; `self` and the message are in scope."""
+    import pdb
+
+    from bus.bag import BagReader
+    from bus.trace import Kind
+
+    with BagReader(bag) as reader:
+        start_ns = reader.start_ns
+
+    def invoke(record: Record, method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        seconds = (record.now_ns - start_ns) / 1e9
+        if seconds < at_s:
+            return method(*args)
+        click.echo(f"{seconds:.3f} s  {Kind(record.kind).name} {record.name}  (c: next callback, s n p: look, q: quit)")
+        return pdb.Pdb(nosigint=True).runcall(method, *args)
+
+    return invoke
+
+
+def _differences(cls: type[Node], result: Result, bag: Path, against: Path | None) -> list[str]:
+    from bus.replay import differences, reference
+    from bus.replay.expected import SUFFIX, changes
+
+    if against is None:
+        return differences(result.recorded, result)
+    if against.name.endswith(SUFFIX):
+        return changes(against, result)
+    other: Decisions = reference(against, cls, result.node)
+    return differences(other, result)
+
+
+def _print(result: Result, told: list[str]) -> None:
+    for line in told:
+        click.echo(line)
+    for line in result.errors:
+        click.echo(f"error: {line}")
+    for line in result.notes:
+        click.echo(f"note: {line}")
+    if result.problems:
+        click.echo("this bag is no reference:", err=True)
+        for line in result.problems:
+            click.echo(f"  {line}", err=True)
+    many = f"{len(told)} differences" if len(told) != 1 else "1 difference"
+    click.echo(
+        f"{many if told else 'no differences'}: {result.node}, {len(result.made)} messages from {result.callbacks} "
+        f"callbacks, {result.span_ns / 1e9:.1f} s replayed in {result.wall_s:.2f} s ({result.speed:.0f}x)"
+    )
+
+
+def _report(result: Result, told: list[str]) -> dict[str, Any]:
+    from bus.replay import identical
+
+    return {
+        "node": result.node,
+        "order": result.order,
+        "differences": told,
+        "identical": identical(result.recorded, result),
+        "messages": len(result.made),
+        "callbacks": result.callbacks,
+        "span_s": result.span_ns / 1e9,
+        "wall_s": round(result.wall_s, 3),
+        "speed": round(result.speed, 1),
+        "parameters": result.parameters,
+        "problems": result.problems,
+        "errors": result.errors,
+        "notes": result.notes,
+    }
+
+
+def _update(result: Result, bag: Path) -> None:
+    from bus.replay.expected import beside, write
+
+    path = beside(bag, result.node)
+    click.echo(f"{path}: {write(path, bag, result)} lines; commit it beside the bag")

@@ -1,0 +1,136 @@
+"""Lock-step replay: a recorded node run again from its bag, without sockets or sleeps, as fast as the computer allows.
+
+    result = replay(ImpactCortex, "crash.mcap", limit_pct=120.0)
+    for line in differences(result.recorded, result):
+        print(line)
+
+The node's trace says which callback ran when and on what, so the same code gives the same bytes. Replay is open loop:
+the recorded world answers what was recorded, whatever the node decides now.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bus.bag import BagReader
+from bus.node import Node
+from bus.replay.context import Result
+from bus.replay.decisions import Decision, Decisions, lines
+from bus.replay.differences import differences, identical
+from bus.replay.follow import Progress, follow, follow_canonically
+from bus.replay.inputs import Inputs, NotReplayable, RecordedNode, recorded_nodes
+from bus.replay.lockstep import Invoke
+from bus.replay.run import Run
+
+__all__ = [
+    "Decision",
+    "Decisions",
+    "NotReplayable",
+    "Result",
+    "Wanted",
+    "differences",
+    "identical",
+    "lines",
+    "reference",
+    "replay",
+    "replay_many",
+]
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A node to replay: the class, which recorded node, and parameters other than recorded."""
+
+    cls: type[Node]
+    node: str = ""
+    """full name; may be left out when the bag has only one node of this class"""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def replay(
+    cls: type[Node],
+    bag: str | Path,
+    *,
+    node: str | None = None,
+    progress: Progress | None = None,
+    invoke: Invoke | None = None,
+    **parameters: Any,
+) -> Result:
+    """Run a recorded node again and collect what it decides.
+
+    Args:
+        cls: the class as it is now.
+        node: full name of the recorded node, when the bag has several of this class.
+        progress: told how much of the bag is done, 0 to 1.
+        invoke: runs each callback, for a debugger.
+        parameters: instead of the recorded ones; recorded changes of them are left out.
+
+    Raises:
+        NotReplayable: the bag has no such node, or its input is of an incompatible type.
+        BadBag: the file is no bag, or damaged.
+        BadParameter: a parameter does not fit.
+    """
+    wanted = Wanted(cls, node or "", parameters)
+    return replay_many([wanted], bag, progress=progress, invoke=invoke)[0]
+
+
+def replay_many(
+    wanted: Sequence[Wanted], bag: str | Path, *, progress: Progress | None = None, invoke: Invoke | None = None
+) -> list[Result]:
+    """Several nodes of one bag at once, each along its own trace, in the order of their callbacks.
+
+    What one of them publishes now is what the others hear, under the recorded sequence numbers.
+    """
+    with BagReader(bag) as reader:
+        inputs = Inputs()
+        runs = [Run(w.cls, _choose(reader, w), inputs, reader.start_ns, w.parameters, invoke) for w in wanted]
+        started = time.perf_counter()
+        traces = {channel.topic for channel in reader.channels.values()}
+        traced = [run for run in runs if run.recorded.trace_topic in traces]
+        follow(reader, traced, progress)
+        for run in runs:
+            if run not in traced:
+                follow_canonically(reader, run, progress)
+        wall_s = time.perf_counter() - started
+        for run in runs:
+            run.finish()
+            run.result.wall_s = wall_s
+    return [run.result for run in runs]
+
+
+def reference(bag: str | Path, cls: type[Node], node: str | None = None) -> Decisions:
+    """What the recorded node itself decided.
+
+    Raises:
+        NotReplayable, BadBag: as `replay`.
+    """
+    with BagReader(bag) as reader:
+        run = Run(cls, _choose(reader, Wanted(cls, node or "")), Inputs(), reader.start_ns, dry=True)
+        follow(reader, [run])
+        run.finish()
+    return run.result.recorded
+
+
+def _choose(reader: BagReader, wanted: Wanted) -> RecordedNode:
+    if wanted.cls.interface.taps:
+        raise NotReplayable(f"{wanted.cls.__name__} hears the bus through a tap: no trace can hold what it heard")
+    nodes = recorded_nodes(reader)
+    if not nodes:
+        raise NotReplayable(f"{reader.path}: the bag says of no node what it was; it was not made by the recorder")
+    if wanted.node:
+        found = [n for n in nodes if n.name == wanted.node]
+    else:
+        target = f"{wanted.cls.__module__}:{wanted.cls.__qualname__}"
+        found = [n for n in nodes if n.target == target]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(n.name for n in nodes)
+    if not found:
+        raise NotReplayable(f"{reader.path}: no node {wanted.node or wanted.cls.__name__} in it; it has {known}")
+    raise NotReplayable(
+        f"{reader.path}: {', '.join(n.name for n in found)} are all {wanted.cls.__name__}; say which (node=...)"
+    )

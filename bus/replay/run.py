@@ -1,0 +1,146 @@
+"""One node of a bag: the lives it had, what it is recorded to have decided, and what the bag lacks."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
+
+from bus import trace
+from bus.bag import BagMessage
+from bus.node import Node
+from bus.replay.context import Result, called
+from bus.replay.decisions import Decision, Decisions, measures, zeroed
+from bus.replay.inputs import Inputs, Names, RecordedNode
+from bus.replay.lockstep import Invoke, Life
+from bus.trace import Kind, Record
+from schemas.base import Message, Topic
+from schemas.codec import codec
+from schemas.grammar import type_hash
+from schemas.system import ServiceEvent, TraceBlock
+
+MAX_PROBLEMS = 100
+
+
+class Run:
+    """One node's replay: its lives (a node may have been restarted), and what the bag says it decided."""
+
+    def __init__(
+        self,
+        cls: type[Node],
+        recorded: RecordedNode,
+        inputs: Inputs,
+        start_ns: int,
+        parameters: Mapping[str, Any] | None = None,
+        invoke: Invoke | None = None,
+        *,
+        dry: bool = False,
+    ) -> None:
+        self.cls = cls
+        self.recorded = recorded
+        self.inputs = inputs
+        self.names = Names(recorded, cls.interface)
+        self.result = Result(recorded.name, start_ns, recorded=Decisions(recorded.name, start_ns))
+        self.lives: dict[int, Life] = {}
+        self.dry = dry
+        """only the recorded decisions are wanted"""
+        self.times = array("q")
+        """when each callback began"""
+        self.ended = False
+        """the trace is whole: the node was shut down while recorded"""
+        self._parameters = parameters or {}
+        self._invoke = invoke
+        self._outputs: list[tuple[int, Topic[Any], BagMessage]] = []
+        self._next_first: dict[int, int] = {}
+        self._next_seq: dict[tuple[int, str], int] = {}
+
+    def life(self, publisher_id: int) -> Life:
+        """The life of the process that had this publisher_id."""
+        made = self.lives.get(publisher_id)
+        if made is None:
+            made = Life(self.cls, self.recorded, self.inputs, self.result, self._parameters, self._invoke)
+            self.lives[publisher_id] = made
+        return made
+
+    def keep(self, message: BagMessage, topic: Topic[Any]) -> None:
+        """What the recorded node published, and whether anything before it is missing."""
+        self._outputs.append((message.publish_ns, topic, message))
+        key = (message.publisher_id, message.topic)
+        expected = self._next_seq.get(key, message.seq)
+        if message.seq > expected and not topic.qos.latched:
+            self.problem(f"{message.topic}: its own messages {expected}..{message.seq - 1} are not in the bag")
+        self._next_seq[key] = max(expected, message.seq + 1)
+
+    def problem(self, text: str) -> None:
+        """Why the bag is no reference."""
+        if text not in self.result.problems and len(self.result.problems) < MAX_PROBLEMS:
+            self.result.problems.append(text)
+
+    def take(self, block: TraceBlock, publisher_id: int) -> Life:
+        """A block of the trace to the life it belongs to."""
+        life = self.life(publisher_id)
+        expected = self._next_first.get(publisher_id, block.first)
+        if block.first != expected:
+            self.problem(f"trace of {self.recorded.name}: callbacks {expected}..{block.first - 1} are missing")
+        self._next_first[publisher_id] = block.first + trace.count(block)
+        queue, times = life.queue, self.times
+        for record in trace.records(block):
+            if record.kind == Kind.CALL:
+                self._called(record)
+                continue
+            times.append(record.now_ns)
+            self.ended = record.kind == Kind.SHUTDOWN
+            if not self.dry:
+                queue.append(record)
+        return life
+
+    def keep_reply(self, event: ServiceEvent) -> None:
+        """What the recorded node answered."""
+        service = self.names.server(event.service)
+        if service is not None and event.server == self.recorded.name and event.outcome == "OK":
+            kind: type[Message] = service.reply
+            payload = codec(kind).encode(zeroed(codec(kind).decode(event.reply)))
+            self.result.recorded.made.append(Decision(event.service, kind, payload, event.stamp_ns, what="reply"))
+
+    def _called(self, record: Record) -> None:
+        service = self.names.client(record.name)
+        if service is None:
+            self.result.notes.append(f"{self.recorded.name}: it called {record.name}, and its class declares no client")
+            return
+        kind: type[Message] = service.request
+        payload = codec(kind).encode(zeroed(codec(kind).decode(record.payload)))
+        self.result.recorded.made.append(called(record.name, service, payload, record.now_ns))
+
+    def finish(self) -> None:
+        """Put the recorded decisions in the callbacks they came from, and say what was missing."""
+        times = self.times
+        result = self.result
+        made = result.recorded.made
+        for publish_ns, topic, message in self._outputs:
+            at = bisect_right(times, publish_ns)
+            if at == 0 and times:
+                continue  # published before the trace begins
+            kind: type[Message] = topic.type
+            payload = message.payload
+            if message.type_hash != type_hash(kind) or measures(kind):
+                payload = codec(kind).encode(zeroed(codec(kind).decode(payload)))
+            stamp = times[at - 1] if at else publish_ns
+            stream, reaction = not topic.qos.repaired, topic.qos.logged
+            made.append(Decision(message.topic, kind, payload, stamp, stream=stream, reaction=reaction))
+        made.sort(key=lambda d: d.stamp_ns)
+        if times:
+            result.span_ns = times[-1] - times[0]
+            if not self.ended:
+                # the bag ends while the node runs: whether the last callback's decisions are all in it cannot be known
+                last = times[-1]
+                for decisions in (result.recorded, result):
+                    while decisions.made and decisions.made[-1].stamp_ns >= last:
+                        decisions.made.pop()
+        for life in self.lives.values():
+            for (topic_name, _), (count, seq, stamp) in life.missing.items():
+                seconds = (stamp - result.start_ns) / 1e9
+                self.problem(
+                    f"{topic_name}: {count} messages that {self.recorded.name} handled are not in the bag, "
+                    f"the first is number {seq} at {seconds:.3f} s"
+                )
