@@ -157,3 +157,72 @@ def test_set_up_on_a_full_disk_says_how_much_is_needed(checkout: Path) -> None:
     assert "20 MiB free" in done.stderr
     assert "1024 MiB are needed" in done.stderr
     assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("script", ["setup", "run", "test-clean"])
+def test_a_script_is_executable_and_has_no_syntax_error(script: str) -> None:
+    path = ROOT / ".ci" / script
+    assert path.stat().st_mode & 0o111
+    shell = path.read_text().splitlines()[0].removeprefix("#!").split()[-1].rpartition("/")[2]
+    done = subprocess.run([shell, "-n", path], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_make_help_lists_every_target() -> None:
+    done = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True, timeout=20, check=True)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"^make ([a-z-]+) +\S", done.stdout, re.M)) == targets
+    assert {"setup", "run", "test", "test-full", "check", "bench", "test-clean"} <= targets
+
+
+SKIPPING = """
+import pytest
+
+def test_runs():
+    pass
+
+def test_skips():
+    pytest.skip("no such program")
+
+@pytest.mark.xfail(reason="known", strict=True)
+def test_is_known_to_fail():
+    assert False
+
+@pytest.mark.full
+def test_needs_a_program():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts", "code"),
+    [
+        ([], {"passed": 1, "skipped": 1, "xfailed": 1, "deselected": 1}, 0),
+        (["--full"], {"passed": 2, "failed": 1, "xfailed": 1}, 1),
+    ],
+    ids=["test", "test-full"],
+)
+def test_a_skip_has_failed_in_a_full_run(
+    arguments: list[str], counts: dict[str, int], code: int, tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "test_it.py").write_text(SKIPPING)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = full\n")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == code
+    last = done.stdout.splitlines()[-1]
+    assert {word: int(n) for n, word in re.findall(r"(\d+) ([a-z]+)", last) if word in counts} == counts, last
+
+
+def test_a_module_that_skips_has_failed_in_a_full_run(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "test_it.py").write_text("import pytest\npytest.importorskip('no_such_module')\n")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", "--full"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode in (1, 2)
+    assert "--full allows no skip" in done.stdout
