@@ -10,99 +10,25 @@ Exit codes: 0 asked to end, 1 a node failed, 2 the command line or a parameter i
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
-import inspect
 import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from bus.discovery import NameTaken
 from bus.executor import Executor, Failed, log_line
 from bus.host import Spec
-from bus.node import BadParameter, Node
+from bus.node import BadParameter
 from bus.root import MixedRoots, project_root
+from bus.target import BadTarget, node_class
 from schemas.base import BadName
 from schemas.system import LogLevel
 
 
-class BadTarget(ValueError):
-    """A MODULE[:Class] that names no node; says what was looked for and what is there."""
-
-
 class BadCommand(ValueError):
     """The command line of a node process does not follow its form."""
-
-
-def node_class(target: str) -> type[Node]:
-    """The node class that `nodes.impact_cortex`, `pkg.mod:Class` or `/dir/file.py[:Class]` names.
-
-    Raises:
-        BadTarget: no such module or class, an error while importing it, or not exactly one node in it.
-    """
-    module_name, _, wanted = target.partition(":")
-    module = _load_file(module_name) if module_name.endswith(".py") else _import(module_name)
-    if wanted:
-        found = getattr(module, wanted, None)
-        if not (isinstance(found, type) and issubclass(found, Node)):
-            raise BadTarget(f"{target}: {module_name} has no node class {wanted}; it has {_names(_nodes(module))}")
-        return found
-    found_all = _nodes(module)
-    if len(found_all) != 1:
-        raise BadTarget(f"{target}: expected one node class in {module_name}, found {_names(found_all)}")
-    return found_all[0]
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise BadTarget(f"no module {name!r}") from None
-        raise BadTarget(f"{name} needs the module {error.name!r}, which is not installed") from None
-    except Exception as error:
-        raise BadTarget(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
-
-
-def _load_file(path: str) -> ModuleType:
-    file = Path(path)
-    if not file.is_file():
-        raise BadTarget(f"no file {path}")
-    name = f"_loaded_{file.stem}_{abs(hash(str(file.resolve()))):x}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise BadTarget(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    for cls in _nodes(module):
-        cls.default_name = file.stem
-    return module
-
-
-def _nodes(module: ModuleType) -> list[type[Node]]:
-    """The node classes a module, or a submodule of it, defines."""
-    own = module.__name__
-    found = [
-        c for _, c in inspect.getmembers(module, inspect.isclass)
-        if issubclass(c, Node) and (c.__module__ == own or c.__module__.startswith(f"{own}."))
-    ]  # fmt: skip
-    return [c for c in found if not any(other is not c and issubclass(other, c) for other in found)]
-
-
-def _names(classes: Sequence[type]) -> str:
-    return ", ".join(c.__name__ for c in classes) or "none"
 
 
 def parse(arguments: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, Spec]]]:

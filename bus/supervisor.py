@@ -31,6 +31,7 @@ TERM_AFTER_S, KILL_AFTER_S = 1.2, 2.0
 """after the request to end by SIGINT"""
 FALL_TERM_S, FALL_KILL_S = 0.3, 0.6
 """the same, for the companions of a critical process that died"""
+MOST_REQUESTS = 256
 STALLED_S = 1.0
 """the supervisor's own pause that is not held against the processes"""
 
@@ -121,8 +122,10 @@ class Supervisor:
         self.all_ready = False
         self.ending: str = ""
         """why the launch is ending"""
+        self.ending_s = 0.0
+        """monotonic, since when"""
         self._selector = selectors.DefaultSelector()
-        self._door: queue.Queue[tuple[str, str]] = queue.Queue(maxsize=256)
+        self._door: deque[tuple[str, str]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         # what a killed guard leaves behind comes to us, so that it can be killed
@@ -130,13 +133,17 @@ class Supervisor:
 
     # --- doors for other threads --------------------------------------------------------------------------------------
 
-    def ask(self, what: Literal["restart", "stop", "end"], process: str) -> None:
-        """Request `restart` or `stop` of a process, or the `end` of the launch (process: why).
+    def ask(self, what: Literal["restart", "stop", "end", "kill"], process: str) -> None:
+        """Request `restart` or `stop` of a process, the `end` of the launch, or to `kill` what is left (process: why).
+
+        A deque, because a signal handler may call this in the middle of the loop.
 
         Raises:
             queue.Full: 256 requests are waiting.
         """
-        self._door.put_nowait((what, process))
+        if len(self._door) >= MOST_REQUESTS:
+            raise queue.Full(f"{MOST_REQUESTS} requests are waiting already")
+        self._door.append((what, process))
         os.eventfd_write(self._wake, 1)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
@@ -150,13 +157,14 @@ class Supervisor:
                 self._hear(key.data)
         now = time.monotonic()
         pause, self.stepped_s = now - self.stepped_s, now
-        while not self._door.empty():
-            self._obey(*self._door.get_nowait())
+        while self._door:
+            self._obey(*self._door.popleft())
         for child in self.children.values():
             if pause > STALLED_S + timeout_s:
                 child.deadline += pause  # we were stopped ourselves: nobody else's fault
             self._tick(child, now)
-        if not self.all_ready and all(c.satisfied for c in self.children.values()):
+        # said before a process takes the terminal for itself
+        if not self.all_ready and all(c.satisfied or c.job.settings.terminal for c in self.children.values()):
             self.all_ready = True
             nodes = sum(len(c.job.nodes) or 1 for c in self.children.values())
             self._tell("all_ready", "", f"ready: {nodes} nodes in {now - self.started_s:.1f} s")
@@ -181,11 +189,20 @@ class Supervisor:
             self._start(child)
 
     def _may_start(self, child: Child) -> bool:
+        if child.job.settings.terminal and self._coming_up():
+            return False
         if not all(self.children[n].satisfied for n in child.job.needs):
             return False
         # a critical process comes back together with its companions: none of them may still be going down
         return not child.job.namespace or not any(
             c.state is ProcessState.STOPPING and c.wanted for c in self._companions(child)
+        )
+
+    def _coming_up(self) -> bool:
+        """Whether a process that does not own the terminal is about to say that it is ready."""
+        others = [c for c in self.children.values() if not c.job.settings.terminal]
+        return any(
+            c.state is ProcessState.STARTING or (c.state is ProcessState.WAITING and self._may_start(c)) for c in others
         )
 
     # --- one process --------------------------------------------------------------------------------------------------
@@ -341,6 +358,9 @@ class Supervisor:
     def _obey(self, what: str, process: str) -> None:
         if what == "end":
             self.end(process)
+        elif what == "kill":
+            for one in self.children.values():
+                self._send(one, "KILL")
         elif child := self.children.get(process):
             child.wanted = what == "restart"
             child.history.clear()
@@ -354,7 +374,7 @@ class Supervisor:
         if self.ending:
             return
         self.ending = why
-        now = time.monotonic()
+        self.ending_s = now = time.monotonic()
         for child in self.children.values():
             child.wanted = False
             if child.alive and not child.hung:

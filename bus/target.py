@@ -49,27 +49,34 @@ def node_class(target: str) -> type[Node]:
     """
     where, wanted = split(target)
     module = _load_file(Path(where)) if is_path(where) else _load_module(where)
-    package = module.__name__
-    found = {
-        name: value
-        for name, value in vars(module).items()
-        if isinstance(value, type)
-        and issubclass(value, Node)
-        and value is not Node
-        and (value.__module__ == package or value.__module__.startswith(package + "."))
-    }
+    found = _nodes(module)
     if wanted:
         if wanted not in found:
             raise BadTarget("no-node", f"{where} has no node class {wanted!r}{_listing(found)}")
         return found[wanted]
-    classes = set(found.values())
+    # a base class of another node of the module is not meant
+    leaves = {n: c for n, c in found.items() if not any(o is not c and issubclass(o, c) for o in found.values())}
+    classes = set(leaves.values())
     if not classes:
         raise BadTarget("no-node", f"{where} defines no subclass of bus.Node")
     if len(classes) > 1:
         raise BadTarget(
-            "many-nodes", f"{where} defines several nodes, say which: {where}:{sorted(found)[0]}{_listing(found)}"
+            "many-nodes", f"{where} defines several nodes, say which: {where}:{min(leaves)}{_listing(leaves)}"
         )
     return classes.pop()
+
+
+def _nodes(module: ModuleType) -> dict[str, type[Node]]:
+    """The node classes that the module, or a submodule of it, defines."""
+    own = module.__name__
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, Node)
+        and (value.__module__ == own or value.__module__.startswith(f"{own}."))
+        and value is not Node
+    }
 
 
 def _listing(found: dict[str, type[Node]]) -> str:
@@ -82,7 +89,8 @@ def _load_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise BadTarget("module-missing", f"there is no module {error.name!r}") from None
-        raise BadTarget("module-import", _reason(name)) from error
+        text = f"{name} needs the module {error.name!r}, which is not installed"
+        raise BadTarget("module-import", text) from error
     except Exception as error:
         raise BadTarget("module-import", _reason(name)) from error
 

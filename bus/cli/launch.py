@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 
 import click
 
 from bus import show
 from bus.check import check, errors
-from bus.plan import load
+from bus.plan import Plan, load
 from bus.site import Mistake
+from schemas.base import BadName
 
 
 @click.command()
@@ -61,7 +63,24 @@ def command(
             nodes = len(list(plan.nodes()))
             click.echo(f"{plan.file}: {nodes} nodes in {len(plan.processes)} processes, no error")
     else:
-        raise SystemExit(2)
+        raise SystemExit(_bring_up(plan, domain or os.environ.get("RISE_DOMAIN") or "default"))
+
+
+def _bring_up(plan: Plan, domain: str) -> int:
+    from bus.discovery import BadRuntimeDirectory, NameTaken
+    from bus.launcher import bring_up
+
+    try:
+        return bring_up(plan, domain)
+    except NameTaken as error:
+        pid = f" by process {error.holder.pid}" if error.holder else ""
+        click.echo(
+            f"domain {domain!r} is launched already{pid}: `rise stop` ends it, --domain chooses another", err=True
+        )
+        return 3
+    except (BadRuntimeDirectory, BadName) as error:
+        click.echo(str(error), err=True)
+        return 2
 
 
 def _plain(mistake: Mistake) -> dict[str, object]:
