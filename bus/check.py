@@ -99,9 +99,7 @@ def _parameters(node: PlannedNode, cls: type[Node]) -> Iterator[Mistake]:
             sound = False
     if sound:
         where = max((g.where for g in node.parameters.values()), default=node.where)
-        yield from (
-            Mistake(id_, where, f"{node.name}: {text}") for id_, text in getattr(cls, "mistakes", lambda _: ())(values)
-        )
+        yield from (Mistake(id_, where, f"{node.name}: {text}") for id_, text in cls.mistakes(values))
 
 
 def _remappings(node: PlannedNode, cls: type[Node]) -> Iterator[Mistake]:

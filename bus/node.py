@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -660,6 +660,14 @@ class Node:
     def clear(self, code: str) -> None:
         """Withdraw a finding."""
         self.context.clear(code)
+
+    @classmethod
+    def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """What is wrong with these parameters taken together, as (stable id, text), for `rise launch --check`.
+
+        Every value has been checked alone; those not given have their defaults. Must not touch the world.
+        """
+        return ()
 
     def on_configure(self) -> None:
         """Set up state; called before the first callback, and again when the clock jumps back."""
