@@ -1,6 +1,6 @@
 """A bag is a test: in a conftest.py beside the bags, one line, and every .mcap there is replayed by `pytest`.
 
-    from bus.replay.pytest_plugin import pytest_collect_file  # noqa: F401
+    from bus.replay.pytest_plugin import pytest_collect_file  # noqa: F401 # pytest finds it by name
 
 Each node that `rise bag cut --node` named (else each node with a trace) is one test. It fails when the node decides
 something else than the expected file beside the bag says; without such a file, than was recorded.
