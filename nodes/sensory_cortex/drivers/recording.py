@@ -1,0 +1,349 @@
+"""A recording as a source: a table of rows with a column map, or the machine's topics out of a bag.
+
+The worker reads ahead, a few chunks at most; the node's thread lets rows go when they are due. `speed` 1 keeps the
+recording's own pace (with the arrival stamps of the table, where it has them); 0 is as fast as the listeners of a
+sensor topic can be trusted to take: `fast_rows_s` rows a second in blocks of 64, so that no queue overflows.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nodes.sensory_cortex.chunk import Chunk, ChunkKind
+from nodes.sensory_cortex.columns import BadColumnMap, BadRow, BadTable, ColumnMap, Row, column_map, read_rows, toml_map
+from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
+from nodes.sensory_cortex.recorded import bag_chunks, shifted
+from schemas.base import Message, Samples
+from schemas.machine import (
+    Alarm,
+    ConditionLevel,
+    ControllerMode,
+    EmergencyStop,
+    Execution,
+    InjectReply,
+    InjectRequest,
+    MachineState,
+    Motion,
+    SignalBlock,
+    SignalInfo,
+    Signals,
+)
+from schemas.system import LogLevel
+
+ROWS_PER_CHUNK = 512
+ROWS_PER_BLOCK = 64
+CHUNKS_AHEAD = 8
+BLOCKS_PER_TICK = 4
+ROWS_PER_MESSAGE = 8
+"""what a message out of a bag counts for in `fast_rows_s`"""
+
+
+class Recording:
+    """Plays a file as if the machine were there."""
+
+    last_stop_ms = math.nan
+    lost_rows = 0
+
+    def __init__(self, setting: Setting) -> None:
+        p = setting.parameters
+        self._setting = setting
+        self._path = Path(p["path"])
+        if not p["path"]:
+            raise ValueError("path: the recording driver needs the path of a table or of a bag")
+        self._map = None if self._path.suffix == ".mcap" else _map_of(p)
+        self._bag_namespace = str(p["bag_namespace"])
+        self._skip_bad = p["on_bad_row"] == "skip"
+        self._loop = bool(p["loop"])
+        self._speed = float(p["speed"])
+        self._fast_rows_s = float(p["fast_rows_s"])
+        self._delay_ns = round(float(p["start_delay_s"]) * 1e9)
+        self._program = self._path.name
+        rows = self._map
+        model = rows.model if rows is not None else f"recording of {self._bag_namespace or 'a machine'}"
+        self.abilities = Abilities(model, False, False, False, "none: a recording cannot be stopped")
+        self.signals: tuple[SignalInfo, ...] = () if rows is None else tuple(c.info for c in rows.columns)
+        self.sources: tuple[Source, ...] = ()
+        if rows is not None:
+            self.sources = (Source(rows.source, 1e9 / rows.period_ns if rows.period_ns else 1.0, carries_state=True),)
+        self.revision = 0
+        self.ended = True
+        """until the first row is due"""
+        self._credit = threading.BoundedSemaphore(CHUNKS_AHEAD)
+        self._waiting: deque[Chunk] = deque()
+        self._taken = 0
+        """rows of the first waiting chunk that have gone"""
+        self._row = 0
+        self._start_ns = 0
+        self._spent = 0.0
+        self._recorded_state: MachineState | None = None
+        self._run_id = ""
+        self._execution = Execution.READY
+        self._motion = Motion.IDLE
+        self._block = ""
+        self._part_count = 0
+        self._bad_rows = 0
+
+    def start(self, now_ns: int) -> None:
+        self._start_ns = now_ns + self._delay_ns
+
+    # --- the node's thread -----------------------------------------------------------------------------------------
+
+    def receive(self, chunk: Chunk) -> None:
+        self._waiting.append(chunk)
+
+    def advance(self, now_ns: int) -> list[Message]:
+        elapsed = now_ns - self._start_ns
+        if elapsed < 0 or not self._waiting:
+            return []
+        out: list[Message] = []
+        budget = self._fast_rows_s * elapsed / 1e9 - self._spent if not self._speed else math.inf
+        if not self._speed and budget > BLOCKS_PER_TICK * ROWS_PER_BLOCK:
+            # a late tick is no reason for a burst
+            self._spent += budget - BLOCKS_PER_TICK * ROWS_PER_BLOCK
+        for _ in range(BLOCKS_PER_TICK):
+            if not self._waiting or budget <= 0:
+                break
+            spent = self._go(self._waiting[0], round(elapsed * self._speed), now_ns, out)
+            if not spent:
+                break
+            budget -= spent
+            self._spent += spent
+        return out
+
+    def _go(self, chunk: Chunk, reached_ns: int, now_ns: int, out: list[Message]) -> int:
+        """Let what is due of the first chunk go; returns what it counts for, 0 when nothing is due."""
+        fast = not self._speed
+        due_ns = chunk.arrival_ns if chunk.arrival_ns >= 0 else chunk.offset_ns
+        match chunk.kind:
+            case ChunkKind.ROWS:
+                rows = len(chunk.data.array)
+                ready = rows
+                if not fast and chunk.arrival_ns < 0 and chunk.period_ns:
+                    ready = min(rows, (reached_ns - chunk.offset_ns) // chunk.period_ns + 1)
+                elif not fast and reached_ns < due_ns:
+                    ready = 0
+                count = min(ready - self._taken, ROWS_PER_BLOCK)
+                if count <= 0:
+                    return 0
+                self._tell_bad(chunk, now_ns, out)
+                self._note(Execution.ACTIVE, chunk.motion, chunk.block)
+                out.append(self._rows(chunk, count))
+                if self._taken == rows:
+                    self._done()
+                return count
+            case ChunkKind.MESSAGE:
+                if not fast and reached_ns < due_ns:
+                    return 0
+                self._replayed(shifted(chunk, self._start_ns), out)
+                self._done()
+                return ROWS_PER_MESSAGE
+            case ChunkKind.END:
+                if not fast and reached_ns < due_ns:
+                    return 0
+                self._tell_bad(chunk, now_ns, out)
+                self._part_count += 1
+                self.revision += 1
+                if not self._loop:
+                    self.ended = True
+                    self._note(Execution.PROGRAM_COMPLETED, Motion.IDLE, "")
+                text = f"end of recording {self._program}: {self._row} rows, {self._bad_rows} bad rows skipped"
+                self._setting.log(LogLevel.INFO, text)
+            case ChunkKind.FAILED:
+                self.ended = True
+                self._note(Execution.UNAVAILABLE, Motion.UNKNOWN, "")
+                self._setting.log(LogLevel.ERROR, f"recording stopped: {chunk.text}")
+                out.append(self._alarm("failed", ConditionLevel.FAULT, chunk.text, now_ns))
+        self._done()
+        return 1
+
+    def _replayed(self, message: Message, out: list[Message]) -> None:
+        self.ended = False
+        if isinstance(message, MachineState):
+            self._recorded_state = message
+            self.revision += 1
+            return
+        if isinstance(message, SignalBlock):
+            self._row += len(message.data.array)
+        elif isinstance(message, Signals):
+            self._learn(message)
+        out.append(message)
+
+    def _learn(self, message: Signals) -> None:
+        """The bag says which signals there are; the rates show in their blocks."""
+        self.signals = message.signals
+        names = dict.fromkeys(s.source for s in message.signals)
+        self.sources = tuple(Source(name, math.nan, carries_state=i == 0) for i, name in enumerate(names))
+
+    def _rows(self, chunk: Chunk, count: int) -> SignalBlock:
+        assert self._map is not None
+        first = self._taken
+        block = SignalBlock(
+            stamp_ns=self._start_ns + chunk.offset_ns + first * chunk.period_ns,
+            period_ns=chunk.period_ns,
+            source=self._map.source,
+            first_row=self._row,
+            data=Samples(chunk.data.array[first : first + count]),
+        )
+        self._taken += count
+        self._row += count
+        return block
+
+    def _done(self) -> None:
+        self._waiting.popleft()
+        self._taken = 0
+        self._credit.release()
+
+    def _note(self, execution: Execution, motion: Motion, block: str) -> None:
+        if execution is Execution.ACTIVE and not self._run_id:
+            self._run_id = self._setting.next_id()
+            self.ended = False
+        if (execution, motion, block) != (self._execution, self._motion, self._block):
+            self._execution, self._motion, self._block = execution, motion, block
+            self.revision += 1
+
+    def _tell_bad(self, chunk: Chunk, now_ns: int, out: list[Message]) -> None:
+        if chunk.bad_rows > self._bad_rows:
+            self._bad_rows = chunk.bad_rows
+            text = f"{chunk.bad_rows} bad rows skipped, the last: {chunk.text}"
+            out.append(self._alarm("bad_rows", ConditionLevel.WARNING, text, now_ns))
+
+    def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
+        name = f"{self._setting.machine}/recording"
+        return Alarm(
+            stamp_ns=now_ns, alarm_id=f"{name}/{code}", level=level, origin=name, native_code=code.upper(), text=text
+        )
+
+    def state(self, stamp_ns: int) -> MachineState:
+        recorded = self._recorded_state
+        if recorded is not None and not self.ended:
+            return recorded.model_copy(update={"stamp_ns": stamp_ns})
+        return MachineState(
+            stamp_ns=stamp_ns,
+            execution=self._execution,
+            controller_mode=ControllerMode.AUTOMATIC,
+            emergency_stop=EmergencyStop.UNAVAILABLE,
+            motion=self._motion,
+            program=self._program,
+            block_number=0,
+            block=self._block,
+            tool_number=0,
+            tool_serial="",
+            part_count=self._part_count,
+            spindle_speed_commanded_rpm=math.nan,
+            feed_commanded_mm_min=math.nan,
+            feed_override_pct=math.nan,
+            run_id=self._run_id if self._execution is Execution.ACTIVE else "",
+        )
+
+    def hold(self, action_id: str, now_ns: int, *, stop: bool) -> Answer:
+        return Answer(False, "", "a recording cannot be stopped")
+
+    def reset(self, action_id: str, now_ns: int) -> Answer:
+        return Answer(False, "", "a recording cannot be reset")
+
+    def inject(self, request: InjectRequest, now_ns: int) -> InjectReply:
+        return InjectReply(accepted=False, text="only a simulated machine can be made to fail")
+
+    # --- the worker ------------------------------------------------------------------------------------------------
+
+    def read(self, end: threading.Event) -> Iterator[Chunk]:
+        """Chunks, never more than CHUNKS_AHEAD before the node's thread."""
+        if self._map is None:
+            chunks = bag_chunks(self._path, self._bag_namespace, loop=self._loop)
+        else:
+            chunks = table_chunks(self._path, self._map, skip_bad=self._skip_bad, loop=self._loop)
+        for chunk in chunks:
+            while not self._credit.acquire(timeout=0.2):
+                if end.is_set():
+                    return
+            if end.is_set():
+                return
+            yield chunk
+
+
+def _map_of(parameters: Any) -> ColumnMap:
+    file, inline = parameters["column_map"], parameters["columns"]
+    if bool(file) == bool(inline):
+        raise BadColumnMap("give either `column_map` (the path of a TOML file) or `columns` (the map itself)")
+    if inline:
+        return column_map(inline, "columns")
+    try:
+        return toml_map(Path(file).read_text("utf-8"), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadColumnMap(f"column_map: cannot read {file}: {error}") from error
+
+
+def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = False) -> Iterator[Chunk]:
+    """A table as chunks; ends with END, or FAILED at the first bad row unless `skip_bad`."""
+    base_ns = 0
+    bad = 0
+    text = ""
+    while True:
+        gathered: list[Row] = []
+        last: Row | None = None
+        try:
+            with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+                lines = iter(lambda: file.readline(1 << 20), "")
+                for row in read_rows(lines, by, path.name):
+                    if isinstance(row, BadRow):
+                        bad, text = bad + 1, row.text
+                        if not skip_bad:
+                            if gathered:
+                                yield _rows_chunk(gathered, base_ns, 0, "", by)
+                            yield Chunk(kind=ChunkKind.FAILED, bad_rows=bad, text=text)
+                            return
+                        continue
+                    if gathered and not _joins(gathered, row):
+                        yield _rows_chunk(gathered, base_ns, bad, text, by)
+                        gathered = []
+                    gathered.append(row)
+                    last = row
+        except (BadTable, OSError) as error:
+            yield Chunk(kind=ChunkKind.FAILED, bad_rows=bad, text=str(error))
+            return
+        if gathered:
+            yield _rows_chunk(gathered, base_ns, bad, text, by)
+        if last is None:
+            yield Chunk(
+                kind=ChunkKind.FAILED, bad_rows=bad, text=f"{path.name}: no row" + (f"; {text}" if text else "")
+            )
+            return
+        ended_ns = max(last.offset_ns, last.arrival_ns)
+        yield Chunk(kind=ChunkKind.END, offset_ns=base_ns + ended_ns, bad_rows=bad, text=text)
+        if not loop:
+            return
+        base_ns += ended_ns + (by.period_ns or 1_000_000)
+
+
+def _joins(gathered: list[Row], row: Row) -> bool:
+    """Whether a row continues a chunk: evenly spaced, came in at the same time, nothing else changed."""
+    last = gathered[-1]
+    if len(gathered) >= ROWS_PER_CHUNK or row.arrival_ns != last.arrival_ns:
+        return False
+    if row.motion is not last.motion or row.block != last.block:
+        return False
+    return len(gathered) < 2 or row.offset_ns - last.offset_ns == last.offset_ns - gathered[-2].offset_ns
+
+
+def _rows_chunk(rows: list[Row], base_ns: int, bad: int, text: str, by: ColumnMap) -> Chunk:
+    with np.errstate(over="ignore"):
+        data = np.array([r.values for r in rows], dtype=np.float64).astype(np.float32)
+    first = rows[0]
+    return Chunk(
+        kind=ChunkKind.ROWS,
+        offset_ns=base_ns + first.offset_ns,
+        period_ns=rows[1].offset_ns - first.offset_ns if len(rows) > 1 else by.period_ns,
+        arrival_ns=-1 if first.arrival_ns < 0 else base_ns + first.arrival_ns,
+        motion=first.motion,
+        block=first.block,
+        bad_rows=bad,
+        text=text,
+        data=Samples.take(data),
+    )

@@ -1,0 +1,87 @@
+"""What can be made to go wrong in the simulated mill, and how a collision grows with every tenth of a millimetre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.machine import Fault
+
+CONTACT_N_PER_MM = 12_000.0
+"""a cutter of 10 mm, the spindle and a clamp in series"""
+CONTACT_FRICTION = 0.6
+CONTACT_MOST_N = 30_000.0
+TOOL_BREAKS_N = 4_000.0
+SERVO_TRIPS_N = 15_000.0
+"""the control's own overload alarm: the last line, far later than a monitor"""
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults in force. Times are steps of the simulation; the mill asks, the injection sets."""
+
+    crash_armed: bool = False
+    in_contact: bool = False
+    contact_path_mm: float = 0.0
+    breakage_armed: float = 0.0
+    broken: bool = False
+    spike_until: int = 0
+    spike: float = 1.0
+    chatter_aim: float = 0.0
+    chatter: float = 0.0
+    wear_aim: float = 1.0
+    wear: float = 1.0
+    lost: set[str] = field(default_factory=set)
+    """signals that read NaN"""
+    silent: set[str] = field(default_factory=set)
+    """sources whose blocks do not come"""
+    _ends: list[tuple[int, Fault, str]] = field(default_factory=list)
+
+    def inject(self, fault: Fault, magnitude: float, signal: str, until: int | None) -> None:
+        """Put a fault in force, until a step or (None) until `clear`."""
+        match fault:
+            case Fault.CRASH:
+                self.crash_armed = True
+            case Fault.TOOL_BREAKAGE:
+                self.breakage_armed = magnitude
+            case Fault.CHATTER:
+                self.chatter_aim = magnitude
+            case Fault.WORN_TOOL:
+                self.wear_aim = 1.0 + 0.5 * magnitude
+            case Fault.SENSOR_LOST:
+                self.lost.add(signal)
+            case Fault.SOURCE_SILENT:
+                self.silent.add(signal)
+        if until is not None:
+            self._ends.append((until, fault, signal))
+
+    def expire(self, step: int) -> None:
+        """End what was injected for a time."""
+        for end in [e for e in self._ends if e[0] <= step]:
+            self._ends.remove(end)
+            _, fault, signal = end
+            match fault:
+                case Fault.CRASH:
+                    self.crash_armed = False
+                case Fault.TOOL_BREAKAGE:
+                    self.breakage_armed = 0.0
+                case Fault.CHATTER:
+                    self.chatter_aim = 0.0
+                case Fault.WORN_TOOL:
+                    self.wear_aim = 1.0
+                case Fault.SENSOR_LOST:
+                    self.lost.discard(signal)
+                case Fault.SOURCE_SILENT:
+                    self.silent.discard(signal)
+
+    def clear(self) -> None:
+        """As new: what a reset by the operator does."""
+        self.__init__()  # type: ignore[misc] # a dataclass: the initialiser is the list of defaults
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._ends)
+
+
+def contact_force_n(travel_mm: float) -> float:
+    """Force between tool and clamp when the axes have gone `travel_mm` past the touch."""
+    return min(CONTACT_N_PER_MM * travel_mm, CONTACT_MOST_N)

@@ -1,0 +1,86 @@
+"""Acceleration at the spindle nose: run-out, tooth passing with harmonics, chatter, and the ring of a blow.
+
+Made a block at a time from a few numbers per block; the phase follows the spindle's angle, so that lines stay lines.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHATTER_HZ = 1350.0
+RING_HZ = 780.0
+RING_S = 0.006
+
+_DIRECTION: NDArray[np.float64] = np.array([1.0, 0.8, 0.3])
+
+
+@dataclass(slots=True)
+class Excitation:
+    """What shakes the machine during one block."""
+
+    angle_from_rad: float
+    angle_to_rad: float
+    teeth: int
+    force_n: float
+    """mean force at the edge"""
+    speed_rpm: float
+    chatter: float = 0.0
+    """0 none, 1 fully grown"""
+    blow: float = 0.0
+    """m/s² of a blow within the block, 0 none"""
+    blow_at: int = 0
+    """sample of the blow"""
+
+
+class Vibration:
+    """Turns excitation into blocks of three channels."""
+
+    def __init__(self, samples: int = 100, rate_hz: float = 10_000.0) -> None:
+        self.samples = samples
+        self._steps = (np.arange(samples) + 1.0) / samples
+        self._time_s = np.arange(samples) / rate_hz
+        self._block_s = samples / rate_hz
+        self._chatter_rad = 0.0
+        self._ring = 0.0
+        self._ring_rad = 0.0
+
+    def block(self, e: Excitation) -> NDArray[np.float64]:
+        """Acceleration in m/s² [samples, 3]."""
+        wave = np.zeros(self.samples)
+        if e.speed_rpm > 0.0:
+            angle = e.angle_from_rad + (e.angle_to_rad - e.angle_from_rad) * self._steps
+            wave += (0.8 * (e.speed_rpm / 10_000.0) ** 2) * np.sin(angle)
+            if e.force_n > 0.0:
+                # one complex rotation gives every harmonic of tooth passing by multiplication, cheaper than four sines
+                tooth = np.exp(1j * e.teeth * angle)
+                second = tooth * tooth
+                ripple = tooth.imag + 0.5 * second.imag + 0.25 * (second * tooth).imag + 0.12 * (second * second).imag
+                run_out = 1.0 + 0.2 * np.sin(angle + 0.7)
+                wave += 0.02 * e.force_n * ripple * run_out
+        if e.chatter > 0.0:
+            phase = self._chatter_rad + 2.0 * math.pi * CHATTER_HZ * self._time_s
+            wave += 60.0 * e.chatter * np.sin(phase) * (1.0 + 0.15 * np.sin(0.21 * phase))
+        self._chatter_rad = (self._chatter_rad + 2.0 * math.pi * CHATTER_HZ * self._block_s) % (200.0 * math.pi)
+        if e.blow or self._ring > 0.05:
+            self._add_ring(wave, e)
+        return np.outer(wave, _DIRECTION)
+
+    def _add_ring(self, wave: NDArray[np.float64], e: Excitation) -> None:
+        if self._ring > 0.05:
+            wave += (
+                self._ring
+                * np.exp(-self._time_s / RING_S)
+                * np.sin(self._ring_rad + 2.0 * math.pi * RING_HZ * self._time_s)
+            )
+            self._ring *= math.exp(-self._block_s / RING_S)
+            self._ring_rad += 2.0 * math.pi * RING_HZ * self._block_s
+        if e.blow:
+            since = self._time_s[: self.samples - e.blow_at]
+            wave[e.blow_at :] += e.blow * np.exp(-since / RING_S) * np.sin(2.0 * math.pi * RING_HZ * since)
+            rest_s = self._block_s - self._time_s[e.blow_at]
+            self._ring = e.blow * math.exp(-rest_s / RING_S)
+            self._ring_rad = 2.0 * math.pi * RING_HZ * rest_s
