@@ -142,10 +142,20 @@ def _replayed(
 
 def _stepper(bag: Path, at_s: float) -> Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]:
     """Runs callbacks in pdb from a moment on; `self` and the message are in scope."""
-    import pdb
+    from bdb import BdbQuit
+    from pdb import Pdb
 
     from bus.bag import BagReader
     from bus.trace import Kind
+
+    class Debugger(Pdb):
+        """Pdb that remembers that it was told to quit: runcall keeps that to itself."""
+
+        left = False
+
+        def set_quit(self) -> None:
+            super().set_quit()
+            self.left = True
 
     with BagReader(bag) as reader:
         start_ns = reader.start_ns
@@ -155,7 +165,11 @@ def _stepper(bag: Path, at_s: float) -> Callable[[Record, Callable[..., Any], tu
         if seconds < at_s:
             return method(*args)
         click.echo(f"{seconds:.3f} s  {Kind(record.kind).name} {record.name}  (c: next callback, s n p: look, q: quit)")
-        return pdb.Pdb(nosigint=True).runcall(method, *args)
+        debugger = Debugger(nosigint=True)
+        result = debugger.runcall(method, *args)
+        if debugger.left:
+            raise BdbQuit
+        return result
 
     return invoke
 

@@ -54,9 +54,9 @@ def changes(path: Path, decisions: Decisions) -> list[str]:
 
 def _told(before: list[str], after: list[str]) -> list[str]:
     """One line per place in time: what stood there, what stands there now."""
-    was, now = ({_split(line)[0]: _split(line) for line in side} for side in (before, after))
+    was, now = _by_place(before), _by_place(after)
     told = []
-    for key in sorted({**was, **now}, key=lambda k: (*was, *now).index(k)):
+    for key in {**was, **now}:
         old, new = was.get(key), now.get(key)
         where = (old or new or ("", "", "", ""))[1:3]
         if old is None or new is None:
@@ -67,6 +67,16 @@ def _told(before: list[str], after: list[str]) -> list[str]:
             texts = (", ".join(a for a, _ in apart), ", ".join(b for _, b in apart)) if apart else (old[3], new[3])
         told.append(f"{'  '.join(p for p in where if p)}  {texts[0]} -> {texts[1]}")
     return told
+
+
+def _by_place(side: list[str]) -> dict[tuple[str, int], tuple[str, str, str, str]]:
+    """The lines by what they are about, and the how-manieth they are of that."""
+    found: dict[tuple[str, int], tuple[str, str, str, str]] = {}
+    for line in side:
+        parts = _split(line)
+        nth = sum(about == parts[0] for about, _ in found)
+        found[parts[0], nth] = parts
+    return found
 
 
 def _split(line: str) -> tuple[str, str, str, str]:

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bus.cli.replay import command
+from bus.replay.expected import beside
+from tests.bus.replay.tapes import record, rewrite
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("cli") / "saw.mcap")
+
+
+@pytest.fixture
+def bag(recorded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(recorded, tmp_path / "saw.mcap"))
+
+
+def rise(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_no_differences(bag: Path) -> None:
+    done = rise("mill1/judge", bag)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("no differences: mill1/judge, ")
+    assert rise("tests.bus.replay.toys:Judge", bag).exit_code == 0
+
+
+def test_another_limit(bag: Path) -> None:
+    done = rise("mill1/judge", bag, "-p", "limit_pct=120")
+    assert done.exit_code == 1
+    assert "STOP -> (nothing)   load 10" in done.stdout
+    assert "(after divergence)" in done.stdout
+
+
+def test_as_json(bag: Path) -> None:
+    done = rise("mill1/judge", bag, "--json", "-p", "limit_pct=120")
+    told = json.loads(done.stdout)
+    assert told["node"] == "mill1/judge"
+    assert told["parameters"] == {"limit_pct": 120.0}
+    assert told["identical"] is False
+    assert len(told["differences"]) > 3
+    assert json.loads(rise("mill1/judge", bag, "--json").stdout)["identical"] is True
+
+
+def test_update_and_against(bag: Path, tmp_path: Path) -> None:
+    expected = beside(bag, "mill1/judge")
+    done = rise("mill1/judge", bag, "--update", "-p", "limit_pct=120")
+    assert done.exit_code == 0
+    assert str(expected) in done.stdout
+    assert rise("mill1/judge", bag, "-p", "limit_pct=120", "--against", expected).exit_code == 0
+    assert rise("mill1/judge", bag, "--against", expected).exit_code == 1
+    other = Path(shutil.copy(bag, tmp_path / "other.mcap"))
+    assert rise("mill1/judge", bag, "--against", other).exit_code == 0
+
+
+def test_losses_are_no_reference(bag: Path, tmp_path: Path) -> None:
+    lossy = rewrite(bag, tmp_path / "lossy.mcap", lambda m: m.topic != "mill1/toy/job")
+    done = rise("mill1/judge", lossy, "--update")
+    assert done.exit_code == 2
+    assert "this bag is no reference:" in done.stderr
+    assert "mill1/toy/job" in done.stderr
+    assert not beside(lossy, "mill1/judge").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["mill1/judge", "-p", "limit_pct=1000"], "above 200"),
+        (["mill1/judge", "-p", "limt_pct=10"], "limit_pct"),
+        (["mill1/judge", "-p", "limit_pct"], "expected NAME=VALUE"),
+        (["mill1/nobody"], "it has mill1/judge, mill1/saw"),
+        (["nodes.nothing"], "nodes.nothing"),
+        (["mill1/judge", "--against", "absent.mcap"], "absent.mcap"),
+        (["mill1/judge", "--against", "absent.expected.txt"], "absent.expected.txt"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(bag: Path, arguments: list[str], said: str) -> None:
+    done = rise(arguments[0], bag, *arguments[1:])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_a_file_that_is_no_bag(tmp_path: Path) -> None:
+    (tmp_path / "no.mcap").write_bytes(b"nothing of the kind")
+    assert rise("mill1/judge", tmp_path / "no.mcap").exit_code == 2
+    assert rise("mill1/judge", tmp_path / "absent.mcap").exit_code == 2
+
+
+def test_step_stops_before_a_callback_with_node_and_message_in_scope(bag: Path) -> None:
+    # its own process: click's runner keeps debuggers away from the input it is given
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bus.cli.replay import command; command()"
+    arguments = [str(ROOT), "mill1/judge", str(bag), "--step", "--at", "0.01"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments],
+        input="p self.name\np sorted(locals())\nc\nq\n",
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(Pdb) 'mill1/judge'" in done.stdout
+    assert "'self']" in done.stdout
+    assert done.stdout.count("q: quit") == 2
+    assert "differences" not in done.stdout
+
+
+def test_step_to_the_end_gives_the_result(bag: Path) -> None:
+    done = rise("mill1/judge", bag, "--step", "--at", "1000")
+    assert done.exit_code == 0
+    assert "no differences" in done.stdout
