@@ -1,0 +1,155 @@
+"""What the table shows, gathered from messages: values in, values out. Knows no terminal."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+from schemas.impact import (
+    Assessment,
+    Intervention,
+    Mode,
+    Protection,
+    ProtectionState,
+    Reaction,
+    ReactionResult,
+    StackLight,
+)
+from schemas.machine import Execution, MachineInfo, MachineState, MotionEvent, MotionPhase
+from schemas.system import Diagnostics, RecorderStatus, TopicCount
+
+STALE_NS = 2_000_000_000
+"""a machine's row older than this is shown as stale, never as live"""
+TIMELINE_NS = 20_000_000_000
+"""events this close to an intervention belong to its timeline"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of an intervention's timeline."""
+
+    stamp_ns: int
+    what: str
+    text: str
+
+
+@dataclass(slots=True)
+class MachineBoard:
+    """What is known of one machine."""
+
+    name: str
+    state: MachineState | None = None
+    info: MachineInfo | None = None
+    assessment: Assessment | None = None
+    brain: Protection | None = None
+    hal: Protection | None = None
+    heard_ns: int = 0
+    rate_hz: float = math.nan
+    lost: int = 0
+    decision_p50_ms: float = math.nan
+    decision_p99_ms: float = math.nan
+    interventions: deque[Intervention] = field(default_factory=lambda: deque(maxlen=20))
+    results: deque[ReactionResult] = field(default_factory=lambda: deque(maxlen=20))
+    motion: deque[MotionEvent] = field(default_factory=lambda: deque(maxlen=50))
+    _received: tuple[int, int] | None = None
+
+    def protection(self, now_ns: int) -> tuple[ProtectionState, str]:
+        """The worse of what the logic engine and the machine's own node say, and why."""
+        if now_ns - self.heard_ns > STALE_NS:
+            return ProtectionState.UNPROTECTED, "nothing heard from this machine"
+        order = (ProtectionState.UNPROTECTED, ProtectionState.DEGRADED, ProtectionState.PROTECTED)
+        said = [p for p in (self.hal, self.brain) if p is not None]
+        if not said:
+            return ProtectionState.UNPROTECTED, "no logic engine has reported"
+        worst = min(said, key=lambda p: order.index(p.state))
+        return worst.state, "; ".join(worst.reasons)
+
+    def on_diagnostics(self, d: Diagnostics) -> None:
+        """Rate, losses and latency of the samples, as the machine's logic engine counted them."""
+        counts = [t for t in d.topics if t.topic == f"{self.name}/machine/samples" and t.publisher != d.node]
+        if not counts:
+            return
+        c: TopicCount = counts[0]
+        if self._received is not None and d.stamp_ns > self._received[0]:
+            self.rate_hz = (c.received - self._received[1]) / ((d.stamp_ns - self._received[0]) / 1e9)
+        self._received = (d.stamp_ns, c.received)
+        self.lost = c.lost + c.dropped + c.expired
+        self.decision_p50_ms, self.decision_p99_ms = c.delay_p50_ms, c.delay_p99_ms
+
+    def timeline(self) -> list[Step]:
+        """The last event's steps in order, each with its time after the first: contact, decisions, stop, standstill."""
+        if not self.interventions:
+            return []
+        last = self.interventions[-1]
+        run = [i for i in self.interventions if last.stamp_ns - i.stamp_ns < TIMELINE_NS and i.run_id == last.run_id]
+        start_ns = run[0].stamp_ns
+        steps = [Step(i.stamp_ns, _decision(i), i.reason) for i in run if i.reaction is not Reaction.NONE]
+        ids = {i.intervention_id for i in run}
+        steps += [
+            Step(r.stamp_ns, "accepted" if r.accepted else "REFUSED", f"{r.reaction.value}: {r.text}")
+            for r in self.results
+            if r.intervention_id in ids
+        ]
+        for m in self.motion:
+            if -TIMELINE_NS < m.stamp_ns - start_ns < TIMELINE_NS and m.phase in _PHASES:
+                travel = "" if math.isnan(m.travel_mm) else f"{m.travel_mm:.2f} mm travelled"
+                steps.append(Step(m.stamp_ns, _PHASES[m.phase], ", ".join(t for t in (travel, m.text) if t)))
+        return sorted(steps, key=lambda s: s.stamp_ns)
+
+
+_PHASES = {
+    MotionPhase.CONTACT: "contact",
+    MotionPhase.DECELERATING: "decelerating",
+    MotionPhase.AXES_STANDING: "axes stood",
+    MotionPhase.SPINDLE_STANDING: "spindle stood",
+}
+
+
+def _decision(i: Intervention) -> str:
+    return f"would have: {i.reaction.value}" if i.would_have else f"decision {i.reaction.value}"
+
+
+@dataclass(slots=True)
+class Board:
+    """The whole table."""
+
+    machines: dict[str, MachineBoard] = field(default_factory=dict)
+    recorder: RecorderStatus | None = None
+    black_box: str = ""
+    troubles: dict[str, str] = field(default_factory=dict)
+    """by node: its worst finding"""
+
+    def machine(self, name: str) -> MachineBoard:
+        return self.machines.setdefault(name, MachineBoard(name))
+
+    def on_diagnostics(self, d: Diagnostics) -> None:
+        worst = next((f for f in d.findings if f.level is d.level), None)
+        if worst is None:
+            self.troubles.pop(d.node, None)
+        else:
+            self.troubles[d.node] = f"{worst.level.value} {worst.code}: {worst.text}"
+        if d.node.endswith("/impact_cortex"):
+            self.machine(d.node.split("/", 1)[0]).on_diagnostics(d)
+
+    @property
+    def all_simulated(self) -> bool:
+        infos = [m.info for m in self.machines.values() if m.info is not None]
+        return bool(infos) and all(i.simulated for i in infos)
+
+
+LIGHTS = {StackLight.RED: "● RED", StackLight.YELLOW: "▲ YELLOW", StackLight.GREEN: "■ GREEN", StackLight.OFF: "○ OFF"}
+STYLES = {
+    StackLight.RED: "bold white on red",
+    StackLight.YELLOW: "black on yellow",
+    StackLight.GREEN: "",
+    StackLight.OFF: "dim",
+}
+
+
+def execution(m: MachineBoard) -> str:
+    return m.state.execution.value if m.state is not None else Execution.UNAVAILABLE.value
+
+
+def mode(m: MachineBoard) -> str:
+    return m.brain.mode.value if m.brain is not None else Mode.OBSERVE.value
