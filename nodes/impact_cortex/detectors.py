@@ -69,6 +69,12 @@ class Limit:
     def start(self) -> LimitState:
         return LimitState()
 
+    def reading(self, state: LimitState, value: float) -> float:
+        return value
+
+    def bound(self, state: LimitState) -> float:
+        return self.limit
+
     def judge(self, state: LimitState, value: float) -> bool:
         over = state.over = ((state.over << 1) | (value > self.limit)) & ((1 << self.n) - 1)
         return over.bit_count() >= self.k
@@ -144,6 +150,13 @@ class Residual:
 
     def start(self) -> ResidualState:
         return ResidualState()
+
+    def reading(self, state: ResidualState, value: float) -> float:
+        return value
+
+    def bound(self, state: ResidualState) -> float:
+        """The reading from which on the CUSUM grows; NaN while there is no reference."""
+        return self.reference(state) + self.drift
 
     def reference(self, state: ResidualState) -> float:
         """The mean that readings are held against; NaN while there is none."""
@@ -263,9 +276,16 @@ class Deviation:
     def start(self) -> DeviationState:
         return DeviationState()
 
-    def distance(self, state: DeviationState, value: float) -> float:
-        """How far `value` is from the resting value; NaN while that is not known."""
-        return float("nan") if state.mean is None else abs(value - state.mean / (self.bucket * SCALE))
+    def rest(self, state: DeviationState) -> float:
+        """The resting value; NaN while that is not known."""
+        return float("nan") if state.mean is None else state.mean / (self.bucket * SCALE)
+
+    def reading(self, state: DeviationState, value: float) -> float:
+        """How far `value` is from the resting value."""
+        return abs(value - self.rest(state))
+
+    def bound(self, state: DeviationState) -> float:
+        return self.limit
 
     def judge(self, state: DeviationState, value: float) -> bool:
         fired = False

@@ -51,9 +51,12 @@ class Event:
     """the HAL took a request of this event"""
     effective: bool = False
     """the machine shows that the feed hold works"""
+    settled: bool = False
+    """the feed hold was looked at and found to help: what the operator does from here on is no reason to stop"""
 
     @property
     def acted(self) -> bool:
+        """Something was asked of the machine."""
         return RANK[self.asked] >= RANK[Reaction.FEED_HOLD]
 
 
@@ -91,7 +94,7 @@ def escalate(
     `above`: the reading that led to the hold is still beyond its limit. `refused`: why the HAL did not take the hold,
     which needs no waiting; else judged `effective_ns` after the request.
     """
-    if event.asked is not Reaction.FEED_HOLD or event.reaction is not Reaction.FEED_HOLD or event.finding is None:
+    if event.reaction is not Reaction.FEED_HOLD or not event.acted or event.settled or event.finding is None:
         return event, ()
     waited_ns = now_ns - event.held_ns
     if refused:
@@ -103,7 +106,7 @@ def escalate(
     elif not event.effective:
         reason = f"feed hold without effect after {waited_ns / 1e6:.0f} ms"
     else:
-        return event, ()
+        return replace(event, settled=True), ()
     return decide(event, mode, replace(event.finding, reaction=Reaction.STOP, reason=reason), now_ns)
 
 

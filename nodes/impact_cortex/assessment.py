@@ -1,0 +1,156 @@
+"""What the engine says of the machine 20 times a second: forces and power from the last moments, margins, the light."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from nodes.impact_cortex import physics
+from nodes.impact_cortex.channel import Channel
+from nodes.impact_cortex.detectors import Deviation, Limit, Residual
+from nodes.impact_cortex.policy import NOTHING, RANK, Event
+from nodes.impact_cortex.tasks import gate_open
+from schemas.impact import Assessment, Margin, Mode, ProtectionState, Reaction, StackLight
+from schemas.machine import MachineState
+
+SPAN_S = 0.05
+
+
+UNKNOWN_CUT = physics.Cut(0.0, 0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The cut and the drive as the parameters describe them; zeros where nobody said."""
+
+    material: str = ""
+    cut: physics.Cut = UNKNOWN_CUT
+    rated_torque_nm: float = 0.0
+    rated_power_kw: float = 0.0
+
+    def load_pct(self, speed_rpm: float, feed_mm_min: float) -> float:
+        """What the described cut should load the spindle with, idle not counted; NaN where nobody described it."""
+        material = physics.MATERIALS.get(self.material)
+        rated_nm = self.rated_torque_nm
+        if self.rated_power_kw and speed_rpm > 0:
+            at_power = physics.torque_nm(self.rated_power_kw, speed_rpm)
+            rated_nm = min(rated_nm, at_power) if rated_nm else at_power
+        if material is None or not rated_nm or not self.cut.diameter_mm or not self.cut.teeth:
+            return math.nan
+        needed = physics.effort(material, self.cut, speed_rpm, feed_mm_min)
+        return physics.load_pct(needed.torque_nm, rated_nm)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the samples of the last moments say."""
+
+    load_pct: float = math.nan
+    force_n: float = math.nan
+    power_kw: float = math.nan
+    margins: tuple[Margin, ...] = ()
+
+
+def measure(channels: Iterable[Channel], reference: Reference, span_s: float = SPAN_S) -> Measured:
+    """Peaks and means over the last `span_s` of every source."""
+    load = force = power = math.nan
+    margins: list[Margin] = []
+    for channel in channels:
+        rows = channel.lately(span_s)
+        if not len(rows):
+            continue
+        # a missing reading is no peak and no mean: columns with one are NaN, and protection says why
+        peaks, lows, means = rows.max(axis=0).tolist(), rows.min(axis=0).tolist(), rows.mean(axis=0).tolist()
+        at = {name: i for i, name in enumerate(channel.names)}
+        if "spindle_load_pct" in at:
+            load = means[at["spindle_load_pct"]]
+        if "spindle_torque_nm" in at and "spindle_speed_rpm" in at:
+            torque = means[at["spindle_torque_nm"]]
+            power = physics.power_kw(torque, means[at["spindle_speed_rpm"]])
+            if load > 0 and reference.cut.diameter_mm > 0:
+                net = torque * max(0.0, 1.0 - channel.idle_pct / load)
+                force = physics.cutting_force_n(net, reference.cut.diameter_mm)
+        for w in channel.watches:
+            value, limit, unit = math.nan, w.detector.bound(w.state), w.unit
+            match w.detector:
+                case Limit():
+                    value = peaks[w.column]
+                case Deviation():
+                    rest = w.detector.rest(w.state)
+                    value = max(peaks[w.column] - rest, rest - lows[w.column])
+                case Residual():
+                    per_s = channel.period_ns / 1e9
+                    value, limit, unit = w.detector.level(w.state) * per_s, w.detector.threshold * per_s, "%·s"
+            left = 100.0 * (1.0 - value / limit) if limit > 0 else math.nan
+            margins.append(
+                Margin(task=w.task.name, signal=w.signal, unit=unit, value=value, limit=limit, margin_pct=left)
+            )
+    return Measured(load, force, power, tuple(margins))
+
+
+def light(
+    event: Event,
+    mode: Mode,
+    state: ProtectionState,
+    reasons: Sequence[str],
+    *,
+    alive: bool,
+    cutting: bool,
+    load_pct: float,
+    limit_pct: float,
+) -> tuple[StackLight, str]:
+    """The stack light and why it shows that."""
+    if event is not NOTHING and event.finding is not None:
+        f = event.finding
+        said = "" if RANK[event.asked] >= RANK[event.reaction] else f"mode {mode} would have: "
+        text = f"{said}{event.reaction}: {f.reason}"
+        return (StackLight.YELLOW if event.reaction is Reaction.WARN else StackLight.RED), text
+    if not alive:
+        return StackLight.OFF, reasons[0] if reasons else "nothing known"
+    other = [r for r in reasons if not r.startswith("mode ")]
+    if state is not ProtectionState.PROTECTED and other:
+        return StackLight.YELLOW, f"{state}: {other[0]}"
+    doing = "cutting" if cutting else "not cutting"
+    load = "" if math.isnan(load_pct) else f", spindle load {load_pct:.0f} % of {limit_pct:.0f} %"
+    watched = "" if mode is Mode.STOP else f", mode {mode}"
+    return StackLight.GREEN, f"{doing}{load}{watched}"
+
+
+def assess(
+    now_ns: int,
+    channels: Sequence[Channel],
+    reference: Reference,
+    state: MachineState | None,
+    event: Event,
+    mode: Mode,
+    protected: ProtectionState,
+    reasons: Sequence[str],
+    limit_pct: float,
+) -> Assessment:
+    """The engine's view now. `channels` are those that are heard, `state` is None while it is silent."""
+    measured = measure(channels, reference)
+    cutting = state is not None and gate_open(state.execution, state.motion)
+    model = math.nan
+    if state is not None:
+        feed = state.feed_commanded_mm_min * state.feed_override_pct / 100.0
+        model = reference.load_pct(state.spindle_speed_commanded_rpm, feed)
+    shown, reason = light(
+        event,
+        mode,
+        protected,
+        reasons,
+        alive=bool(channels),
+        cutting=cutting,
+        load_pct=measured.load_pct,
+        limit_pct=limit_pct,
+    )
+    return Assessment(
+        stamp_ns=now_ns,
+        light=shown,
+        reason=reason,
+        cutting_force_n=measured.force_n,
+        spindle_power_kw=measured.power_kw,
+        model_load_pct=model,
+        margins=measured.margins,
+    )

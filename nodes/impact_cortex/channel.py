@@ -1,0 +1,247 @@
+"""One source of samples: its columns by name, the tasks on them, and the last moments as evidence. No bus, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.impact_cortex.detectors import Detector, Limit, LimitState, Residual, block, step
+from nodes.impact_cortex.memory import Memory
+from nodes.impact_cortex.tasks import LOAD, TASKS, Settings, Task, k_of_n
+from schemas.machine import SignalBlock, SignalInfo
+
+EVIDENCE_S = 0.2
+EVIDENCE_LEAST = 20
+"""readings of evidence, where 0.2 s of a slow source hold fewer"""
+GAP_NS = 200_000_000
+"""after a longer one what came before is no evidence"""
+BY_SAMPLE = 4
+"""blocks of up to this many rows are judged row by row: below it numpy costs more than it saves"""
+IDLE_S = 0.1
+"""time constant of the idle load"""
+LOST_S = 0.02
+LOST_READINGS = 3
+"""a sensor counts as lost after both"""
+
+
+@dataclass(slots=True, eq=False)
+class Watch:
+    """A task on one signal of one source."""
+
+    task: Task
+    signal: str
+    unit: str
+    column: int
+    detector: Detector
+    state: Any
+    gated: bool
+    net: bool
+    """judges the load less idle"""
+    settle_rows: int
+    lost_rows: int
+    settle_left: int = 0
+    fired: bool = False
+    guard: Limit | None = None
+    """after a reaction: k of n on the very reading that led to it"""
+    guard_state: LimitState | None = None
+    beyond: bool = False
+    """the guard's answer"""
+
+    @property
+    def lost(self) -> bool:
+        return int(self.state.lost) >= self.lost_rows
+
+    def observe(self, settings: Settings) -> None:
+        """From now on tell in `beyond` whether the reading is still above what it was held against when it fired."""
+        self.guard = k_of_n(self.detector.bound(self.state), settings)
+        self.guard_state = self.guard.start()
+        self.beyond = True
+
+    def release_guard(self) -> None:
+        self.beyond = False
+        self.guard = self.guard_state = None
+
+    def release(self) -> None:
+        """Fire anew when the signal asks for it."""
+        self.fired = False
+        self.release_guard()
+
+
+class Hit(NamedTuple):
+    """A task began to fire at this row of a block."""
+
+    row: int
+    watch: Watch
+    value: float
+    limit: float
+
+
+class Channel:
+    """What one source's blocks are judged by. The gate and idling are set from the machine's state."""
+
+    def __init__(self, source: str, signals: Sequence[SignalInfo], settings: Settings) -> None:
+        self.source = source
+        self.topic = signals[0].topic
+        self.names = tuple(s.name for s in signals)
+        self.signals = tuple(signals)
+        self.settings = settings
+        self.watches: tuple[Watch, ...] = ()
+        self.memory = Memory(len(self.names), EVIDENCE_LEAST)
+        self.period_ns = 0
+        self.rows_lost = 0
+        self.misfits = 0
+        """blocks whose columns are not those of machine/signals"""
+        self.heard_ns = 0
+        self.span_ns = 0
+        """time the last block covers"""
+        self.idle_pct = 0.0
+        self.idling = False
+        self._gate = False
+        self._next_row = -1
+        self._end_ns = 0
+        self._load = self.names.index(LOAD) if LOAD in self.names else -1
+        self._idle_wait_ns = 0
+        self._idle_gain = 0.0
+
+    def _build(self, period_ns: int) -> None:
+        self.period_ns = period_ns
+        period_s = max(period_ns, 1) / 1e9
+        self._idle_gain = min(1.0, period_s / IDLE_S)
+        self.memory = Memory(len(self.names), max(EVIDENCE_LEAST, round(EVIDENCE_S / period_s)))
+        watches = []
+        for column, info in enumerate(self.signals):
+            for task in TASKS:
+                if task.watches(info.name):
+                    detector = task.detector(self.settings, period_s)
+                    settle = math.ceil(task.settle_s / period_s)
+                    lost = max(LOST_READINGS, math.ceil(LOST_S / period_s))
+                    watches.append(
+                        Watch(
+                            task,
+                            info.name,
+                            info.unit,
+                            column,
+                            detector,
+                            detector.start(),
+                            task.gated,
+                            isinstance(detector, Residual),
+                            settle,
+                            lost,
+                            settle_left=settle,
+                        )
+                    )
+        self.watches = tuple(watches)
+
+    def configure(self, settings: Settings) -> None:
+        """Judge by other settings from the next block on."""
+        self.settings = settings
+        self.period_ns = 0
+
+    def set_gate(self, gate: bool, idling: bool) -> None:
+        """Open or close the gate of the gated tasks; opening begins their settling."""
+        if gate and not self._gate:
+            for w in self.watches:
+                w.settle_left = w.settle_rows
+        if idling and not self.idling:
+            self._idle_wait_ns = round(IDLE_S * 1e9)
+        self._gate = gate
+        self.idling = idling
+
+    def feed(self, sent: SignalBlock) -> list[Hit]:
+        """Judge a block; the tasks that began to fire in it, earliest first."""
+        data = sent.data.array
+        if data.ndim != 2 or data.shape[1] != len(self.names):
+            self.misfits += 1
+            return []
+        if sent.period_ns != self.period_ns:
+            self._build(sent.period_ns)
+        rows = data.shape[0]
+        first_row = sent.first_row
+        if first_row > self._next_row >= 0:
+            self.rows_lost += first_row - self._next_row
+        self._next_row = first_row + rows
+        stamp_ns = sent.stamp_ns
+        memory = self.memory
+        if not -self.period_ns <= stamp_ns - self._end_ns <= GAP_NS + 2 * self.period_ns:
+            memory.clear()
+        self.span_ns = span_ns = rows * sent.period_ns
+        self._end_ns = stamp_ns + span_ns
+        memory.add(data)
+        hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)
+        if self._gate:
+            for w in self.watches:
+                if w.settle_left:
+                    w.settle_left = max(0, w.settle_left - rows)
+        if self.idling and self._load >= 0:
+            self._learn_idle(data)
+        return hits
+
+    def _by_sample(self, data: NDArray[Any]) -> list[Hit]:
+        hits: list[Hit] = []
+        gate, idle = self._gate, self.idle_pct
+        for i, row in enumerate(data.tolist()):
+            for w in self.watches:
+                value = row[w.column]
+                if w.net:
+                    value -= idle
+                armed = not w.gated or (gate and i >= w.settle_left)
+                if w.guard is not None:
+                    w.beyond = step(w.guard, w.guard_state, w.detector.reading(w.state, value), True)
+                fired = step(w.detector, w.state, value, armed)
+                if fired is not w.fired:
+                    # a reading that is missing tells nothing: the task goes on firing
+                    if fired:
+                        hits.append(self._hit(i, w, value))
+                    elif value != value:
+                        continue
+                    w.fired = fired
+        return hits
+
+    def _by_block(self, data: NDArray[Any]) -> list[Hit]:
+        hits: list[Hit] = []
+        rows = data.shape[0]
+        for w in self.watches:
+            values = data[:, w.column].astype(np.float64)
+            if w.net:
+                values -= self.idle_pct
+            armed: NDArray[np.bool_] | bool = not w.gated or (self._gate and not w.settle_left)
+            if w.gated and self._gate and w.settle_left:
+                armed = np.arange(rows) >= w.settle_left
+            if w.guard is not None:
+                readings = np.array([w.detector.reading(w.state, v) for v in values.tolist()])
+                w.beyond = bool(block(w.guard, w.guard_state, readings, True)[-1])
+            fired = block(w.detector, w.state, values, armed)
+            if not w.fired and fired.any():
+                row = int(fired.argmax())
+                hits.append(self._hit(row, w, float(values[row])))
+            known = np.flatnonzero(~np.isnan(values))
+            if len(known):
+                w.fired = bool(fired[known[-1]])
+        hits.sort(key=lambda h: h.row)
+        return hits
+
+    def _hit(self, row: int, w: Watch, value: float) -> Hit:
+        offset = self.idle_pct if w.net else 0.0
+        return Hit(row, w, w.detector.reading(w.state, value) + offset, w.detector.bound(w.state) + offset)
+
+    def _learn_idle(self, data: NDArray[Any]) -> None:
+        rows = data.shape[0]
+        if self._idle_wait_ns > 0:
+            self._idle_wait_ns -= self.span_ns
+            return
+        load = float(data[0, self._load] if rows == 1 else data[:, self._load].mean())
+        if load == load:
+            self.idle_pct += min(1.0, self._idle_gain * rows) * (load - self.idle_pct)
+
+    def evidence(self, back: int) -> NDArray[np.float32]:
+        """A copy of the rows of the last 0.2 s up to the one `back` rows before the newest, oldest first."""
+        return self.memory.last(self.memory.keep, back).copy()
+
+    def lately(self, seconds: float) -> NDArray[np.float32]:
+        """The rows of the last `seconds`, at least the newest; a view."""
+        return self.memory.last(max(1, round(seconds * 1e9 / max(self.period_ns, 1))))

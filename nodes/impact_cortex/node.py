@@ -1,0 +1,394 @@
+"""impact_cortex on the bus: samples in, reactions out. What is judged and how stands in the pure files beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from functools import partial
+
+from bus.node import (
+    Gone,
+    LinkEvent,
+    Lost,
+    Node,
+    Outcome,
+    Stale,
+    client,
+    on_link,
+    publisher,
+    service,
+    subscription,
+    timer,
+)
+from nodes.impact_cortex.assessment import Reference, assess
+from nodes.impact_cortex.channel import Channel, Hit, Watch
+from nodes.impact_cortex.interventions import intervention, result
+from nodes.impact_cortex.physics import Cut
+from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, over
+from nodes.impact_cortex.protection import Health, protection
+from nodes.impact_cortex.tasks import Settings, gate_open, idling
+from nodes.impact_cortex.tuning import Tuning
+from schemas import topics
+from schemas.base import Samples
+from schemas.impact import (
+    Beat,
+    ModeReply,
+    ModeRequest,
+    Protection,
+    ProtectionState,
+    Reaction,
+)
+from schemas.machine import (
+    ActionReply,
+    Cause,
+    ConditionLevel,
+    Execution,
+    FeedHoldRequest,
+    MachineInfo,
+    MachineState,
+    MotionEvent,
+    MotionPhase,
+    SignalBlock,
+    Signals,
+    StopRequest,
+)
+
+TICK_S = 0.05
+PROTECTION_NS = 1_000_000_000
+SILENT_NS = 250_000_000
+"""the shortest silence of a source that counts; slow sources are given four of their blocks"""
+ASK_TIMEOUT_S = 0.1
+ASK_AGAIN = 20
+"""ticks: a reaction that was not taken is asked for again this often"""
+STANDING_MM_MIN = 20.0
+NOBODY = Cause(publisher="", topic="", seq=0)
+
+
+class ImpactCortex(Tuning, Node):
+    """Watches one machine, and holds its feed or stops it when the mode allows.
+
+    This is no safety function: the machine's own emergency stop always wins.
+    """
+
+    beats = publisher(topics.BEAT)
+    assessments = publisher(topics.ASSESSMENT)
+    interventions = publisher(topics.INTERVENTION)
+    results = publisher(topics.REACTION_RESULT)
+    protections = publisher(topics.PROTECTION)
+    feed_hold = client(topics.FEED_HOLD)
+    stop = client(topics.STOP)
+
+    def on_configure(self) -> None:
+        self._channels: dict[str, dict[str, Channel]] = {topics.SAMPLES.name: {}, topics.VIBRATION.name: {}}
+        self._signals_known = False
+        self._strangers: set[str] = set()
+        self._info: MachineInfo | None = None
+        self._state: MachineState | None = None
+        self._state_silent = True
+        self._event = NOTHING
+        self._watch: Watch | None = None
+        self._channel: Channel | None = None
+        self._cause = NOBODY
+        self._stamp_ns = 0
+        self._back = 0
+        self._fired_ns = 0
+        self._again: tuple[str, Reaction, str] | None = None
+        self._asked_again = 0
+        self._hal_error = ""
+        self._beats = 0
+        self._protection: tuple[ProtectionState, tuple[str, ...]] | None = None
+        self._protected_ns = 0
+        self._read_parameters()
+
+    def _read_parameters(self) -> None:
+        self._settings = Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+        cut = Cut(self.tool_diameter_mm, self.teeth, self.depth_mm, self.width_mm)
+        self._reference = Reference(self.material, cut, self.rated_torque_nm, self.rated_power_kw)
+        self._effective_ns = round(self.effective_s * 1e9)
+        for channel in self._all_channels():
+            channel.configure(self._settings)
+
+    def on_parameter(self, name: str) -> None:
+        if name != "mode":
+            self._watch = None
+            self._read_parameters()
+        self._protect(self.now_ns())
+
+    def _all_channels(self) -> list[Channel]:
+        return [c for by_source in self._channels.values() for c in by_source.values()]
+
+    # --- what the machine says ------------------------------------------------------------------------------------
+
+    @subscription(topics.MACHINE_INFO)
+    def on_info(self, info: MachineInfo) -> None:
+        self._info = info
+
+    @subscription(topics.SIGNALS)
+    def on_signals(self, signals: Signals) -> None:
+        for topic, by_source in self._channels.items():
+            listed = [s for s in signals.signals if s.topic == topic]
+            for source in by_source.keys() - {s.source for s in listed}:
+                del by_source[source]
+            for source in dict.fromkeys(s.source for s in listed):
+                columns = tuple(s for s in listed if s.source == source)
+                known = by_source.get(source)
+                if known is None or known.signals != columns:
+                    by_source[source] = Channel(source, columns, self._settings)
+        self._signals_known = True
+        self._strangers.clear()
+        self._set_gates()
+
+    @subscription(topics.MACHINE_STATE)
+    def on_state(self, state: MachineState) -> None:
+        before = self._state
+        self._state = state
+        self._state_silent = False
+        self._set_gates()
+        if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
+            self._end_event("the program runs again")
+
+    def _set_gates(self) -> None:
+        state = None if self._state_silent else self._state
+        gate = state is not None and gate_open(state.execution, state.motion)
+        idle = state is not None and idling(state.execution, state.motion)
+        for channel in self._all_channels():
+            channel.set_gate(gate, idle)
+
+    @subscription(topics.MOTION)
+    def on_motion(self, motion: MotionEvent) -> None:
+        if motion.phase is MotionPhase.RELEASED:
+            self._end_event("released by the operator")
+        elif motion.phase is MotionPhase.AXES_STANDING and self._event.acted:
+            self._event = replace(self._event, effective=True)
+
+    @on_link(topics.MACHINE_STATE)
+    def on_state_link(self, event: LinkEvent) -> None:
+        if isinstance(event, (Stale, Gone)):
+            self._state_silent = True
+            self._set_gates()
+            self._protect(self.now_ns())
+
+    @on_link(topics.SAMPLES)
+    def on_samples_link(self, event: LinkEvent) -> None:
+        self._link(topics.SAMPLES.name, event)
+
+    @on_link(topics.VIBRATION)
+    def on_vibration_link(self, event: LinkEvent) -> None:
+        self._link(topics.VIBRATION.name, event)
+
+    def _link(self, topic: str, event: LinkEvent) -> None:
+        if isinstance(event, Gone):
+            for channel in self._channels[topic].values():
+                channel.heard_ns = 0
+        if isinstance(event, Lost):
+            text = f"{event.last - event.first + 1} messages of {topic} never came: they were not judged"
+            self.report("NOT_JUDGED", ConditionLevel.WARNING, text)
+        else:
+            self._protect(self.now_ns())
+
+    # --- judging --------------------------------------------------------------------------------------------------
+
+    @subscription(topics.SAMPLES)
+    def on_samples(self, block: SignalBlock) -> None:
+        self._judge(self._channels["machine/samples"].get(block.source), block)
+
+    @subscription(topics.VIBRATION)
+    def on_vibration(self, block: SignalBlock) -> None:
+        self._judge(self._channels["machine/vibration"].get(block.source), block)
+
+    def _judge(self, channel: Channel | None, block: SignalBlock) -> None:
+        if channel is None:
+            if len(self._strangers) < 16:
+                self._strangers.add(block.source)
+            return
+        now_ns = self.now_ns()
+        channel.heard_ns = now_ns
+        hits = channel.feed(block)
+        if hits:
+            self._fired_ns = now_ns
+            for hit in hits:
+                self._react(channel, block, hit, now_ns)
+        if self._event.asked is Reaction.FEED_HOLD:
+            self._escalate(now_ns, block if channel is self._channel else None)
+
+    def _react(self, channel: Channel, block: SignalBlock, hit: Hit, now_ns: int) -> None:
+        w = hit.watch
+        reason = f"{w.task.text}: {hit.value:.3g} {w.unit} against {hit.limit:.3g} {w.unit}"
+        reaction = w.task.reaction(self._settings)
+        finding = Finding(w.task.name, w.signal, w.unit, hit.value, hit.limit, reaction, reason)
+        self._event, steps = decide(self._event, self.mode, finding, now_ns)
+        if not steps:
+            return
+        if self._watch is not None:
+            self._watch.release_guard()
+        w.observe(self._settings)
+        self._watch, self._channel = w, channel
+        self._cause, self._stamp_ns = self.source.cause(), block.stamp_ns + hit.row * block.period_ns
+        self._back = len(block.data.array) - 1 - hit.row
+        self._carry_out(steps, now_ns)
+
+    def _escalate(self, now_ns: int, block: SignalBlock | None = None, refused: str = "") -> None:
+        above = self._watch is not None and self._watch.beyond
+        state = self._state
+        if not self._event.effective and state is not None and state.execution is not Execution.ACTIVE:
+            # a control that says no AXES_STANDING: out of ACTIVE, and no feed left where one is measured
+            feed = self._last("feed_mm_min")
+            self._event = replace(self._event, effective=not feed > STANDING_MM_MIN)
+        self._event, steps = escalate(
+            self._event, self.mode, now_ns, above=above, effective_ns=self._effective_ns, refused=refused
+        )
+        if steps:
+            self._back = 0
+            if block is not None:
+                self._cause = self.source.cause()
+                self._stamp_ns = block.stamp_ns + (len(block.data.array) - 1) * block.period_ns
+            self._carry_out(steps, now_ns)
+
+    def _last(self, signal: str) -> float:
+        """The newest reading of a signal, NaN where there is none."""
+        for channel in self._all_channels():
+            if signal in channel.names and len(channel.memory):
+                return float(channel.memory.last(1)[0, channel.names.index(signal)])
+        return math.nan
+
+    # --- acting ---------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, steps: tuple[Step, ...], now_ns: int) -> None:
+        """Ask first, in order, then say."""
+        numbered = [(self.next_id(), step) for step in steps]
+        for intervention_id, step in numbered:
+            if not step.would_have and RANK[step.reaction] >= RANK[Reaction.FEED_HOLD]:
+                self._asked_again = 0
+                self._ask(intervention_id, step.reaction, step.finding.reason, now_ns)
+        evidence = Samples([])
+        names: tuple[str, ...] = ()
+        if self._channel is not None:
+            evidence = Samples.take(self._channel.evidence(self._back))
+            names = self._channel.names
+        for intervention_id, step in numbered:
+            said = intervention(
+                intervention_id,
+                step,
+                self.mode,
+                self._state,
+                self._cause,
+                now_ns=now_ns,
+                sample_ns=self._stamp_ns,
+                names=names,
+                evidence=evidence,
+            )
+            self.interventions.publish(said)
+
+    def _ask(self, intervention_id: str, reaction: Reaction, reason: str, now_ns: int) -> None:
+        then = partial(self._answered, intervention_id, reaction, reason, now_ns)
+        if reaction is Reaction.STOP:
+            stop = StopRequest(reason=reason, requested_by=self.name, stamp_ns=now_ns, cause=self._cause)
+            self.stop.call(stop, timeout_s=ASK_TIMEOUT_S, then=then)
+        else:
+            hold = FeedHoldRequest(reason=reason, requested_by=self.name, stamp_ns=now_ns, cause=self._cause)
+            self.feed_hold.call(hold, timeout_s=ASK_TIMEOUT_S, then=then)
+
+    def _answered(
+        self, intervention_id: str, reaction: Reaction, reason: str, asked_ns: int, outcome: Outcome[ActionReply]
+    ) -> None:
+        now_ns = self.now_ns()
+        answer = result(intervention_id, reaction, asked_ns, now_ns, outcome)
+        self.results.publish(answer)
+        if answer.accepted:
+            self._hal_error = ""
+            if self._again is not None and RANK[self._again[1]] <= RANK[reaction]:
+                self._again = None
+            if self._event is not NOTHING:
+                self._event = replace(self._event, accepted=True)
+            return
+        self._hal_error = answer.text
+        if self._event is not NOTHING and (self._again is None or RANK[self._again[1]] <= RANK[reaction]):
+            self._again = (intervention_id, reaction, reason)
+        self._protect(now_ns)
+        if reaction is Reaction.FEED_HOLD:
+            self._escalate(now_ns, refused=answer.text)
+
+    def _end_event(self, why: str) -> None:
+        if self._event is NOTHING:
+            return
+        self.log.info(f"event of {self._event.reaction} ended: {why}")
+        self._event = NOTHING
+        self._again = None
+        self._hal_error = ""
+        self._watch = None
+        for channel in self._all_channels():
+            for w in channel.watches:
+                w.release()
+
+    # --- saying ---------------------------------------------------------------------------------------------------
+
+    @timer(TICK_S)
+    def tick(self) -> None:
+        """Beat, assess, and see to what no sample may bring about."""
+        now_ns = self.now_ns()
+        self._beats += 1
+        self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self.mode))
+        channels = self._all_channels()
+        if self._event is not NOTHING:
+            if self._event.asked is Reaction.FEED_HOLD:
+                self._escalate(now_ns)
+            if self._again is not None and self._asked_again < ASK_AGAIN:
+                self._asked_again += 1
+                self._ask(*self._again, now_ns)
+            if any(w.fired for c in channels for w in c.watches):
+                self._fired_ns = now_ns
+            if over(self._event, quiet=now_ns - self._fired_ns > self.rearm_s * 1e9, released=False):
+                self._end_event(f"quiet for {self.rearm_s:g} s")
+        self._protect(now_ns)
+        self._assess(now_ns, channels)
+
+    def _assess(self, now_ns: int, channels: list[Channel]) -> None:
+        heard = [c for c in channels if not self._silent(c, now_ns)]
+        protected, reasons = self._protection or (ProtectionState.UNPROTECTED, ())
+        state = None if self._state_silent else self._state
+        self.assessments.publish(
+            assess(
+                now_ns,
+                heard,
+                self._reference,
+                state,
+                self._event,
+                self.mode,
+                protected,
+                reasons,
+                limit_pct=self.limit_pct,
+            )
+        )
+
+    def _silent(self, channel: Channel, now_ns: int) -> bool:
+        return now_ns - channel.heard_ns > max(SILENT_NS, 4 * channel.span_ns)
+
+    def _protect(self, now_ns: int) -> None:
+        """Publish protection when it changed, and once a second."""
+        channels = self._all_channels()
+        health = Health(
+            mode=self.mode,
+            info=self._info,
+            execution=None if self._state_silent or self._state is None else self._state.execution,
+            signals_known=self._signals_known,
+            strangers=self._strangers,
+            hal_error=self._hal_error,
+        )
+        found = protection(health, channels, [c for c in channels if self._silent(c, now_ns)])
+        if found != self._protection or now_ns - self._protected_ns >= PROTECTION_NS:
+            self._protection, self._protected_ns = found, now_ns
+            state, reasons = found
+            self.protections.publish(Protection(stamp_ns=now_ns, state=state, mode=self.mode, reasons=reasons))
+
+    @service(topics.SET_MODE)
+    def set_mode(self, request: ModeRequest) -> ModeReply:
+        """Another mode; or the same one, which takes note of an operator's reset and ends the event."""
+        if not request.changed_by or not request.reason:
+            return ModeReply(accepted=False, text="say who changes the mode (changed_by) and why (reason)")
+        same = request.mode is self.mode
+        if same or not self._event.acted:
+            self._end_event(f"{request.changed_by}: {request.reason}")
+        self.mode = request.mode
+        self.log.info(f"mode {request.mode}, by {request.changed_by}: {request.reason}")
+        self._protect(self.now_ns())
+        return ModeReply(accepted=True, text=f"mode {request.mode}")

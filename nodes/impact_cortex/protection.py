@@ -1,0 +1,88 @@
+"""Whether the machine is watched, and if not, why, in words. Values in, words out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from nodes.impact_cortex.channel import Channel
+from nodes.impact_cortex.tasks import TASKS
+from schemas.impact import Mode, ProtectionState
+from schemas.machine import Execution, MachineInfo
+
+PROTECTED, DEGRADED, UNPROTECTED = ProtectionState.PROTECTED, ProtectionState.DEGRADED, ProtectionState.UNPROTECTED
+RANK = {PROTECTED: 0, DEGRADED: 1, UNPROTECTED: 2}
+
+
+@dataclass(slots=True)
+class Health:
+    """What protection hangs on."""
+
+    mode: Mode = Mode.OBSERVE
+    info: MachineInfo | None = None
+    execution: Execution | None = None
+    """None: machine/state was never heard, or is silent"""
+    signals_known: bool = False
+    strangers: Collection[str] = ()
+    """sources that machine/signals does not name"""
+    hal_error: str = ""
+    """why the last request to the HAL was not taken"""
+
+
+@dataclass(slots=True)
+class _Found:
+    state: ProtectionState = PROTECTED
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, state: ProtectionState, reason: str) -> None:
+        self.reasons.append(reason)
+        if RANK[state] > RANK[self.state]:
+            self.state = state
+
+
+def protection(
+    h: Health, channels: Sequence[Channel], silent: Sequence[Channel]
+) -> tuple[ProtectionState, tuple[str, ...]]:
+    """The worst state any finding calls for, and every reason. `silent` are those of `channels` that are not heard."""
+    found = _Found()
+    live = [c for c in channels if c not in silent]
+    if not h.signals_known:
+        found.add(UNPROTECTED, "machine/signals not heard yet: the columns of the samples are unknown")
+    elif not live:
+        found.add(UNPROTECTED, "samples silent")
+    elif all(w.lost for c in live for w in c.watches):
+        found.add(UNPROTECTED, "no task has a signal with readings")
+    if h.mode is Mode.OBSERVE:
+        found.add(UNPROTECTED, "mode OBSERVE: nothing is asked of the machine")
+    if h.hal_error:
+        found.add(UNPROTECTED, f"the HAL did not take the last request: {h.hal_error}")
+    if h.info is None:
+        found.add(UNPROTECTED, "machine/info not heard yet: what the machine can do is unknown")
+    elif not h.info.can_stop and not h.info.can_feed_hold:
+        found.add(UNPROTECTED, "the machine can neither hold its feed nor stop on request")
+    else:
+        if not h.info.can_stop:
+            found.add(DEGRADED, "the machine cannot be stopped on request")
+        if not h.info.can_feed_hold:
+            found.add(DEGRADED, "the machine cannot hold its feed on request")
+    if h.mode is Mode.HOLD:
+        found.add(DEGRADED, "mode HOLD: a stop is only said")
+    if h.execution is None:
+        found.add(DEGRADED, "machine/state silent: only the limits that need no gate are judged")
+    elif h.execution is Execution.UNAVAILABLE:
+        found.add(DEGRADED, "execution UNAVAILABLE: only the limits that need no gate are judged")
+    if live:
+        for c in silent:
+            found.add(DEGRADED, f"source {c.source} silent")
+    for source in [c.source for c in live if c.misfits] + sorted(h.strangers):
+        found.add(DEGRADED, f"source {source} sends other columns than machine/signals names: not judged")
+    for signal in dict.fromkeys(w.signal for c in live for w in c.watches if w.lost):
+        found.add(DEGRADED, f"sensor {signal} gives no reading")
+    if h.signals_known:
+        resting: dict[str, list[str]] = {}
+        for task in TASKS:
+            if not any(task.watches(name) for c in channels for name in c.names):
+                resting.setdefault(task.signal, []).append(task.name)
+        for signal, tasks in resting.items():
+            found.add(DEGRADED, f"no signal {signal}: {', '.join(tasks)} cannot judge")
+    return found.state, tuple(found.reasons)

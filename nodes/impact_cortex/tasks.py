@@ -1,0 +1,144 @@
+"""The table of monitoring tasks: which signal, which procedure, when, and what follows. It grows by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nodes.impact_cortex.detectors import Detector, Deviation, Limit, Residual
+from schemas.impact import Reaction
+from schemas.machine import Execution, Motion
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The parameters of all tasks; times in seconds are turned into readings by each source's period."""
+
+    limit_pct: float = 85.0
+    limit_k: int = 3
+    limit_n: int = 5
+    hard_limit_pct: float = 160.0
+    warn_pct: float = 75.0
+    warn_s: float = 0.5
+    air_pct: float = 6.0
+    cusum_drift_pct: float = 8.0
+    cusum_threshold_pct_s: float = 2.5
+    cusum_window_s: float = 0.4
+    cusum_settle_s: float = 0.15
+    accel_limit: float = 30.0
+    accel_window_s: float = 0.1
+    accel_share: float = 0.15
+    accel_reaction: Reaction = Reaction.WARN
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row. `signal` is a name, or `*` and the end of several names: each of them is judged by itself."""
+
+    name: str
+    signal: str
+    gated: bool
+    """only while the machine cuts: not in rapid, spin-up, tool change, dwell, and never outside a running program"""
+    settle_s: float
+    """how long after its gate opens readings are only followed: the spindle's controller and the axes calm down"""
+    reaction: Callable[[Settings], Reaction]
+    detector: Callable[[Settings, float], Detector]
+    """from the settings and the period of the readings, s"""
+    text: str
+
+    def watches(self, signal: str) -> bool:
+        return signal.endswith(self.signal[1:]) if self.signal.startswith("*") else signal == self.signal
+
+
+def _readings(seconds: float, period_s: float, least: int) -> int:
+    return max(least, round(seconds / period_s))
+
+
+def k_of_n(limit: float, s: Settings) -> Limit:
+    """The rule for single limits; k beyond n means all of them."""
+    return Limit(limit, min(s.limit_k, s.limit_n), s.limit_n)
+
+
+def _warning(s: Settings, period_s: float) -> Limit:
+    n = _readings(s.warn_s, period_s, 5)
+    return Limit(s.warn_pct, k=max(1, n * 4 // 5), n=n)
+
+
+def _cusum(s: Settings, period_s: float) -> Residual:
+    return Residual(
+        air=s.air_pct,
+        drift=s.cusum_drift_pct,
+        threshold=s.cusum_threshold_pct_s / period_s,
+        window=_readings(s.cusum_window_s, period_s, 8),
+        settle=_readings(s.cusum_settle_s, period_s, 2),
+    )
+
+
+def _vibration(s: Settings, period_s: float) -> Deviation:
+    n = _readings(s.accel_window_s, period_s, 5)
+    return Deviation(s.accel_limit, k=max(1, round(n * s.accel_share)), n=n, bucket=_readings(0.2, period_s, 20))
+
+
+LOAD = "spindle_load_pct"
+
+TASKS: tuple[Task, ...] = (
+    Task(
+        "load_limit",
+        LOAD,
+        gated=True,
+        settle_s=0.05,
+        reaction=lambda s: Reaction.FEED_HOLD,
+        detector=lambda s, period_s: k_of_n(s.limit_pct, s),
+        text="spindle load above its limit",
+    ),
+    Task(
+        "load_hard",
+        LOAD,
+        gated=False,
+        settle_s=0.0,
+        reaction=lambda s: Reaction.STOP,
+        detector=lambda s, period_s: k_of_n(s.hard_limit_pct, s),
+        text="spindle load above what the drive may give in any state",
+    ),
+    Task(
+        "load_cusum",
+        LOAD,
+        gated=True,
+        settle_s=0.05,
+        reaction=lambda s: Reaction.FEED_HOLD,
+        detector=_cusum,
+        text="spindle load risen and stayed above what this cut had needed",
+    ),
+    Task(
+        "load_warning",
+        LOAD,
+        gated=True,
+        settle_s=0.05,
+        reaction=lambda s: Reaction.WARN,
+        detector=_warning,
+        text="spindle load close to its limit for long",
+    ),
+    Task(
+        "vibration",
+        "*_accel",
+        gated=True,
+        settle_s=0.1,
+        reaction=lambda s: s.accel_reaction,
+        detector=_vibration,
+        text="vibration above its limit",
+    ),
+)
+
+_CUTTING = frozenset({Motion.FEED, Motion.UNKNOWN})
+"""UNKNOWN: a control that does not say what it does is judged whenever its program runs"""
+_IDLING = frozenset({Motion.RAPID, Motion.DWELL})
+
+
+def gate_open(execution: Execution, motion: Motion) -> bool:
+    """Whether gated tasks judge: a program runs, and it moves at feed."""
+    return execution is Execution.ACTIVE and motion in _CUTTING
+
+
+def idling(execution: Execution, motion: Motion) -> bool:
+    """Whether the spindle turns at speed and cuts nothing, so that its load is the idle load."""
+    return execution is Execution.ACTIVE and motion in _IDLING

@@ -1,0 +1,43 @@
+"""The parameters of impact_cortex: what a shop may set, with unit, bounds and meaning."""
+
+from __future__ import annotations
+
+from bus.node import parameter
+from nodes.impact_cortex.physics import MATERIALS
+from schemas.impact import Mode, Reaction
+
+
+class Tuning:
+    """Mixed into the node, which gives the parameters their values."""
+
+    mode = parameter(
+        Mode.OBSERVE,
+        doc="how far it may go: OBSERVE only says what it would have done, HOLD may hold the feed, STOP may stop",
+        choices=tuple(Mode),
+    )
+    limit_pct = parameter(85.0, unit="%", doc="spindle load that calls for a feed hold", ge=0, le=400)
+    limit_k = parameter(3, doc="readings above the limit, of the last limit_n, that count", ge=1, le=1000)
+    limit_n = parameter(5, doc="readings looked back at", ge=1, le=1000)
+    hard_limit_pct = parameter(160.0, unit="%", doc="spindle load that calls for a stop in any state", ge=0, le=400)
+    warn_pct = parameter(75.0, unit="%", doc="spindle load that is warned of when it lasts warn_s", ge=0, le=400)
+    warn_s = parameter(0.5, unit="s", doc="how long", ge=0.01, le=60)
+    air_pct = parameter(6.0, unit="%", doc="spindle load above idle below which the tool cuts air", ge=0, le=100)
+    cusum_drift_pct = parameter(8.0, unit="%", doc="rise of load that is taken as normal", ge=0, le=100)
+    cusum_threshold_pct_s = parameter(
+        2.5, unit="%·s", doc="sum of rise beyond it that calls for a feed hold", ge=0, le=1e4
+    )
+    cusum_window_s = parameter(0.4, unit="s", doc="span of the mean that a rise is measured from", ge=0.01, le=60)
+    cusum_settle_s = parameter(0.15, unit="s", doc="begin of a cut that is not judged by its rise", ge=0, le=60)
+    accel_limit = parameter(30.0, unit="m/s²", doc="acceleration away from rest that is too much", ge=0, le=5000)
+    accel_window_s = parameter(0.1, unit="s", doc="span looked back at", ge=0.001, le=1.0)
+    accel_share = parameter(0.15, doc="share of it above the limit that counts", ge=0.001, le=1)
+    accel_reaction = parameter(Reaction.WARN, doc="what too much vibration calls for", choices=tuple(Reaction)[1:])
+    effective_s = parameter(0.15, unit="s", doc="a feed hold must help within this, else stop", ge=0.01, le=10)
+    rearm_s = parameter(1.0, unit="s", doc="quiet that ends an event in which nothing was asked", ge=0.05, le=60)
+    material = parameter("", doc="what is cut, for the model of load", choices=("", *MATERIALS))
+    tool_diameter_mm = parameter(0.0, unit="mm", doc="for forces and the model; 0 is unknown", ge=0, le=500)
+    teeth = parameter(0, doc="of the tool; 0 is unknown", ge=0, le=100)
+    depth_mm = parameter(0.0, unit="mm", doc="ap of the described cut", ge=0, le=500)
+    width_mm = parameter(0.0, unit="mm", doc="ae of the described cut", ge=0, le=500)
+    rated_torque_nm = parameter(0.0, unit="Nm", doc="of the spindle drive; 0 is unknown", ge=0, le=1e5)
+    rated_power_kw = parameter(0.0, unit="kW", doc="of the spindle drive; 0 is unknown", ge=0, le=1e4)
