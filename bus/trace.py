@@ -2,7 +2,7 @@
 
 While recorded, a node publishes blocks of these as `<node>/trace`. A record says which callback ran, on which message
 and at which `now_ns()`; the messages themselves are in the bag under (publisher_id, topic, seq), so a record
-is 31 bytes. What is nowhere else in the bag is the record's payload: requests, answers, messages of workers, link events.
+is 31 bytes. What is nowhere else in the bag is the record's payload: requests, answers, workers' messages, link events.
 """
 
 from __future__ import annotations
