@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from bus.node import BadParameter, Node, parameter, publisher, service, subscription, timer, worker
 from nodes.sensory_cortex.chunk import Chunk
+from nodes.sensory_cortex.columns import BadColumnMap, column_map
 from nodes.sensory_cortex.drivers import DRIVERS, Driver, Setting, make
 from nodes.sensory_cortex.sources import SourceWatch
 from schemas import topics
@@ -66,6 +67,22 @@ class SensoryCortex(Node):
     alarms = publisher(topics.ALARM)
     protection = publisher(topics.HAL_PROTECTION)
 
+    @classmethod
+    def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """What a recording lacks, and what is wrong with its column map."""
+        if parameters["driver"] != "recording":
+            return
+        if not parameters["path"]:
+            yield "recording-path", "driver recording needs `path`: a table (CSV and its kin) or a bag (.mcap)"
+        elif not parameters["path"].endswith(".mcap"):
+            if bool(parameters["column_map"]) == bool(parameters["columns"]):
+                yield "column-map", "a table needs either `column_map` (a TOML file) or `columns` (the map itself)"
+            elif parameters["columns"]:
+                try:
+                    column_map(parameters["columns"], "columns")
+                except BadColumnMap as error:
+                    yield from (("column-map", line) for line in str(error).splitlines())
+
     def on_configure(self) -> None:
         values: dict[str, Any] = {name: getattr(self, name) for name in self.interface.parameters}
         machine = self.context.namespace or self.name
@@ -91,6 +108,7 @@ class SensoryCortex(Node):
         self.unavailable = False
         self.last_values: dict[str, Any] = {}
         self.lost_signals: set[str] = set()
+        self.silent_sources: set[str] = set()
         self.where: dict[str, Any] = {}
         self.source_driver.start(now_ns)
         self._tell_signals()
@@ -151,11 +169,13 @@ class SensoryCortex(Node):
             changed = self.watch.judge(source, now_ns)
             if changed is None:
                 continue
-            text = (
-                "" if changed else f"source {source.name} is silent for {self.watch.age_ms(source.name, now_ns):.0f} ms"
-            )
-            level = ConditionLevel.NORMAL if changed else ConditionLevel.UNAVAILABLE
-            self._alarm(f"source/{source.name}", level, "SOURCE_SILENT", text, now_ns)
+            if not changed:
+                text = f"source {source.name} is silent for {self.watch.age_ms(source.name, now_ns):.0f} ms"
+                self._alarm(f"source/{source.name}", ConditionLevel.UNAVAILABLE, "SOURCE_SILENT", text, now_ns)
+                self.silent_sources.add(source.name)
+            elif source.name in self.silent_sources:
+                self.silent_sources.discard(source.name)
+                self._alarm(f"source/{source.name}", ConditionLevel.NORMAL, "SOURCE_SILENT", "", now_ns)
             if source.carries_state:
                 self.unavailable = not changed
                 self._tell_state(now_ns)

@@ -1,0 +1,337 @@
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nodes.sensory_cortex.node import SensoryCortex
+from schemas import topics
+from schemas.codec import codec
+from schemas.impact import Beat, Mode, ProtectionState
+from schemas.machine import (
+    ConditionLevel,
+    Execution,
+    Fault,
+    FeedHoldRequest,
+    InjectRequest,
+    Motion,
+    MotionPhase,
+    ResetRequest,
+    SignalBlock,
+    StopRequest,
+)
+from tests.nodes.sensory_cortex.stage import START_NS, Stage
+
+HOLD = FeedHoldRequest(reason="test", requested_by="me", stamp_ns=0)
+STOP = StopRequest(reason="test", requested_by="me", stamp_ns=0)
+
+
+def inject(stage: Stage, fault: Fault, **more: Any) -> None:
+    reply = stage.node.inject(InjectRequest(fault=fault, **more))
+    assert reply.accepted, reply.text
+
+
+def cutting(**parameters: Any) -> Stage:
+    stage = Stage(parameters)
+    assert stage.run(10.0, lambda: stage.of(topics.MACHINE_STATE)[-1].block_number == 50)
+    stage.run(0.5)
+    return stage
+
+
+def column(stage: Stage, name: str, rows: int = 200) -> np.ndarray[Any, Any]:
+    """The last rows of a signal."""
+    signals = stage.of(topics.SIGNALS)[-1].signals
+    info = next(s for s in signals if s.name == name)
+    index = [s.name for s in signals if s.source == info.source].index(name)
+    blocks = stage.of(topics.SAMPLES if info.topic == topics.SAMPLES.name else topics.VIBRATION)
+    return np.concatenate([b.data.array[:, index] for b in blocks[-rows:]])[-rows:]
+
+
+def beat(stage: Stage, mode: Mode = Mode.STOP) -> None:
+    stage.node.on_beat(Beat(stamp_ns=stage.time_ns, count=0, mode=mode))
+
+
+def assert_every_row_once(blocks: list[SignalBlock]) -> None:
+    row = 0
+    stamp = blocks[0].stamp_ns
+    for block in blocks:
+        assert block.first_row == row
+        assert block.stamp_ns == stamp
+        row += len(block.data.array)
+        stamp += len(block.data.array) * block.period_ns
+
+
+def test_it_says_what_it_is_before_anything_else() -> None:
+    stage = Stage()
+    info = stage.of(topics.MACHINE_INFO)[0]
+    assert (info.machine, info.simulated, info.can_feed_hold, info.can_stop) == ("vmc1", True, True, True)
+    assert [s.name for s in stage.of(topics.SIGNALS)[0].signals][:3] == [
+        "spindle_load_pct",
+        "spindle_speed_rpm",
+        "spindle_torque_nm",
+    ]
+    assert stage.of(topics.MACHINE_STATE)[0].execution is Execution.ACTIVE
+
+
+def test_one_block_a_millisecond_and_every_row_once_with_its_own_stamp() -> None:
+    stage = Stage()
+    stage.run(2.0)
+    drive, vibration = stage.of(topics.SAMPLES), stage.of(topics.VIBRATION)
+    assert len(drive) == 2000
+    assert {b.data.array.shape for b in drive} == {(1, 11)}
+    assert {b.data.array.shape for b in vibration} == {(100, 3)}
+    assert drive[0].stamp_ns == START_NS + 1_000_000
+    assert_every_row_once(drive)
+    assert_every_row_once(vibration)
+
+
+def test_late_ticks_are_caught_up_without_a_gap_and_what_is_forgotten_is_counted() -> None:
+    stage = Stage()
+    stage.run(0.1)
+    stage.time_ns += 300_000_000
+    stage.run(0.1)
+    assert_every_row_once(stage.of(topics.SAMPLES))
+    assert sum(len(b.data.array) for b in stage.of(topics.SAMPLES)) == 500
+    stage.time_ns += 3_000_000_000
+    stage.run(0.3)
+    rows = stage.of(topics.SAMPLES)
+    gaps = [b.first_row - a.first_row - len(a.data.array) for a, b in itertools.pairwise(rows)]
+    assert sum(gaps) == stage.node.source_driver.lost_rows > 1900
+    assert "lost" in stage.logged[-1][1]
+    stage.run(0.2)
+    assert "rows_lost" in stage.findings
+
+
+def test_the_load_shows_the_cut_of_the_physics_vector_and_the_meter_follows() -> None:
+    stage = cutting()
+    torque = float(np.mean(column(stage, "spindle_torque_nm")))
+    idle = 0.15 + 0.25 * 9549 / 12_000
+    assert torque - idle == pytest.approx(1.130, rel=0.1)
+    assert float(np.mean(column(stage, "load_meter_pct"))) == pytest.approx(
+        float(np.mean(column(stage, "spindle_load_pct"))), abs=3.0
+    )
+    assert float(np.mean(column(stage, "feed_mm_min"))) == pytest.approx(1432.4, abs=1.0)
+
+
+def test_a_stop_is_accepted_decelerates_and_stands_and_the_time_is_measured() -> None:
+    stage = cutting()
+    reply = stage.node.stop(STOP)
+    assert reply.accepted
+    assert stage.of(topics.MACHINE_STATE)[-1].execution is Execution.STOPPED
+    assert stage.node.stop(STOP).action_id == reply.action_id
+    stage.run(1.0)
+    events = stage.of(topics.MOTION)
+    assert [e.phase for e in events] == [
+        MotionPhase.ACCEPTED,
+        MotionPhase.DECELERATING,
+        MotionPhase.AXES_STANDING,
+        MotionPhase.SPINDLE_STANDING,
+    ]
+    assert {e.action_id for e in events} == {reply.action_id}
+    assert [e.stamp_ns for e in events] == sorted(e.stamp_ns for e in events)
+    assert 4.0 <= stage.of(topics.MACHINE_INFO)[-1].last_stop_ms < 30.0
+    assert float(column(stage, "spindle_speed_rpm", 1)[0]) == pytest.approx(0.0, abs=10.0)
+
+
+def test_reset_needs_a_name_and_a_reason() -> None:
+    stage = cutting()
+    stage.node.feed_hold(HOLD)
+    stage.run(0.1)
+    for operator, reason in (("", "freed"), ("joe", " ")):
+        assert not stage.node.reset(ResetRequest(operator=operator, reason=reason)).accepted
+    assert stage.node.reset(ResetRequest(operator="joe", reason="freed")).accepted
+    assert stage.of(topics.MACHINE_STATE)[-1].execution is Execution.ACTIVE
+
+
+def test_a_crash_shows_in_load_force_and_acceleration_within_milliseconds() -> None:
+    stage = cutting()
+    normal = float(np.abs(column(stage, "x_accel", 1000)).max())
+    load = float(column(stage, "spindle_load_pct").max())
+    inject(stage, Fault.CRASH)
+    assert stage.run(0.1, lambda: bool(stage.of(topics.MOTION)))
+    assert stage.of(topics.MOTION)[0].phase is MotionPhase.CONTACT
+    stage.run(0.02)
+    assert float(np.abs(column(stage, "x_accel", 300)).max()) > 3 * normal
+    assert float(column(stage, "spindle_load_pct").max()) > 2 * load
+    assert float(column(stage, "x_load_pct").max()) > 50.0
+    stage.node.stop(STOP)
+    stage.run(1.0)
+    standing = next(e for e in stage.of(topics.MOTION) if e.phase is MotionPhase.AXES_STANDING)
+    assert 0.3 < standing.travel_mm < 1.2
+
+
+def test_an_unattended_crash_raises_the_controls_own_alarm_and_reset_withdraws_it() -> None:
+    stage = cutting()
+    inject(stage, Fault.CRASH)
+    stage.run(1.0)
+    assert stage.of(topics.MACHINE_STATE)[-1].execution is Execution.INTERRUPTED
+    assert stage.of(topics.ALARM)[-1].level is ConditionLevel.FAULT
+    assert stage.node.reset(ResetRequest(operator="joe", reason="freed")).accepted
+    stage.run(0.1)
+    assert stage.of(topics.ALARM)[-1].level is ConditionLevel.NORMAL
+
+
+def test_a_lost_sensor_reads_nothing_raises_an_alarm_and_comes_back() -> None:
+    stage = cutting()
+    inject(stage, Fault.SENSOR_LOST, signal="spindle_load_pct", duration_s=1.0)
+    inject(stage, Fault.SENSOR_LOST, signal="y_accel", duration_s=1.0)
+    stage.run(0.5)
+    assert np.isnan(column(stage, "spindle_load_pct")).all()
+    assert not np.isnan(column(stage, "spindle_speed_rpm")).any()
+    assert np.isnan(column(stage, "y_accel")).all()
+    raised = {a.alarm_id: a for a in stage.of(topics.ALARM)}
+    assert raised["vmc1/sensory_cortex/signal/spindle_load_pct"].level is ConditionLevel.FAULT
+    stage.run(1.0)
+    raised = {a.alarm_id: a for a in stage.of(topics.ALARM)}
+    assert {a.level for a in raised.values()} == {ConditionLevel.NORMAL}
+
+
+def test_a_silent_source_makes_the_machine_unavailable_within_a_second() -> None:
+    stage = cutting()
+    inject(stage, Fault.SOURCE_SILENT, signal="drive", duration_s=3.0)
+    last = stage.of(topics.SAMPLES)[-1]
+    assert stage.run(1.0, lambda: stage.of(topics.MACHINE_STATE)[-1].execution is Execution.UNAVAILABLE)
+    assert stage.of(topics.MACHINE_STATE)[-1].motion is Motion.UNKNOWN
+    assert stage.of(topics.SAMPLES)[-1] is last
+    assert stage.of(topics.ALARM)[-1].level is ConditionLevel.UNAVAILABLE
+    drive = stage.of(topics.MACHINE_INFO)[-1].sources[0]
+    assert not drive.available
+    assert drive.age_ms > 400.0
+    stage.run(3.0)
+    assert stage.of(topics.MACHINE_STATE)[-1].execution is Execution.ACTIVE
+    assert stage.of(topics.ALARM)[-1].level is ConditionLevel.NORMAL
+    again = next(b for b in stage.of(topics.SAMPLES) if b.stamp_ns > last.stamp_ns)
+    assert again.first_row > last.first_row + 2000  # the rows of the silence are a gap
+
+
+def test_the_accelerometer_alone_silent_leaves_the_machine_available() -> None:
+    stage = cutting()
+    inject(stage, Fault.SOURCE_SILENT, signal="accelerometer")
+    stage.run(1.0)
+    assert stage.of(topics.MACHINE_STATE)[-1].execution is Execution.ACTIVE
+    assert [s.available for s in stage.of(topics.MACHINE_INFO)[-1].sources] == [True, False]
+
+
+def test_rates_are_measured() -> None:
+    stage = cutting()
+    stage.run(1.5)
+    rates = [s.rate_hz for s in stage.of(topics.MACHINE_INFO)[-1].sources]
+    assert rates == pytest.approx([1000.0, 10_000.0], rel=0.02)
+
+
+def test_chatter_and_a_worn_tool_show() -> None:
+    stage = cutting()
+    before = float(np.std(column(stage, "x_accel", 1000)))
+    load = float(np.mean(column(stage, "spindle_load_pct")))
+    inject(stage, Fault.CHATTER)
+    inject(stage, Fault.WORN_TOOL)
+    stage.run(1.0)
+    assert float(np.std(column(stage, "x_accel", 1000))) > 3 * before
+    assert float(np.mean(column(stage, "spindle_load_pct"))) > 1.2 * load
+
+
+def test_a_broken_tool_cuts_air() -> None:
+    stage = cutting()
+    load = float(np.mean(column(stage, "spindle_load_pct")))
+    inject(stage, Fault.TOOL_BREAKAGE)
+    stage.run(0.03)
+    assert float(column(stage, "spindle_load_pct", 30).max()) > 1.5 * load
+    stage.run(0.5)
+    assert float(np.mean(column(stage, "spindle_load_pct"))) < 0.5 * load
+
+
+@pytest.mark.parametrize(
+    ("fault", "more"),
+    [
+        (Fault.SENSOR_LOST, {"signal": "spindel_load"}),
+        (Fault.SOURCE_SILENT, {}),
+        (Fault.CHATTER, {"magnitude": float("nan")}),
+        (Fault.CHATTER, {"magnitude": -1.0}),
+        (Fault.CRASH, {"duration_s": float("inf")}),
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused_and_says_why(fault: Fault, more: dict[str, Any]) -> None:
+    reply = Stage().node.inject(InjectRequest(fault=fault, **more))
+    assert not reply.accepted
+    assert reply.text
+
+
+def test_coolant_falls_with_cutting() -> None:
+    stage = cutting()
+    stage.run(1.0)
+    first = stage.of(topics.COOLANT)[0]
+    stage.node.source_driver.mill.cutting_steps += 3_600_000  # type: ignore[attr-defined] # an hour of cutting
+    stage.run(30.0)
+    last = stage.of(topics.COOLANT)[-1]
+    assert first.level_pct - last.level_pct == pytest.approx(6.0, abs=0.3)
+    assert first.concentration_pct - last.concentration_pct == pytest.approx(0.4, abs=0.05)
+
+
+def test_without_the_brain_it_says_unprotected_and_holds_the_feed_when_told_to() -> None:
+    stage = cutting(on_brain_lost="FEED_HOLD")
+    assert not stage.of(topics.HAL_PROTECTION)
+    for _ in range(10):
+        beat(stage)
+        stage.run(0.05)
+    assert [p.state for p in stage.of(topics.HAL_PROTECTION)] == [ProtectionState.PROTECTED]
+    assert stage.run(0.22, lambda: len(stage.of(topics.HAL_PROTECTION)) > 1)
+    assert stage.of(topics.HAL_PROTECTION)[-1].state is ProtectionState.UNPROTECTED
+    assert stage.of(topics.MACHINE_STATE)[-1].execution is Execution.FEED_HOLD
+    stage.run(1.0)
+    assert len([e for e in stage.of(topics.MOTION) if e.phase is MotionPhase.ACCEPTED]) == 1
+    beat(stage)
+    assert stage.of(topics.HAL_PROTECTION)[-1].state is ProtectionState.PROTECTED
+    assert stage.of(topics.MACHINE_STATE)[-1].execution is Execution.FEED_HOLD
+
+
+def test_a_brain_that_never_came_is_told_after_five_seconds_and_does_nothing_by_default() -> None:
+    stage = Stage()
+    stage.run(4.9)
+    assert not stage.of(topics.HAL_PROTECTION)
+    stage.run(0.2)
+    assert stage.of(topics.HAL_PROTECTION)[-1].state is ProtectionState.UNPROTECTED
+    assert stage.of(topics.MACHINE_STATE)[-1].execution is Execution.ACTIVE
+
+
+def test_a_brain_that_only_observes_is_degraded_protection() -> None:
+    stage = Stage()
+    beat(stage, Mode.OBSERVE)
+    assert stage.of(topics.HAL_PROTECTION)[-1].state is ProtectionState.DEGRADED
+
+
+def test_its_own_sleep_is_no_silence_of_the_brain() -> None:
+    stage = cutting()
+    beat(stage)
+    stage.run(0.05)
+    stage.time_ns += 2_000_000_000
+    stage.run(0.1)
+    assert [p.state for p in stage.of(topics.HAL_PROTECTION)] == [ProtectionState.PROTECTED]
+
+
+def test_same_seed_same_bytes() -> None:
+    def record(seed: int) -> bytes:
+        stage = Stage(seed=seed)
+        stage.run(3.0)
+        stage.node.inject(InjectRequest(fault=Fault.CRASH))
+        stage.run(0.2)
+        stage.node.stop(STOP)
+        stage.run(0.5)
+        return b"".join(codec(type(m)).encode(m) for name in sorted(stage.published) for m in stage.published[name])
+
+    assert record(1) == record(1)
+    assert record(1) != record(2)
+
+
+def test_check_finds_what_a_recording_lacks() -> None:
+    defaults = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
+
+    def wrong(**given: Any) -> list[str]:
+        return [f"{code}: {text}" for code, text in SensoryCortex.mistakes({**defaults, **given})]
+
+    assert wrong() == []
+    assert wrong(driver="recording")[0].startswith("recording-path")
+    assert wrong(driver="recording", path="x.csv")[0].startswith("column-map")
+    assert wrong(driver="recording", path="x.mcap") == []
+    bad = wrong(driver="recording", path="x.csv", columns={"colums": {}, "period_ms": 1.0})
+    assert any("did you mean 'columns'" in line for line in bad)
+    assert wrong(driver="recording", path="x.csv", columns={"columns": {"x_mm": 0}, "period_ms": 1.0}) == []
