@@ -1,4 +1,4 @@
-"""ZeroMQ, and nothing but: one XPUB and one ROUTER bound, one SUB and a DEALER per peer connected, all in one poll.
+"""ZeroMQ, and nothing but: one XPUB and one ROUTER bound, one SUB and a DEALER per peer connected, all in one epoll.
 
 The rest of the bus sees only this seam: send, subscribe, receive, ask, answer, wait. Nothing here knows a node, a
 topic's meaning or a file beyond the socket paths it is given.
@@ -10,9 +10,9 @@ import contextlib
 import ctypes
 import ipaddress
 import os
+import select
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import zmq
 
@@ -27,6 +27,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _CLOCK_MONOTONIC = 1
 _TFD_NONBLOCK_CLOEXEC = 0o2000000 | 0o4000
 _TFD_TIMER_ABSTIME = 1
+_ITIMERSPEC = struct.Struct("qqqq")
+_libc.timerfd_settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Unreachable(ValueError):
@@ -49,15 +51,13 @@ class Alarm:
             return
         self._set_ns = mono_ns
         seconds, ns = divmod(max(mono_ns, 1), 1_000_000_000) if mono_ns is not None else (0, 0)
-        struct.pack_into("qqqq", self._spec, 0, 0, 0, seconds, ns)
+        _ITIMERSPEC.pack_into(self._spec, 0, 0, 0, seconds, ns)
         if _libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec, None) < 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def clear(self) -> None:
-        """Take note that it rang."""
-        self._set_ns = None
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.fd, 8)
+        """Take note that it rang: the next `set` arms it anew, which also takes back that it is readable."""
+        self._set_ns = -1
 
     def close(self) -> None:
         os.close(self.fd)
@@ -88,8 +88,14 @@ class Transport:
         self.alarm = Alarm()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._monitors = [s.get_monitor_socket(_MONITOR_EVENTS) for s in (self.pub, self.router)]
-        self._poller = zmq.Poller()
-        self._handlers: dict[Any, Callable[[], None]] = {}
+        # epoll on the sockets' descriptors: zmq_poll asks every socket before and after it sleeps, 5 us a wake-up
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._touched: set[zmq.Socket[bytes]] = set()
+        """sockets used since the last look: their news may no longer show on the descriptor"""
+        self._sub_fd = int(self.sub.getsockopt(zmq.FD))
+        self._unread = False
+        self.received = 0
         self.watch(self.alarm.fd, self.alarm.clear)
         self.watch(self._wake_fd, self._woken)
         self._on_reply: Callable[[bytes], None] = lambda data: None
@@ -116,6 +122,7 @@ class Transport:
 
     def send(self, frame: bytes, tail: bytes | memoryview = b"") -> None:
         """Hand a message to libzmq; never blocks: at the high-water mark a slow subscriber misses it."""
+        self._touched.add(self.pub)
         if tail:
             self.pub.send(frame, zmq.SNDMORE)
             self.pub.send(tail, copy=False)
@@ -123,24 +130,32 @@ class Transport:
             self.pub.send(frame)
 
     def connect(self, endpoint: str) -> None:
+        self._unread = True  # the call may take the news of a message from the descriptor
         self.sub.connect(endpoint)
 
     def disconnect(self, endpoint: str) -> None:
+        self._unread = True
         with contextlib.suppress(zmq.ZMQError):
             self.sub.disconnect(endpoint)
 
     def subscribe(self, prefix: bytes) -> None:
+        self._unread = True  # the call may take the news of a message from the descriptor
         self.sub.setsockopt(zmq.SUBSCRIBE, prefix)
 
     def unsubscribe(self, prefix: bytes) -> None:
+        self._unread = True  # the call may take the news of a message from the descriptor
         self.sub.setsockopt(zmq.UNSUBSCRIBE, prefix)
 
     def receive(self) -> bytes | None:
         """The next frame that is there, or None. Parts of one message come one after the other."""
         try:
-            return self.sub.recv(zmq.NOBLOCK)
+            frame = self.sub.recv(zmq.NOBLOCK)
         except zmq.Again:
+            self._unread = False
             return None
+        self._unread = True
+        self.received += 1
+        return frame
 
     def receive_tail(self) -> memoryview | None:
         """The next part of the message that `receive` began, without a copy; None when there is none."""
@@ -163,8 +178,10 @@ class Transport:
     def ask(self, endpoint: str, data: bytes) -> bool:
         """Send a control message to a peer; False when its queue is full."""
         self.prepare(endpoint)
+        dealer = self._dealers[endpoint]
+        self._touched.add(dealer)
         try:
-            self._dealers[endpoint].send(data, zmq.NOBLOCK)
+            dealer.send(data, zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True
@@ -186,6 +203,7 @@ class Transport:
 
     def answer(self, identity: bytes, data: bytes) -> None:
         """Reply to a peer's request; a peer that is gone gets nothing."""
+        self._touched.add(self.router)
         with contextlib.suppress(zmq.Again):
             self.router.send_multipart([identity, data], zmq.NOBLOCK)
 
@@ -213,28 +231,53 @@ class Transport:
     # --- waiting -----------------------------------------------------------------------------------------------
 
     def watch(self, source: zmq.Socket[bytes] | int, handle: Callable[[], None]) -> None:
-        """Call `handle` from `wait` when a socket or file descriptor has something to read."""
-        self._handlers[source] = handle
-        self._poller.register(source, zmq.POLLIN)
+        """Call `handle` from `wait` when a socket or file descriptor has something to read.
+
+        A socket's handler must read until nothing is left, except SUB's, which may leave some for the next `wait`:
+        a ZeroMQ socket's descriptor tells of changes, not of messages.
+        """
+        fd = source if isinstance(source, int) else int(source.getsockopt(zmq.FD))
+        self._handlers[fd] = handle
+        self._epoll.register(fd, select.EPOLLIN)
+        if not isinstance(source, int):
+            self._touched.add(source)
 
     def unwatch(self, source: zmq.Socket[bytes] | int) -> None:
-        if self._handlers.pop(source, None) is not None:
-            self._poller.unregister(source)
+        fd = source if isinstance(source, int) else int(source.getsockopt(zmq.FD))
+        if self._handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+        if not isinstance(source, int):
+            self._touched.discard(source)
 
     def wait(self, until_mono_ns: int | None) -> None:
         """Sleep until something arrives, `wake` is called, or the time has come; then call who watches it."""
         self.alarm.set(until_mono_ns)
-        handlers = self._handlers
-        for source, _ in self._poller.poll():
-            if source in handlers:
-                handlers[source]()
+        self._call_watchers(0 if self._leftovers() else -1)
 
     def look(self) -> None:
         """As `wait`, without waiting."""
-        handlers = self._handlers
-        for source, _ in self._poller.poll(0):
-            if source in handlers:
-                handlers[source]()
+        self._leftovers()
+        self._call_watchers(0)
+
+    def _call_watchers(self, timeout: float) -> None:
+        for fd, _ in self._epoll.poll(timeout):
+            handle = self._handlers.get(fd)
+            if handle is not None:
+                handle()
+
+    def _leftovers(self) -> bool:
+        """Handle what no descriptor tells of: messages left unread, and news that a send took from the descriptor."""
+        found = False
+        if self._unread:
+            received = self.received
+            self._handlers[self._sub_fd]()
+            found = self.received != received
+        while self._touched:
+            source = self._touched.pop()
+            if int(source.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                self._handlers[int(source.getsockopt(zmq.FD))]()
+                found = True
+        return found
 
     def wake(self) -> None:
         """End a `wait`; from any thread, or a signal handler."""
@@ -264,6 +307,7 @@ class Transport:
         self.pub.close(linger=LINGER_MS)
         self.router.close(linger=LINGER_MS)
         self._context.term()
+        self._epoll.close()
         self.alarm.close()
         wake_fd, self._wake_fd = self._wake_fd, -1
         os.close(wake_fd)

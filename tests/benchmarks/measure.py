@@ -1,4 +1,4 @@
-"""Ratios that can be trusted on a noisy machine: interleaved pairs, medians, a bootstrap interval, an A/A row beside."""
+"""Ratios to trust on a noisy machine: interleaved pairs, medians, a bootstrap interval, an A/A row beside."""
 
 from __future__ import annotations
 
