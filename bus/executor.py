@@ -392,6 +392,10 @@ class Executor:
         self._stopping = True
         self.transport.wake()
 
+    def entries(self) -> dict[str, Entry]:
+        """Every living node by full name, those of this process included."""
+        return {**self.peers.entries, **{r.entry.name: r.entry for r in self._registrations}}
+
     def fail(self, text: str) -> None:
         self._failure = text
 

@@ -42,6 +42,7 @@ from schemas.system import (
 )
 
 if TYPE_CHECKING:
+    from bus.entry import Entry
     from bus.executor import Executor
 
 SLOW_NS = 50_000_000
@@ -193,6 +194,15 @@ class Host:
     def clear(self, code: str) -> None:
         if self.findings.pop(code, None) is not None:
             self.executor.diagnose(self)
+
+    def entries(self) -> dict[str, Entry]:
+        """Every living node as discovery shows it, those of this process included, by full name."""
+        return self.executor.entries()
+
+    @property
+    def domain(self) -> str:
+        """The name of the domain."""
+        return self.executor.directory.path.name
 
     # --- around callbacks ------------------------------------------------------------------------------------------
 

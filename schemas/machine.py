@@ -142,6 +142,18 @@ class SignalBlock(Message):
     """float32 [rows, signals]; NaN is no reading"""
 
 
+class ReducedBlock(Message):
+    """What a recorder keeps of a source's rows while the machine does not cut: their range over `period_ns`."""
+
+    stamp_ns: Nanoseconds
+    """of the first row"""
+    period_ns: Nanoseconds
+    source: str
+    rows: int
+    data: Samples
+    """float32 [3, signals]: least, greatest, mean; NaN where no row had a reading"""
+
+
 class CoolantState(Message):
     """The coolant tank."""
 

@@ -248,3 +248,5 @@ class LostMessages(Message):
     publisher: str
     first_seq: int
     last_seq: int
+    reason: str = "lost"
+    """`lost` on the way, `disk` when there was no room, `reduced` when only their range was kept"""

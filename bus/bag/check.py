@@ -45,6 +45,7 @@ class _Row:
 
     seq: int = 0
     seen: int = 0
+    since_ns: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -61,7 +62,7 @@ def check(path: str | Path, progress: Progress | None = None) -> Report:
             check_format(data, found, progress)
         decoders = {c.id: _decoder(c, report, found) for c in bag.channels.values()}
         rows: dict[int, _Row] = {}
-        told: list[tuple[str, str, int, int]] = []
+        told: list[tuple[str, str, int, int, str]] = []
         latest = 0
         repeats = bag.repeated
         try:
@@ -103,7 +104,7 @@ def _words(channel: Channel, matched: Match) -> str:
 
 
 def _decode(
-    message: BagMessage, decoder: Codec[Any] | None, told: list[tuple[str, str, int, int]], found: Problems
+    message: BagMessage, decoder: Codec[Any] | None, told: list[tuple[str, str, int, int, str]], found: Problems
 ) -> None:
     try:
         if decoder is None:
@@ -114,11 +115,15 @@ def _decode(
         found.add("bag/undecodable", f"{message.topic} seq {message.seq}: {error}")
         return
     if isinstance(value, LostMessages):
-        told.append((value.topic, value.publisher, value.first_seq, value.last_seq))
+        told.append((value.topic, value.publisher, value.first_seq, value.last_seq, value.reason))
 
 
 def _follow(message: BagMessage, row: _Row, found: Problems) -> None:
-    if row.seen and message.seq > row.seq + 1:
+    if not row.seen:
+        row.since_ns = message.log_ns
+    # a latched value from before the recorder came is one of several in force: the numbers between are no loss
+    joined = message.qos == "LATCHED" and message.publish_ns < row.since_ns
+    if row.seen and message.seq > row.seq + 1 and not joined:
         row.gaps.append((row.seq + 1, message.seq - 1))
     elif row.seen and message.seq <= row.seq:
         found.add("bag/sequence", f"{message.topic} from {message.publisher}: seq {message.seq} after {row.seq}")
@@ -129,7 +134,7 @@ def _follow(message: BagMessage, row: _Row, found: Problems) -> None:
 def _losses(
     bag: BagReader,
     rows: dict[int, _Row],
-    told: list[tuple[str, str, int, int]],
+    told: list[tuple[str, str, int, int, str]],
     report: Report,
     found: Problems,
 ) -> None:
@@ -137,15 +142,18 @@ def _losses(
         channel = bag.channels[channel_id]
         for first, last in row.gaps:
             missing = last - first + 1
-            known = sum(
-                max(0, min(last, b) - max(first, a) + 1)
-                for topic, publisher, a, b in told
-                if topic == channel.topic and publisher == channel.publisher
-            )
-            report.lost += missing
-            report.lost_recorded += min(known, missing)
+            known = {"lost": 0, "disk": 0, "reduced": 0}
+            for topic, publisher, a, b, reason in told:
+                if topic == channel.topic and publisher == channel.publisher:
+                    known[reason] = known.get(reason, 0) + max(0, min(last, b) - max(first, a) + 1)
             where = f"{channel.topic} from {channel.publisher}: seq {first}..{last} are missing ({missing})"
-            if known >= missing:
+            said = sum(known.values())
+            if known["reduced"] >= missing:
+                found.add("bag/reduced", f"{where}: the machine did not cut, their range was kept", "warning")
+                continue
+            report.lost += missing - known["reduced"]
+            report.lost_recorded += min(said, missing) - known["reduced"]
+            if said >= missing:
                 found.add("bag/lost", f"{where}, as the recorder said", "warning")
             else:
-                found.add("bag/gap", f"{where}, and the recorder said nothing of {missing - known} of them")
+                found.add("bag/gap", f"{where}, and the recorder said nothing of {missing - said} of them")

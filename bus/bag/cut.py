@@ -36,7 +36,7 @@ class CutResult:
     end_ns: int
     size_bytes: int
     lost: int
-    """recorded losses inside: as a reference for replay the bag will be refused when this is not 0"""
+    """messages recorded as lost inside: as a reference for replay the bag will be refused when this is not 0"""
 
 
 def cut(
@@ -101,7 +101,7 @@ def _copy(
         for a in bag.attachments():
             out.attach(a.name, a.media_type, a.data, a.stamp_ns)
         state = LatchedState()
-        repeated, inside, lost = bag.repeated if node else 0, 0, 0
+        repeated, inside = bag.repeated if node else 0, 0
         if repeated:
             out.repeated(repeated)
         at_head = not node
@@ -115,7 +115,6 @@ def _copy(
                 at_head = False
                 repeated = _repeat(out, state, start_ns)
             inside += 1
-            lost += message.topic == "bag/lost"
             _write(out, message, message.log_ns)
         if at_head:
             repeated = _repeat(out, state, start_ns)
@@ -123,6 +122,8 @@ def _copy(
             raise BadCut(f"{bag.path}: no message of it is in that window")
         out.flush()
         made = (out.messages, out.start_ns, out.end_ns)
+    with BagReader(part) as bag:
+        lost = bag.lost()
     size = part.stat().st_size
     return CutResult(str(target), made[0], repeated, made[1], made[2], size, lost)
 

@@ -13,6 +13,7 @@ from typing import Any
 from mcap import records
 
 from bus.bag.contents import Attachment, BagMessage, Channel, Info
+from bus.bag.plain import unpack
 from bus.bag.records import MAGIC, MESSAGE, RECORD, BadBag, Cut, Opcode, Record, Span, chunk_head, inflate, parse, walk
 
 _CHANNEL_WORDS = ("qos", "type_name", "type_hash", "node", "publisher_id", "definition")
@@ -269,6 +270,15 @@ class BagReader:
     def losses(self) -> list[BagMessage]:
         """The recorded LostMessages, in order."""
         return list(self.messages(topics=lambda topic: topic == "bag/lost"))
+
+    def lost(self) -> int:
+        """How many messages the recorder says it did not get, or had no room for."""
+        total = 0
+        for message in self.losses():
+            values = unpack(message.channel.definition, message.payload)
+            if values.get("reason", "lost") != "reduced":
+                total += values["last_seq"] - values["first_seq"] + 1
+        return total
 
     # --- its messages -------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import mmap
 import os
 import zlib
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,8 +41,8 @@ def is_finished(path: str | Path) -> bool:
         return size > 2 * len(MAGIC) and file.read() == MAGIC
 
 
-def recover(path: str | Path) -> bool:
-    """Close an unfinished bag in place; False when there was nothing to do.
+def recover(path: str | Path, words: Mapping[str, Mapping[str, str]] | None = None) -> bool:
+    """Close an unfinished bag in place, adding named sets of `words` to it; False when there was nothing to do.
 
     Raises:
         BadBag: the file is none, or a chunk in it is damaged (`rise bag cut --skip-damaged` copies the rest).
@@ -52,7 +53,12 @@ def recover(path: str | Path) -> bool:
         raise BadBag(path, "is empty (0 bytes): nothing to recover")
     if is_finished(path):
         return False
-    _Reopened(path).close()
+    bag = _Reopened(path)
+    try:
+        for name, values in (words or {}).items():
+            bag.metadata(name, values)
+    finally:
+        bag.close()
     return True
 
 
@@ -117,7 +123,9 @@ class _Reopened(BagWriter):
 
     def _goes_on(self, data: Any, at: int) -> None:
         self._end = at
-        self._crc = zlib.crc32(memoryview(data)[:at])
+        with memoryview(data) as whole, whole[:at] as kept:
+            self._crc = zlib.crc32(kept)
+            self._sha256.update(kept)
 
     def _take_chunk(self, data: Any, span: Span) -> bytes:
         """The chunk's indexes when they do not stand behind it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import struct
@@ -73,6 +74,7 @@ class BagWriter:
         self._fd = fd
         self._end = 0
         self._crc = 0
+        self._sha256 = hashlib.sha256()
         self._open = bytearray()
         self._declared = bytearray()
         self._index: dict[int, array[int]] = {}
@@ -96,6 +98,11 @@ class BagWriter:
         return self._end + len(self._open)
 
     @property
+    def sha256(self) -> str:
+        """Of everything in the file, in hex."""
+        return self._sha256.hexdigest()
+
+    @property
     def open_bytes(self) -> int:
         """Bytes that a crash now would lose."""
         return len(self._open)
@@ -113,6 +120,7 @@ class BagWriter:
             os.ftruncate(self._fd, start)
             raise
         self._crc = zlib.crc32(data, self._crc)
+        self._sha256.update(data)
         self._end = at
         return start
 

@@ -1,0 +1,389 @@
+"""What the recorder does with what it hears: bags, splits, the black box, and going on when the disk is full.
+
+No thread and no clock: time is when messages were received. `nodes/recorder/disk.py` runs it beside the node.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from bus.bag import BagFull
+from bus.bag.types import known_types
+from bus.node import Raw
+from nodes.recorder.folder import Folder
+from nodes.recorder.quota import BLACK_BOX, RUN
+from nodes.recorder.reduce import Reducer
+from nodes.recorder.ring import Ring
+from nodes.recorder.settings import Better, Closed, Happened, Settings, Trouble
+from nodes.recorder.stream import Role, Stream, peek
+from nodes.recorder.tape import Identity, Tape
+from schemas.grammar import Definition, definition, hash_of
+from schemas.machine import ConditionLevel
+from schemas.system import LostMessages
+
+IDLE_AFTER_NS = 10_000_000_000
+"""raw signals are reduced when no machine of the namespace has been ACTIVE for so long"""
+BOX_MAX_NS = 600_000_000_000
+"""a black box that is triggered again and again ends after so long; the next trigger begins another"""
+TEND_EVERY_NS = 10_000_000_000
+
+
+class Recording:
+    """Follows all streams and writes them down.
+
+    Args:
+        emit: is told what happened, for the node to publish.
+    """
+
+    def __init__(self, settings: Settings, who: Identity, emit: Callable[[Happened], None]) -> None:
+        self.settings = settings
+        self.who = who
+        self.messages = 0
+        self.lost = 0
+        self.used_bytes = 0
+        """by all bags"""
+        self.quota_bytes = 0
+        self.paused = ""
+        """why nothing is written to the bag; black boxes are"""
+        self.tape: Tape | None = None
+        self._emit = emit
+        self._streams: dict[tuple[int, str], Stream] = {}
+        self._entries: dict[str, str] = {}
+        self._subscribed: dict[str, frozenset[str]] = {}
+        self._alive: set[int] = set()
+        self._keys: dict[str, str] = {}
+        self._definitions: dict[str, Definition] = {}
+        self._traced: set[str] = set()
+        self._idle_since_ns: dict[str, int] = {}
+        self._runs: dict[str, tuple[bool, str]] = {}
+        self._reducers: dict[int, Reducer] = {}
+        self._unwritten: dict[tuple[str, str], LostMessages] = {}
+        self._unclosed: list[Tape] = []
+        self._ring = Ring(settings.black_box_before_s, settings.black_box_bytes)
+        self._box: Tape | None = None
+        self._box_since_ns = 0
+        self._box_until_ns = 0
+        self._tape_since_ns = 0
+        self._tended_ns = 0
+        self._folder = Folder(settings, who, emit)
+        self._now_ns = 0
+
+    # --- what comes in ------------------------------------------------------------------------------------------------
+
+    def entries(self, entries: Mapping[str, str]) -> None:
+        """The nodes there are: discovery entries as JSON by full name. To be told before their first message."""
+        self._alive = set()
+        for name, text in entries.items():
+            entry = json.loads(text)
+            self._alive.add(entry.get("publisher_id", 0))
+            if self._entries.get(name) == text:
+                continue
+            self._definitions.update(entry.get("definitions", {}))
+            self._subscribed[name] = frozenset(row["name"] for row in entry.get("subscribes", ()))
+            self._keys.update({row["name"]: row["key"] for row in entry.get("publishes", ()) if row.get("key")})
+        self._entries = dict(entries)
+        for stream in self._streams.values():
+            stream.needed = self._needed(stream.topic)
+        for tape in (self.tape, self._box):
+            if tape is not None:
+                self._try(tape, lambda t: t.nodes(self._entries))
+
+    def batch(self, batch: Iterable[Raw]) -> None:
+        """Messages, in the order they were received; nothing raised."""
+        streams, ring = self._streams, self._ring
+        for raw in batch:
+            stream = streams.get((raw.publisher_id, raw.topic)) or self._meet(raw)
+            self._now_ns = raw.received_ns
+            if raw.lost_first:
+                self._lose(stream, raw.lost_first, raw.seq, raw.received_ns)
+                stream.last_seq = max(stream.last_seq, raw.seq)
+                continue
+            last = stream.last_seq
+            if last and raw.seq != last + 1:
+                if raw.seq <= last:
+                    continue
+                # the state that a late joiner is given has gaps in its numbers; what is lost of it is told
+                if not stream.latched:
+                    self._lose(stream, last + 1, raw.seq - 1, raw.received_ns)
+            stream.last_seq = raw.seq
+            self.messages += 1
+            if stream.latched:
+                stream.keep(raw)
+            keep = stream.role is Role.PLAIN or self._judge(stream, raw)
+            ring.add(stream, raw)
+            if self._box is not None:
+                self._into(self._box, stream, raw)
+            if keep and self.settings.continuous:
+                self._record(stream, raw)
+        self._after_batch()
+
+    def trigger(self, reason: str, now_ns: int = 0) -> str:
+        """Write the ring, and what follows, into a file of its own; its path, empty when there was no room."""
+        now_ns = now_ns or self._now_ns
+        self._box_until_ns = now_ns + int(self.settings.black_box_after_s * 1e9)
+        if self._box is not None:
+            return str(self._box.path)
+        held = list(self._ring)
+        start_ns = held[0][1].received_ns if held else now_ns
+        try:
+            tape = self._box = self._folder.open(BLACK_BOX, start_ns, reason)
+            self._box_since_ns = now_ns
+            tape.nodes(self._entries)
+            tape.head(self._ring.before(), start_ns)
+            for stream, raw in held:
+                tape.write(stream, raw.seq, raw.received_ns, raw.stamp_ns, raw.payload)
+            for active, run_id in self._runs.values():
+                tape.note_state(active, run_id)
+            tape.writer.sync()
+        except (OSError, BagFull) as error:
+            self._box_failed(error)
+            return ""
+        return str(tape.path)
+
+    # --- streams ------------------------------------------------------------------------------------------------------
+
+    def _meet(self, raw: Raw) -> Stream:
+        defined = self._definitions.get(raw.type_hash)
+        if defined is None:
+            cls = known_types().get(raw.type_name)
+            defined = definition(cls) if cls is not None else {"name": raw.type_name, "fields": []}
+            if hash_of(defined) != raw.type_hash:
+                text = f"{raw.topic} from {raw.publisher}: nobody says what a {raw.type_name} of {raw.type_hash} is"
+                self._emit(Trouble("unknown_type", ConditionLevel.WARNING, text))
+        stream = Stream(len(self._streams) + 1, raw, defined, self._keys.get(raw.topic, ""))
+        self._streams[raw.publisher_id, raw.topic] = stream
+        if raw.type_name == "TraceBlock" and raw.topic.endswith("/trace"):
+            self._traced.add(raw.topic.removesuffix("/trace"))
+            for other in self._streams.values():
+                other.needed = self._needed(other.topic)
+        stream.needed = self._needed(raw.topic)
+        return stream
+
+    def _needed(self, topic: str) -> bool:
+        rest = f"*/{topic.partition('/')[2]}"
+        return any(topic in s or rest in s for s in (self._subscribed.get(n, frozenset()) for n in self._traced))
+
+    def _lose(self, stream: Stream, first: int, last: int, now_ns: int, reason: str = "lost") -> None:
+        lost = LostMessages(
+            stamp_ns=now_ns,
+            topic=stream.topic,
+            publisher=stream.publisher,
+            first_seq=first,
+            last_seq=last,
+            reason=reason,
+        )
+        if reason != "reduced":
+            self.lost += last - first + 1
+            self._emit(lost)
+        for tape in (self.tape, self._box):
+            if tape is not None:
+                self._try(tape, lambda t: t.lose(lost))
+
+    def _judge(self, stream: Stream, raw: Raw) -> bool:
+        """What the topic means to the recorder; whether the message goes into the bag as it is."""
+        match stream.role:
+            case Role.STATE:
+                self._state(stream, peek(raw.payload), raw.received_ns)
+            case Role.INTERVENTION:
+                self.trigger(f"{stream.topic}: {peek(raw.payload).get('reason', '')}", raw.received_ns)
+            case Role.ALARM:
+                alarm = peek(raw.payload)
+                if alarm.get("level") == "FAULT":
+                    self.trigger(f"{stream.topic}: {alarm.get('text', '')}", raw.received_ns)
+            case Role.VIBRATION:
+                return self.settings.vibration or stream.needed
+            case Role.SIGNALS:
+                return self._signals(stream, raw)
+        return True
+
+    def _state(self, stream: Stream, state: Mapping[str, object], now_ns: int) -> None:
+        active, run_id = state.get("execution") == "ACTIVE", str(state.get("run_id", ""))
+        before = self._runs.get(stream.namespace)
+        self._runs[stream.namespace] = (active, run_id)
+        if active:
+            self._idle_since_ns[stream.namespace] = 0
+        elif not self._idle_since_ns.get(stream.namespace):
+            self._idle_since_ns[stream.namespace] = now_ns
+        if self.settings.split_on_run and before is not None and before[1] != run_id and self.tape is not None:
+            self._close_tape()
+        for tape in (self.tape, self._box):
+            if tape is not None:
+                tape.note_state(active, run_id)
+
+    def _signals(self, stream: Stream, raw: Raw) -> bool:
+        since_ns = self._idle_since_ns.get(stream.namespace, 0)
+        idle = since_ns and raw.received_ns - since_ns > IDLE_AFTER_NS
+        if not (idle and self.settings.reduce_idle) or stream.needed:
+            if stream.reduced_from:
+                self._end_reduction(stream, raw.seq - 1)
+            return True
+        if not stream.reduced_from:
+            stream.reduced_from = raw.seq
+        for block in self._reducers.setdefault(stream.index, Reducer()).add(raw.payload):
+            if self.tape is not None:
+                self._try(self.tape, lambda t, b=block: t.own(f"{stream.topic}_reduced", b, raw.received_ns, "SENSOR"))  # type: ignore[misc] # loop value bound as default
+        return False
+
+    def _end_reduction(self, stream: Stream, last: int) -> None:
+        tape, rest = self.tape, self._reducers.setdefault(stream.index, Reducer()).rest()
+        if tape is not None:
+            for block in rest:
+                self._try(tape, lambda t, b=block: t.own(f"{stream.topic}_reduced", b, self._now_ns, "SENSOR"))  # type: ignore[misc] # loop value bound as default
+        self._lose(stream, stream.reduced_from, last, self._now_ns, "reduced")
+        stream.reduced_from = 0
+
+    # --- the bag --------------------------------------------------------------------------------------------------
+
+    def _record(self, stream: Stream, raw: Raw) -> None:
+        if self.paused:
+            self._unwrite(stream.topic, stream.publisher, raw.seq, raw.seq, raw.received_ns)
+            return
+        tape = self.tape
+        if tape is None:
+            tape = self._begin(stream, raw.received_ns)
+            if tape is None:
+                self._unwrite(stream.topic, stream.publisher, raw.seq, raw.seq, raw.received_ns)
+                return
+            if any(value is raw for value in stream.values.values()):
+                return  # it stands at the head
+        try:
+            tape.write(stream, raw.seq, raw.received_ns, raw.stamp_ns, raw.payload)
+        except BagFull:
+            self._close_tape()
+            self._record(stream, raw)
+        except OSError as error:
+            self._no_room(error)
+
+    def _begin(self, heard: Stream, at_ns: int) -> Tape | None:
+        """A new bag with the state in force at its head."""
+        try:
+            tape = self.tape = self._folder.open(RUN, at_ns)
+            self._tape_since_ns = at_ns
+            tape.nodes(self._entries)
+            if self.settings.launch_file and (launch := Path(self.settings.launch_file)).is_file():
+                tape.attach(launch.name, "text/x-python", launch.read_bytes())
+            values = [(s, raw) for s in self._streams.values() for raw in s.values.values()]
+            alive = [v for v in values if v[0].publisher_id in self._alive or v[0] is heard]
+            tape.head(sorted(alive, key=lambda v: (v[1].received_ns, v[0].index, v[1].seq)), at_ns)
+            for active, run_id in self._runs.values():
+                tape.note_state(active, run_id)
+            for lost in self._unwritten.values():
+                tape.lose(lost)
+            self._unwritten.clear()
+        except (OSError, BagFull) as error:
+            self._no_room(error)
+            return None
+        return tape
+
+    def _into(self, tape: Tape, stream: Stream, raw: Raw) -> None:
+        try:
+            tape.write(stream, raw.seq, raw.received_ns, raw.stamp_ns, raw.payload)
+        except (OSError, BagFull) as error:
+            self._box_failed(error)
+
+    def _try(self, tape: Tape, act: Callable[[Tape], None]) -> None:
+        try:
+            act(tape)
+        except (OSError, BagFull) as error:
+            if tape is self._box:
+                self._box_failed(error)
+            elif tape is self.tape:
+                self._no_room(error)
+
+    def _close_tape(self) -> None:
+        tape, self.tape = self.tape, None
+        if tape is not None:
+            self._finish(tape)
+
+    def _finish(self, tape: Tape) -> None:
+        try:
+            split = tape.close()
+        except OSError:
+            self._unclosed.append(tape)
+            return
+        if not split.messages:
+            tape.path.unlink(missing_ok=True)
+            return
+        self._emit(Closed(split, recovered=False))
+
+    def _after_batch(self) -> None:
+        tape, now_ns = self.tape, self._now_ns
+        if tape is not None and (
+            tape.writer.size_bytes >= self.settings.split_bytes
+            or now_ns - self._tape_since_ns >= self.settings.split_s * 1e9
+        ):
+            self._close_tape()
+        if self._box is not None and (now_ns >= self._box_until_ns or now_ns - self._box_since_ns > BOX_MAX_NS):
+            box, self._box = self._box, None
+            self._finish(box)
+
+    # --- the disk -------------------------------------------------------------------------------------------------
+
+    def _unwrite(self, topic: str, publisher: str, first: int, last: int, now_ns: int) -> None:
+        """Count what there was no room for; the next bag says it."""
+        known = self._unwritten.get((topic, publisher))
+        self.lost += last - first + 1
+        self._unwritten[topic, publisher] = LostMessages(
+            stamp_ns=now_ns,
+            topic=topic,
+            publisher=publisher,
+            first_seq=min(first, known.first_seq) if known else first,
+            last_seq=max(last, known.last_seq) if known else last,
+            reason="disk",
+        )
+
+    def _no_room(self, error: OSError | BagFull) -> None:
+        """Leave the bag as it is and write no more, until `sync` finds room."""
+        tape, self.tape = self.tape, None
+        self.paused = str(error)
+        if tape is not None:
+            for lost in tape.discard(self._now_ns):
+                self._unwrite(lost.topic, lost.publisher, lost.first_seq, lost.last_seq, self._now_ns)
+            self._finish(tape)
+        text = f"nothing is recorded, black boxes are kept in memory: {error}. Make room in {self.settings.directory}"
+        self._emit(Trouble("disk_full", ConditionLevel.FAULT, text))
+
+    def _box_failed(self, error: OSError | BagFull) -> None:
+        box, self._box = self._box, None
+        if box is not None:
+            box.discard(self._now_ns)
+            self._finish(box)
+        self._emit(Trouble("black_box_failed", ConditionLevel.FAULT, f"a black box is not complete: {error}"))
+
+    def sync(self) -> None:
+        """Bring everything to the disk; twice a second. Goes on after a full disk, and keeps the quota."""
+        for tape in (self.tape, self._box):
+            if tape is not None:
+                self._try(tape, lambda t: t.writer.sync())
+        free = self._folder.free_bytes()
+        if self.paused and free > self.settings.keep_free_bytes * 1.1 + (1 << 20):
+            self.paused = ""
+            for tape in self._unclosed:
+                tape.writer.abandon()
+                self._folder.recover(tape.path)
+            self._unclosed.clear()
+            self._emit(Better("disk_full"))
+        elif not self.paused and free < self.settings.keep_free_bytes:
+            self._no_room(OSError(f"{free / 1e6:.0f} MB are left, {self.settings.keep_free_bytes / 1e6:.0f} stay free"))
+        if self._now_ns - self._tended_ns > TEND_EVERY_NS or (self.paused and not self._unclosed):
+            self._tended_ns = self._now_ns
+            tapes = [t for t in (self.tape, self._box) if t is not None]
+            self.used_bytes, self.quota_bytes = self._folder.tend(tapes, self._now_ns)
+
+    # --- from start to end ------------------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Close what a dead recorder left in the folder."""
+        self._folder.recover_all()
+
+    def close(self) -> None:
+        """Finish everything."""
+        for stream in self._streams.values():
+            if stream.reduced_from:
+                self._end_reduction(stream, stream.last_seq)
+        self._close_tape()
+        if self._box is not None:
+            box, self._box = self._box, None
+            self._finish(box)
