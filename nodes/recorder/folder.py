@@ -12,8 +12,8 @@ from pathlib import Path
 from bus.bag import BadBag, BagReader
 from bus.bag.recover import BagInUse, being_written, is_finished, recover
 from nodes.recorder.quota import BLACK_BOX, WORDS, Shelf, limit_bytes, said_by_states, to_delete
-from nodes.recorder.settings import Better, Closed, Happened, Settings, Trouble
-from nodes.recorder.tape import Identity, Tape
+from nodes.recorder.settings import Better, Closed, Happened, Identity, Settings, Trouble
+from nodes.recorder.tape import Tape
 from schemas.machine import ConditionLevel
 from schemas.system import BagDeleted, BagSplit
 

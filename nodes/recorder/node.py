@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from bus.node import Node, Raw, parameter, publisher, service, tap, timer
-from nodes.recorder.disk import Disk
-from nodes.recorder.recording import Recording
-from nodes.recorder.settings import Better, Closed, Settings, Trouble
-from nodes.recorder.tape import Identity
+from nodes.recorder.settings import Better, Closed, Identity, Settings, Trouble
 from schemas import topics
 from schemas.machine import ConditionLevel
 from schemas.system import BagDeleted, BlackBoxRequest, Done, LostMessages, RecorderStatus
@@ -77,6 +74,10 @@ class Recorder(Node):
     def on_configure(self) -> None:
         if hasattr(self, "disk"):
             return  # the clock jumped back: the bag goes on
+        # the bag format is imported here, so that a tool reads the interface without it
+        from nodes.recorder.disk import Disk
+        from nodes.recorder.recording import Recording
+
         self.known: set[int] = set()
         self.seen: dict[str, _Entry] = {}
         self.counted = 0

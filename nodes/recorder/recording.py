@@ -16,9 +16,9 @@ from nodes.recorder.folder import Folder
 from nodes.recorder.quota import BLACK_BOX, RUN
 from nodes.recorder.reduce import Reducer
 from nodes.recorder.ring import Ring
-from nodes.recorder.settings import Better, Closed, Happened, Settings, Trouble
+from nodes.recorder.settings import Better, Closed, Happened, Identity, Settings, Trouble
 from nodes.recorder.stream import Role, Stream, peek
-from nodes.recorder.tape import Identity, Tape
+from nodes.recorder.tape import Tape
 from schemas.grammar import Definition, definition, hash_of
 from schemas.machine import ConditionLevel
 from schemas.system import LostMessages

@@ -10,6 +10,17 @@ from schemas.system import BagDeleted, BagSplit, LostMessages
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who records: its own losses and ranges stand in the bag under its name."""
+
+    name: str
+    publisher_id: int
+    host: str
+    domain: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The recorder's parameters."""
 

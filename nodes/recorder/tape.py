@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bus.bag import BagWriter
 from bus.node import Raw
 from nodes.recorder.quota import WORDS, words
+from nodes.recorder.settings import Identity
 from nodes.recorder.stream import Stream
 from schemas.base import Message
 from schemas.codec import codec
 from schemas.grammar import definition
 from schemas.system import BagSplit, LostMessages
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who records: its own losses and ranges stand in the bag under its name."""
-
-    name: str
-    publisher_id: int
-    host: str
-    domain: str
-    version: str
 
 
 class Tape:

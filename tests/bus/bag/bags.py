@@ -61,13 +61,16 @@ class Pen:
         return seq
 
 
-def small(path: Path, blocks: int = 20, *, chunk_bytes: int = 400, close: bool = True) -> BagWriter:
-    """Two topics, a node's entry, an attachment, several chunks."""
+def small(
+    path: Path, blocks: int = 20, *, chunk_bytes: int = 400, close: bool = True, states: bool = True
+) -> BagWriter:
+    """One or two topics, a node's entry, an attachment, several chunks."""
     writer = BagWriter(path, chunk_bytes=chunk_bytes)
     writer.metadata("rise", {"version": "0", "host": "here"})
     writer.node(ENTRY)
     pen = Pen(writer)
-    pen.put(topics.MACHINE_STATE, state(START_NS), START_NS)
+    if states:
+        pen.put(topics.MACHINE_STATE, state(START_NS), START_NS)
     for row in range(blocks):
         at = START_NS + row * MS
         pen.put(topics.SAMPLES, block(at, row), at)

@@ -93,11 +93,12 @@ def test_a_large_image_is_not_compressed_and_stays_in_order(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("close", [True, False])
 def test_a_bag_cut_at_any_byte_opens(tmp_path: Path, close: bool) -> None:
-    writer = small(tmp_path / "a.mcap", close=close)
-    writer.flush()
+    writer = small(tmp_path / "a.mcap", 8, chunk_bytes=300, close=close, states=False)
+    if not close:
+        writer.flush()
     whole = (tmp_path / "a.mcap").read_bytes()
     complete = [m[1:] for m in read(tmp_path / "a.mcap")]
-    assert len(complete) == 21
+    assert len(complete) == 8
     cut = tmp_path / "cut.mcap"
     seen = 0
     for size in range(1, len(whole)):
@@ -110,7 +111,7 @@ def test_a_bag_cut_at_any_byte_opens(tmp_path: Path, close: bool) -> None:
             assert bag.info.note
             seen = len(found)
             bag.nodes()
-    assert seen == 21
+    assert seen == 8
 
 
 def test_an_unfinished_bag_says_the_same_as_the_finished_one(tmp_path: Path) -> None:

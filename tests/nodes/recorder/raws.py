@@ -7,8 +7,7 @@ from pathlib import Path
 from bus.bag.check import check
 from bus.node import Raw
 from nodes.recorder.recording import Recording
-from nodes.recorder.settings import Happened, Settings
-from nodes.recorder.tape import Identity
+from nodes.recorder.settings import Happened, Identity, Settings
 from schemas.base import M, Topic
 from schemas.codec import codec
 from schemas.grammar import type_hash
