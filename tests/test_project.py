@@ -106,9 +106,9 @@ def test_every_exception_to_a_rule_has_a_code_and_a_reason() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def setup(folder: Path, kind: str = "run", **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [folder / ".ci" / "setup", "run"], env={"PATH": "/usr/bin:/bin", **environment},
+        [folder / ".ci" / "setup", kind], env={"PATH": "/usr/bin:/bin", **environment},
         capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
 
@@ -157,6 +157,52 @@ def test_set_up_on_a_full_disk_says_how_much_is_needed(checkout: Path) -> None:
     assert "20 MiB free" in done.stderr
     assert "1024 MiB are needed" in done.stderr
     assert not (checkout / ".venv").exists()
+
+
+def append(path: Path) -> None:
+    path.write_text(path.read_text() + "\n")
+
+
+PRETENDING = """
+here=$(dirname "$0")
+case "$*" in
+*sys.version_info[:3]*) echo 3.11.2 ;;
+*"-m venv"*)
+    echo "$@" >>"$here/calls"
+    mkdir -p .venv/bin && printf '#!/bin/sh\\necho "$@" >>%s/calls\\n' "$here" >.venv/bin/python
+    cp .venv/bin/python .venv/bin/pip && chmod +x .venv/bin/python .venv/bin/pip ;;
+esac
+"""
+"""A Python that makes venvs whose pip only notes what it was asked."""
+
+
+def test_set_up_is_free_until_something_changed(checkout: Path) -> None:
+    python = program(checkout / "bin", "python", PRETENDING)
+    calls = checkout / "bin" / "calls"
+
+    def asked(kind: str, folder: Path = checkout) -> list[str]:
+        calls.write_text("")
+        done = setup(folder, kind, PYTHON=python)
+        assert done.returncode == 0, done.stderr
+        return [line.replace("-m pip install -qq --disable-pip-version-check --no-input ", "") for line in
+                calls.read_text().splitlines()]  # fmt: skip
+
+    def installs(kind: str) -> list[str]:
+        return [f"--require-hashes -r {kind}", "--no-deps --no-build-isolation --editable ."]
+
+    assert asked("run") == ["-m venv --clear .venv", *installs("requirements.lock")]
+    assert asked("run") == []
+    assert asked("dev") == installs("requirements-dev.lock")
+    assert asked("dev") == []
+    append(checkout / "requirements.lock")
+    assert asked("dev") == []
+    assert asked("run") == [], "the dev lock holds everything that run needs"
+    append(checkout / "pyproject.toml")
+    assert asked("run") == installs("requirements.lock")
+    assert asked("dev") == installs("requirements-dev.lock")
+    moved = checkout.rename(checkout.with_name("moved"))
+    python, calls = str(moved / "bin" / "python"), moved / "bin" / "calls"
+    assert asked("run", moved) == ["-m venv --clear .venv", *installs("requirements.lock")]
 
 
 @pytest.mark.parametrize("script", ["setup", "run", "test-clean"])
