@@ -221,9 +221,10 @@ def test_a_stream_is_compared_too(tape: Path) -> None:
     class Halved(Judge):
         @timer(0.02)
         def assess(self) -> None:
-            self.trend.publish(Trend(stamp_ns=self.now_ns(), light=Reaction.NONE, mean_pct=1.0))
+            light = Reaction.WARN if self.loads[-1] > self.limit_pct else Reaction.NONE
+            self.trend.publish(Trend(stamp_ns=self.now_ns(), light=light, mean_pct=1.0))
 
     result = replay(Halved, tape, node="mill1/judge")
-    line = next(line for line in differences(result.recorded, result) if "toy/trend" in line)
+    line = "\n".join(line for line in differences(result.recorded, result) if "toy/trend" in line)
     assert " messages, the first: mean_pct " in line
     assert line.endswith("-> 1 %")
