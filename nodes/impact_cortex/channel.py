@@ -20,7 +20,11 @@ EVIDENCE_LEAST = 20
 """readings of evidence, where 0.2 s of a slow source hold fewer"""
 GAP_NS = 200_000_000
 """after a longer one what came before is no evidence"""
-BY_SAMPLE = 4
+PACE_NS = 100_000_000
+"""taken for the period of a source that names none: values that come one by one"""
+MOST_PACES = 8
+"""a source without a steady pace is judged by its readings, not begun anew for ever"""
+BY_SAMPLE = 32
 """blocks of up to this many rows are judged row by row: below it numpy costs more than it saves"""
 IDLE_S = 0.1
 """time constant of the idle load"""
@@ -104,13 +108,22 @@ class Channel:
         self._gate = False
         self._next_row = -1
         self._end_ns = 0
+        self._paces = 0
         self._load = self.names.index(LOAD) if LOAD in self.names else -1
         self._idle_wait_ns = 0
         self._idle_gain = 0.0
 
+    def _pace(self, sent: SignalBlock) -> None:
+        """Detectors count readings, so they are made for the source's pace, and anew when it is quite another."""
+        period_ns = sent.period_ns or PACE_NS
+        steady = period_ns < 2 * self.period_ns and self.period_ns < 2 * period_ns
+        if not steady and (not self.period_ns or self._paces < MOST_PACES):
+            self._paces += 1
+            self._build(period_ns)
+
     def _build(self, period_ns: int) -> None:
         self.period_ns = period_ns
-        period_s = max(period_ns, 1) / 1e9
+        period_s = period_ns / 1e9
         self._idle_gain = min(1.0, period_s / IDLE_S)
         self.memory = Memory(len(self.names), max(EVIDENCE_LEAST, round(EVIDENCE_S / period_s)))
         watches = []
@@ -159,7 +172,7 @@ class Channel:
             self.misfits += 1
             return []
         if sent.period_ns != self.period_ns:
-            self._build(sent.period_ns)
+            self._pace(sent)
         rows = data.shape[0]
         first_row = sent.first_row
         if first_row > self._next_row >= 0:
@@ -167,9 +180,9 @@ class Channel:
         self._next_row = first_row + rows
         stamp_ns = sent.stamp_ns
         memory = self.memory
-        if not -self.period_ns <= stamp_ns - self._end_ns <= GAP_NS + 2 * self.period_ns:
+        if not -2 * self.period_ns <= stamp_ns - self._end_ns <= GAP_NS + 2 * self.period_ns:
             memory.clear()
-        self.span_ns = span_ns = rows * sent.period_ns
+        self.span_ns = span_ns = rows * self.period_ns
         self._end_ns = stamp_ns + span_ns
         memory.add(data)
         hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)

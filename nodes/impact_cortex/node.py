@@ -24,7 +24,7 @@ from nodes.impact_cortex.assessment import Reference, assess
 from nodes.impact_cortex.channel import Channel, Hit, Watch
 from nodes.impact_cortex.interventions import intervention, result
 from nodes.impact_cortex.physics import Cut
-from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, over
+from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over
 from nodes.impact_cortex.protection import Health, protection
 from nodes.impact_cortex.tasks import Settings, gate_open, idling
 from nodes.impact_cortex.tuning import Tuning
@@ -228,14 +228,23 @@ class ImpactCortex(Tuning, Node):
         self._carry_out(steps, now_ns)
 
     def _escalate(self, now_ns: int, block: SignalBlock | None = None, refused: str = "") -> None:
+        if not escalates(self._event):
+            return
         above = self._watch is not None and self._watch.beyond
         state = self._state
         if not self._event.effective and state is not None and state.execution is not Execution.ACTIVE:
             # a control that says no AXES_STANDING: out of ACTIVE, and no feed left where one is measured
             feed = self._last("feed_mm_min")
             self._event = replace(self._event, effective=not feed > STANDING_MM_MIN)
+        signal = "" if self._event.finding is None else self._event.finding.signal
         self._event, steps = escalate(
-            self._event, self.mode, now_ns, above=above, effective_ns=self._effective_ns, refused=refused
+            self._event,
+            self.mode,
+            now_ns,
+            above=above,
+            reading=self._last(signal),
+            effective_ns=self._effective_ns,
+            refused=refused,
         )
         if steps:
             self._back = 0

@@ -86,15 +86,28 @@ def decide(event: Event, mode: Mode, finding: Finding, now_ns: int) -> tuple[Eve
     return replace(event, reaction=wanted, finding=finding, asked=asked, held_ns=held_ns), steps
 
 
+def escalates(event: Event) -> bool:
+    """Whether a feed hold was asked for and has still to show that it helps."""
+    return event.reaction is Reaction.FEED_HOLD and event.acted and not event.settled
+
+
 def escalate(
-    event: Event, mode: Mode, now_ns: int, *, above: bool, effective_ns: int, refused: str = ""
+    event: Event,
+    mode: Mode,
+    now_ns: int,
+    *,
+    above: bool,
+    reading: float,
+    effective_ns: int,
+    refused: str = "",
 ) -> tuple[Event, tuple[Step, ...]]:
     """STOP after a feed hold that was asked for and does not help.
 
-    `above`: the reading that led to the hold is still beyond its limit. `refused`: why the HAL did not take the hold,
-    which needs no waiting; else judged `effective_ns` after the request.
+    `above`: the reading that led to the hold, now `reading`, is still beyond its limit. Judged `effective_ns` after
+    the request, or at once when the HAL did not take it: `refused` says why.
     """
-    if event.reaction is not Reaction.FEED_HOLD or not event.acted or event.settled or event.finding is None:
+    f = event.finding
+    if not escalates(event) or f is None:
         return event, ()
     waited_ns = now_ns - event.held_ns
     if refused:
@@ -102,12 +115,13 @@ def escalate(
     elif waited_ns < effective_ns:
         return event, ()
     elif above:
-        reason = f"{event.finding.signal} still beyond its limit {waited_ns / 1e6:.0f} ms after the feed hold"
+        still = f"{f.signal} still {reading:.3g} {f.unit}, limit {f.limit:.3g} {f.unit}"
+        reason = f"{still}, {waited_ns / 1e6:.0f} ms after the feed hold"
     elif not event.effective:
         reason = f"feed hold without effect after {waited_ns / 1e6:.0f} ms"
     else:
         return replace(event, settled=True), ()
-    return decide(event, mode, replace(event.finding, reaction=Reaction.STOP, reason=reason), now_ns)
+    return decide(event, mode, replace(f, reaction=Reaction.STOP, value=reading, reason=reason), now_ns)
 
 
 def over(event: Event, *, quiet: bool, released: bool) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from nodes.impact_cortex.channel import Channel
+from nodes.impact_cortex import policy
+from nodes.impact_cortex.channel import Channel, Watch
 from nodes.impact_cortex.tasks import TASKS
-from schemas.impact import Mode, ProtectionState
+from schemas.impact import Mode, ProtectionState, Reaction
 from schemas.machine import Execution, MachineInfo
 
 PROTECTED, DEGRADED, UNPROTECTED = ProtectionState.PROTECTED, ProtectionState.DEGRADED, ProtectionState.UNPROTECTED
@@ -40,6 +41,10 @@ class _Found:
             self.state = state
 
 
+def _could_hold(w: Watch, c: Channel) -> bool:
+    return not w.lost and policy.RANK[w.task.reaction(c.settings)] >= policy.RANK[Reaction.FEED_HOLD]
+
+
 def protection(
     h: Health, channels: Sequence[Channel], silent: Sequence[Channel]
 ) -> tuple[ProtectionState, tuple[str, ...]]:
@@ -50,8 +55,8 @@ def protection(
         found.add(UNPROTECTED, "machine/signals not heard yet: the columns of the samples are unknown")
     elif not live:
         found.add(UNPROTECTED, "samples silent")
-    elif all(w.lost for c in live for w in c.watches):
-        found.add(UNPROTECTED, "no task has a signal with readings")
+    elif not any(_could_hold(w, c) for c in live for w in c.watches):
+        found.add(UNPROTECTED, "no task that could hold the feed has readings")
     if h.mode is Mode.OBSERVE:
         found.add(UNPROTECTED, "mode OBSERVE: nothing is asked of the machine")
     if h.hal_error:

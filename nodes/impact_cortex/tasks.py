@@ -21,10 +21,10 @@ class Settings:
     warn_pct: float = 75.0
     warn_s: float = 0.5
     air_pct: float = 6.0
-    cusum_drift_pct: float = 8.0
-    cusum_threshold_pct_s: float = 2.5
-    cusum_window_s: float = 0.4
-    cusum_settle_s: float = 0.15
+    cusum_drift_pct: float = 6.0
+    cusum_threshold_pct_s: float = 1.2
+    cusum_window_s: float = 0.25
+    cusum_settle_s: float = 0.1
     accel_limit: float = 30.0
     accel_window_s: float = 0.1
     accel_share: float = 0.15

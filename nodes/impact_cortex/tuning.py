@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from bus.node import parameter
 from nodes.impact_cortex.physics import MATERIALS
 from schemas.impact import Mode, Reaction
@@ -22,12 +25,12 @@ class Tuning:
     warn_pct = parameter(75.0, unit="%", doc="spindle load that is warned of when it lasts warn_s", ge=0, le=400)
     warn_s = parameter(0.5, unit="s", doc="how long", ge=0.01, le=60)
     air_pct = parameter(6.0, unit="%", doc="spindle load above idle below which the tool cuts air", ge=0, le=100)
-    cusum_drift_pct = parameter(8.0, unit="%", doc="rise of load that is taken as normal", ge=0, le=100)
+    cusum_drift_pct = parameter(6.0, unit="%", doc="rise of load that is taken as normal", ge=0, le=100)
     cusum_threshold_pct_s = parameter(
-        2.5, unit="%·s", doc="sum of rise beyond it that calls for a feed hold", ge=0, le=1e4
+        1.2, unit="%·s", doc="sum of rise beyond it that calls for a feed hold", ge=0, le=1e4
     )
-    cusum_window_s = parameter(0.4, unit="s", doc="span of the mean that a rise is measured from", ge=0.01, le=60)
-    cusum_settle_s = parameter(0.15, unit="s", doc="begin of a cut that is not judged by its rise", ge=0, le=60)
+    cusum_window_s = parameter(0.25, unit="s", doc="span of the mean that a rise is measured from", ge=0.01, le=60)
+    cusum_settle_s = parameter(0.1, unit="s", doc="begin of a cut that is not judged by its rise", ge=0, le=60)
     accel_limit = parameter(30.0, unit="m/s²", doc="acceleration away from rest that is too much", ge=0, le=5000)
     accel_window_s = parameter(0.1, unit="s", doc="span looked back at", ge=0.001, le=1.0)
     accel_share = parameter(0.15, doc="share of it above the limit that counts", ge=0.001, le=1)
@@ -41,3 +44,10 @@ class Tuning:
     width_mm = parameter(0.0, unit="mm", doc="ae of the described cut", ge=0, le=500)
     rated_torque_nm = parameter(0.0, unit="Nm", doc="of the spindle drive; 0 is unknown", ge=0, le=1e5)
     rated_power_kw = parameter(0.0, unit="kW", doc="of the spindle drive; 0 is unknown", ge=0, le=1e4)
+
+    @classmethod
+    def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """Parameters that do not fit together."""
+        k, n = parameters.get("limit_k", cls.limit_k.default), parameters.get("limit_n", cls.limit_n.default)
+        if k > n:
+            yield "limit-k-of-n", f"limit_k {k} of limit_n {n}: k readings cannot be above the limit out of fewer"

@@ -50,7 +50,7 @@ def test_crash_holds_the_feed_within_three_readings_and_stops_when_that_does_not
     assert world.reactions == [("load_limit", "FEED_HOLD"), ("load_limit", "STOP")]
     hold, stop = world.said(Intervention)
     assert "120 % against 85 %" in hold.reason
-    assert "150 ms after the feed hold" in stop.reason
+    assert stop.reason == "spindle_load_pct still 120 %, limit 85 %, 150 ms after the feed hold"
 
 
 def test_intervention_tells_who_when_why_and_shows_the_samples() -> None:
@@ -107,7 +107,7 @@ def test_nothing_is_raised_outside_the_cut_nor_while_it_settles(motion: Motion) 
 
 def test_air_cut_and_re_entry_raise_nothing() -> None:
     world = cutting()
-    for load in (3.0, 60.0, 3.0, 30.0, 60.0):
+    for load in (3.0, 60.0, 3.0, 30.0, 3.0, 60.0):
         world.samples(load, 500)
     assert world.reactions == []
 
@@ -240,7 +240,7 @@ def test_a_lost_sensor_is_never_within_limits() -> None:
     world = cutting()
     assert world.protection().state is ProtectionState.PROTECTED
     world.samples(math.nan, 100)
-    assert world.protection().state is ProtectionState.DEGRADED
+    assert world.protection().state is ProtectionState.UNPROTECTED
     assert "sensor spindle_load_pct gives no reading" in world.protection().reasons
     (margin,) = [m for m in world.said(Assessment)[-1].margins if m.task == "load_limit"]
     assert math.isnan(margin.value)
@@ -290,7 +290,7 @@ def test_columns_are_found_by_name() -> None:
 def test_a_machine_without_drive_load_rests_those_tasks_and_says_so() -> None:
     world = World(signals=ACCELEROMETER, mode=Mode.STOP)
     world.samples(40.0, 300)
-    assert world.protection().state is ProtectionState.DEGRADED
+    assert "no task that could hold the feed has readings" in world.protection().reasons
     (reason,) = [r for r in world.protection().reasons if "spindle_load_pct" in r]
     assert "load_limit" in reason
     assert "load_cusum" in reason

@@ -62,13 +62,18 @@ ONLY_SAID = Event(FEED_HOLD, finding(FEED_HOLD))
     ],
 )
 def test_stop_follows_a_hold_that_does_not_help(event: Event, ms: int, above: bool, refused: str, stops: bool) -> None:
-    after, steps = escalate(event, Mode.STOP, ms * MS, above=above, effective_ns=150 * MS, refused=refused)
+    after, steps = escalate(
+        event, Mode.STOP, ms * MS, above=above, reading=99.0, effective_ns=150 * MS, refused=refused
+    )
     assert [s.reaction for s in steps] == ([STOP] if stops else [])
-    assert escalate(after, Mode.STOP, 2 * ms * MS + 1, above=True, effective_ns=150 * MS)[1] == () or not stops
+    assert (
+        escalate(after, Mode.STOP, 2 * ms * MS + 1, above=True, reading=99.0, effective_ns=150 * MS)[1] == ()
+        or not stops
+    )
 
 
 def test_mode_hold_only_says_the_stop() -> None:
-    _, (step,) = escalate(HELD, Mode.HOLD, 150 * MS, above=True, effective_ns=150 * MS)
+    _, (step,) = escalate(HELD, Mode.HOLD, 150 * MS, above=True, reading=99.0, effective_ns=150 * MS)
     assert step.would_have
 
 

@@ -1,0 +1,97 @@
+"""The simulated mill and the logic engine in one closed loop, stepped by hand: what is asked really stops the axes."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from nodes.sensory_cortex import SensoryCortex
+from nodes.sensory_cortex.drivers import Setting
+from nodes.sensory_cortex.drivers.simulator import Simulator
+from schemas import topics
+from schemas.base import Message
+from schemas.machine import (
+    Execution,
+    Fault,
+    InjectRequest,
+    Motion,
+    MotionEvent,
+    MotionPhase,
+    SignalBlock,
+    Signals,
+)
+from tests.nodes.impact_cortex.rig import MS, T0, World
+
+
+class MillWorld(World):
+    """A World whose machine is the simulator."""
+
+    def __init__(self, seed: int = 1, **parameters: Any) -> None:
+        super().__init__(signals=tuple(Simulator.signals), **parameters)
+        values = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
+        self._actions = 0
+        setting = Setting("vmc1", values, random.Random(seed), self._next_action, lambda level, text: None)
+        self.mill = Simulator(setting)
+        self.mill.start(T0)
+        self.loads: list[tuple[Motion, float]] = []
+        self.happened: list[MotionEvent] = []
+        self._revision = -1
+        self._blocks = 0
+        self._acted = 0
+        self.node.on_signals(Signals(signals=tuple(Simulator.signals)))
+
+    def _next_action(self) -> str:
+        self._actions += 1
+        return f"vmc1/sensory_cortex#{self._actions}"
+
+    def run(self, ms: int) -> None:
+        """Let time pass: state before samples, as the HAL publishes them; answers come at once."""
+        for _ in range(ms):
+            self.now += MS
+            out = self.mill.advance(self.now)
+            if self.mill.revision != self._revision:
+                self._revision = self.mill.revision
+                self._hear(topics.MACHINE_STATE)
+                self.node.on_state(self.mill.state(self.now))
+            for message in out:
+                self._deliver(message)
+            acts, self._acted = self.asked[self._acted :], len(self.asked)
+            for act in acts:
+                self.mill.hold(self._next_action(), self.now, stop=act == "machine/stop")
+            self.answer()
+            self._blocks += 1
+            if self._blocks % 50 == 0:
+                self.node.tick()
+
+    def _deliver(self, message: Message) -> None:
+        if isinstance(message, MotionEvent):
+            self.happened.append(message)
+            self._hear(topics.MOTION)
+            self.node.on_motion(message)
+        elif isinstance(message, SignalBlock) and message.source == "drive":
+            motion = self.mill.mill.motion
+            self.loads.append((motion, float(message.data.array[-1, 0])))
+            self._hear(topics.SAMPLES)
+            self.node.on_samples(message)
+        elif isinstance(message, SignalBlock):
+            self._hear(topics.VIBRATION)
+            self.node.on_vibration(message)
+
+    def inject(self, fault: Fault, magnitude: float = 1.0) -> None:
+        assert self.mill.inject(InjectRequest(fault=fault, magnitude=magnitude), self.now).accepted
+
+    def run_to(self, motion: Motion, ms: int, limit_ms: int = 60_000) -> None:
+        """Until the program has been `ms` in this motion and is cutting."""
+        held = 0
+        for _ in range(limit_ms):
+            self.run(1)
+            mill = self.mill.mill
+            held = (
+                held + 1 if mill.motion is motion and mill.execution is Execution.ACTIVE and mill.cutting_nm > 0 else 0
+            )
+            if held >= ms:
+                return
+        raise AssertionError(f"no {motion} of {ms} ms within {limit_ms} ms")
+
+    def at(self, phase: MotionPhase) -> MotionEvent:
+        return next(e for e in self.happened if e.phase is phase)
