@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from bus.node import BadParameter, Node, parameter, publisher, service, subscription, timer, worker
+from bus.node import (
+    BadParameter,
+    Gone,
+    LinkEvent,
+    Node,
+    on_link,
+    parameter,
+    publisher,
+    service,
+    subscription,
+    timer,
+    worker,
+)
 from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.columns import BadColumnMap, column_map
 from nodes.sensory_cortex.drivers import DRIVERS, Driver, Setting, make
@@ -259,6 +271,13 @@ class SensoryCortex(Node):
             )
         else:
             self._tell_protection(ProtectionState.PROTECTED, "")
+
+    @on_link(topics.BEAT)
+    def on_beat_link(self, event: LinkEvent) -> None:
+        """A brain that is gone is told at once; one that is only silent by `tick`, which knows its own pauses."""
+        if isinstance(event, Gone):
+            now_ns = self.now_ns()
+            self._brain_lost(now_ns, now_ns - (self.beat_ns or now_ns))
 
     def _tell_protection(self, state: ProtectionState, reason: str) -> bool:
         """Publish when it is news."""
