@@ -355,6 +355,9 @@ class Host:
             )
         )
 
+    def parameters_json(self) -> str:
+        return json.dumps({name: self.node.__dict__[name] for name in self.node.interface.parameters})
+
     def set_parameter(self, request: SetParameterRequest) -> Done:
         declared = self.node.interface.parameters.get(request.name)
         if declared is None:
@@ -367,6 +370,7 @@ class Host:
         self.node.__dict__[request.name] = value
         if self.trace is not None:
             self.trace.record(Kind.PARAMETER, request.name, self.now_ns(), payload=request.json_value.encode())
+            self.trace.parameters_json = self.parameters_json()
         self.node.on_parameter(request.name)
         self.publish(
             topics.NODE_PARAMETERS, self.resolve(topics.NODE_PARAMETERS.name),

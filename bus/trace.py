@@ -67,10 +67,22 @@ class TraceWriter:
     shows the gap.
     """
 
-    __slots__ = ("_first", "_names", "_payload_bytes", "_payloads", "_pending_lost", "_records", "lost")
+    __slots__ = (
+        "_first",
+        "_names",
+        "_parameters_json",
+        "_payload_bytes",
+        "_payloads",
+        "_pending_lost",
+        "_records",
+        "lost",
+        "parameters_json",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, parameters_json: str = "") -> None:
         self.lost = 0
+        self.parameters_json = parameters_json
+        """set it when a parameter changes: the next block says so"""
         self._first = 0
         self._pending_lost = 0
         self._clear()
@@ -80,6 +92,7 @@ class TraceWriter:
         self._names: dict[str, int] = {}
         self._payloads: list[bytes] = []
         self._payload_bytes = 0
+        self._parameters_json = self.parameters_json
 
     def record(
         self, kind: int, name: str, now_ns: int, publisher_id: int = 0, seq: int = 0, payload: bytes = b""
@@ -108,7 +121,11 @@ class TraceWriter:
         if not count:
             return None
         block = TraceBlock(
-            first=self._first, names=tuple(self._names), payloads=tuple(self._payloads), records=bytes(self._records)
+            first=self._first,
+            names=tuple(self._names),
+            payloads=tuple(self._payloads),
+            records=bytes(self._records),
+            parameters_json=self._parameters_json,
         )
         self._first += count + self._pending_lost
         self._pending_lost = 0

@@ -187,6 +187,8 @@ class TraceBlock(Message):
     names: tuple[str, ...]
     payloads: tuple[bytes, ...]
     records: bytes
+    parameters_json: str = ""
+    """the node's parameters as the block begins, so that a bag cut anywhere holds them"""
 
 
 class ProcessRequest(Message):

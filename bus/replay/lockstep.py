@@ -59,6 +59,8 @@ class Life:
         self.context = ReplayContext(recorded, result)
         self.queue: deque[Record] = deque()
         self.stepped = 0
+        self.parameters_json = ""
+        """the parameters as the trace begins; empty: as the node's entry says"""
         self.missing: dict[tuple[str, int], list[int]] = {}
         """by (topic, publisher): how many, first seq, time of the first"""
         self._names = Names(recorded, cls.interface)
@@ -99,7 +101,7 @@ class Life:
         self.result.callbacks += 1
         try:
             if record.kind == Kind.CONFIGURE:
-                node = node or self.build(record.payload)
+                node = node or self.build()
                 self.run(record, node.on_configure)
             elif node is None:
                 node = self._begin_in_mid_run(record)
@@ -121,9 +123,9 @@ class Life:
             return method(*args)
         return self._invoke(record, method, args)
 
-    def build(self, parameters_json: bytes = b"") -> Node:
+    def build(self) -> Node:
         """The node, with its recorded parameters under those given for this replay."""
-        wanted = json.loads(parameters_json) if parameters_json else self.recorded.parameters
+        wanted = json.loads(self.parameters_json) if self.parameters_json else self.recorded.parameters
         known = self.cls.interface.parameters
         gone = sorted(set(wanted) - set(known))
         if gone:

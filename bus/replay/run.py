@@ -84,6 +84,8 @@ class Run:
         if block.first != expected:
             self.problem(f"trace of {self.recorded.name}: callbacks {expected}..{block.first - 1} are missing")
         self._next_first[publisher_id] = block.first + trace.count(block)
+        if not life.stepped and not life.queue:
+            life.parameters_json = block.parameters_json
         queue, times = life.queue, self.times
         for record in trace.records(block):
             if record.kind == Kind.CALL:

@@ -10,9 +10,11 @@ from bus.bag import BadBag, BagReader
 from bus.node import BadParameter, Node, subscription, timer
 from bus.replay import NotReplayable, Wanted, differences, identical, reference, replay, replay_many
 from bus.replay.decisions import Decision
+from bus.trace import Kind, records
 from schemas.base import SENSOR, Topic
 from schemas.codec import codec
 from schemas.impact import Reaction
+from schemas.system import TraceBlock
 from tests.bus.replay import toys
 from tests.bus.replay.tapes import rewrite
 from tests.bus.replay.toys import READINGS, Judge, Reading, Saw, Told, Trend, Verdict
@@ -116,6 +118,16 @@ def test_a_trace_that_begins_in_mid_run_starts_from_the_latched_state(tape: Path
     texts = [d.message().text for d in of(result.made, "mill1/toy/told")]  # type: ignore[attr-defined] # all Told
     assert texts[0].startswith("configured")
     assert texts[1].startswith("1: line")
+
+
+def test_a_bag_cut_after_a_parameter_was_set_has_its_value(tape: Path, tmp_path: Path) -> None:
+    with BagReader(tape) as bag:
+        blocks = [m for m in bag.messages() if m.topic == "mill1/judge/trace"]
+    kinds = [[r.kind for r in records(codec(TraceBlock).decode(m.payload))] for m in blocks]
+    changed = next(m.seq for m, block in zip(blocks, kinds, strict=True) if Kind.PARAMETER in block)
+    cut = rewrite(tape, tmp_path / "cut.mcap", lambda m: m.topic != "mill1/judge/trace" or m.seq > changed)
+    assert replay(Judge, cut).parameters == {"limit_pct": 95.0}
+    assert replay(Judge, tape).parameters == {"limit_pct": 90.0}
 
 
 def test_lost_input_is_named(tape: Path, tmp_path: Path) -> None:
