@@ -8,12 +8,14 @@ from bus.launch import Action, Compose, Group, Process
 def launch(compose: bool = True, limit_pct: float = 85.0) -> Iterator[Action]:
     """Two mills."""
     yield Process("nodes.console", terminal=True)
-    yield Process("nodes.recorder")
+    # 10 kHz too: what a node judges must be in the bag for its replay to be exact
+    yield Process("nodes.recorder", parameters={"vibration": True})
     for machine in ("vmc1", "vmc2"):
         core = [
             Process("nodes.sensory_cortex", parameters={"driver": "simulator"}),
             Process("nodes.impact_cortex", parameters={"limit_pct": limit_pct, "mode": "STOP"}),
         ]
         yield Group(
-            [Compose("core", core, critical="namespace", realtime=10, needs=("/recorder",))] if compose else core, namespace=machine
+            [Compose("core", core, critical="namespace", realtime=10, needs=("/recorder",))] if compose else core,
+            namespace=machine,
         )
