@@ -80,6 +80,13 @@ def test_the_locks_hold_what_pyproject_asks_for() -> None:
     assert {normal(d) for d in extra["dev"]} <= {normal(n) for n, _ in dev}
 
 
+def test_the_readme_says_why_of_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    table = re.findall(r"^\| ([\w, -]+) \| \S", (ROOT / "README.md").read_text(), re.M)
+    told = {normal(name) for row in table for name in row.split(", ")} - {"dependency"}
+    assert told == {normal(d) for d in project["dependencies"] + project["optional-dependencies"]["build"]}
+
+
 def test_every_exception_to_a_rule_has_a_code_and_a_reason() -> None:
     """`# type: ignore[code] # reason`, `# noqa: CODE # reason`, and a comment on each exception in pyproject."""
     wrong = []
