@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from schemas.base import Message, Topic
 from schemas.codec import codec
 from schemas.grammar import definition, match
 from schemas.topics import ALARM, COOLANT, MACHINE_STATE, MOTION, SAMPLES, SIGNALS, VIBRATION
+
+M = TypeVar("M", bound=Message)
 
 PLAYED: Mapping[str, Topic[Any]] = {
     t.name: t for t in (MACHINE_STATE, SIGNALS, SAMPLES, VIBRATION, COOLANT, MOTION, ALARM)
@@ -98,4 +100,9 @@ def shifted(chunk: Chunk, start_ns: int) -> Message:
     message: Message = codec(topic.type).decode(chunk.payload)
     if not hasattr(message, "stamp_ns"):
         return message
-    return message.model_copy(update={"stamp_ns": message.stamp_ns - chunk.origin_ns + start_ns})
+    return restamped(message, message.stamp_ns - chunk.origin_ns + start_ns)
+
+
+def restamped(message: M, stamp_ns: int) -> M:
+    """The same message with another time stamp."""
+    return type(message)(**{**message.__dict__, "stamp_ns": stamp_ns})

@@ -19,7 +19,7 @@ import numpy as np
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.columns import BadColumnMap, BadRow, BadTable, ColumnMap, Row, column_map, read_rows, toml_map
 from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
-from nodes.sensory_cortex.recorded import bag_chunks, shifted
+from nodes.sensory_cortex.recorded import bag_chunks, restamped, shifted
 from schemas.base import Message, Samples
 from schemas.machine import (
     Alarm,
@@ -223,7 +223,7 @@ class Recording:
     def state(self, stamp_ns: int) -> MachineState:
         recorded = self._recorded_state
         if recorded is not None and not self.ended:
-            return recorded.model_copy(update={"stamp_ns": stamp_ns})
+            return restamped(recorded, stamp_ns)
         return MachineState(
             stamp_ns=stamp_ns,
             execution=self._execution,

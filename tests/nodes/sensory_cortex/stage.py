@@ -27,6 +27,8 @@ class Stage:
         self.rng = random.Random(seed)
         self.time_ns = START_NS
         self.published: dict[str, list[Message]] = defaultdict(list)
+        self.sent: list[tuple[int, Topic[Any], Message]] = []
+        """everything published, with its time, in order"""
         self.logged: list[tuple[LogLevel, str]] = []
         self.findings: dict[str, str] = {}
         self.node = SensoryCortex(self, parameters)
@@ -41,6 +43,7 @@ class Stage:
     def publish(self, topic: Topic[Any], full_name: str, message: Message) -> None:
         assert type(message) is topic.type
         self.published[topic.name].append(message)
+        self.sent.append((self.time_ns, topic, message))
 
     def withdraw(self, full_name: str, key: str) -> None:
         raise AssertionError("alarms are withdrawn by their level")
