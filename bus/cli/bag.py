@@ -1,0 +1,274 @@
+"""`rise bag record | play | info | check | cut | convert | usage`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bus.cli.bag_live import play, record
+from bus.cli.bagfile import BAG, JSON, TOPICS, BadInput, progress, reads_bags, size
+
+if TYPE_CHECKING:
+    from bus.bag import BagReader
+
+
+@click.group()
+def command() -> None:
+    """Bags: what travelled, on disk."""
+
+
+command.add_command(record)
+command.add_command(play)
+
+
+# --- looking ----------------------------------------------------------------------------------------------------
+
+
+@command.command()
+@BAG
+@JSON
+@reads_bags
+def info(bag: Path, as_json: bool) -> None:
+    """What a bag holds: time, topics, nodes, losses, attachments."""
+    from bus.bag import BagReader
+
+    with BagReader(bag) as opened:
+        plain = _info(opened)
+    if as_json:
+        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{plain['path']}  {size(plain['size_bytes'])}  {plain['duration_s']:.3f} s  from {plain['start']}")
+    if not plain["finished"]:
+        click.echo(f"not finished: {plain['note']}; `rise bag check --recover` closes it")
+    for place in plain["damaged"]:
+        click.echo(f"damaged: {place}")
+    for row in plain["topics"]:
+        rate = f"{row['rate_hz']:10.1f} Hz" if row["rate_hz"] else " " * 13
+        click.echo(f"  {row['messages']:>9} {rate}  {row['qos']:<8} {row['topic']}  {row['type']}  {row['publisher']}")
+    click.echo(f"nodes: {', '.join(plain['nodes']) or 'none'}")
+    if plain["attachments"]:
+        click.echo(f"attachments: {', '.join(plain['attachments'])}")
+    click.echo(f"lost: {plain['lost']}" + (f"; at its head {plain['repeated']} repeated" if plain["repeated"] else ""))
+
+
+def _info(bag: BagReader) -> dict[str, Any]:
+    i = bag.info
+    seconds = (i.end_ns - i.start_ns) / 1e9
+    rows = [
+        {
+            "topic": c.topic,
+            "publisher": c.publisher,
+            "type": c.type_name,
+            "type_hash": c.type_hash,
+            "qos": c.qos,
+            "messages": i.counts.get(c.id, 0),
+            "rate_hz": round(i.counts.get(c.id, 0) / seconds, 3) if seconds > 0 and c.qos == "SENSOR" else 0.0,
+        }
+        for c in sorted(i.channels.values(), key=lambda c: (c.topic, c.id))
+    ]
+    return {
+        "path": i.path,
+        "size_bytes": i.size_bytes,
+        "finished": i.finished,
+        "note": i.note,
+        "start_ns": i.start_ns,
+        "end_ns": i.end_ns,
+        "start": _utc(i.start_ns),
+        "duration_s": seconds,
+        "messages": i.messages,
+        "lost": 0 if i.damaged else bag.lost(),
+        "repeated": bag.repeated,
+        "damaged": i.damaged,
+        "topics": rows,
+        "nodes": sorted(bag.nodes()),
+        "attachments": [a.name for a in bag.attachments()],
+        "metadata": {k: v for k, v in bag.metadata().items() if not k.startswith("node:")},
+    }
+
+
+@command.command()
+@BAG
+@click.option("--recover", is_flag=True, help="Close a bag that its recorder left open.")
+@JSON
+@reads_bags
+def check(bag: Path, recover: bool, as_json: bool) -> None:
+    """Is the file sound, is anything missing, do today's types read it. Exit code 1 when not."""
+    from bus.bag import recover as recovering
+    from bus.bag.check import check as checked
+
+    if recover:
+        try:
+            closed = recovering.recover(bag)
+        except recovering.BagInUse as error:
+            raise BadInput(str(error)) from None
+        if not as_json:
+            click.echo(f"{bag}: {'closed' if closed else 'was closed already'}")
+    with progress("checking") as told:
+        report = checked(bag, told)
+    if as_json:
+        problems = [{"id": p.id, "level": p.level, "text": p.text} for p in report.problems]
+        plain = {
+            "path": report.path,
+            "ok": report.ok,
+            "messages": report.messages,
+            "lost": report.lost,
+            "lost_recorded": report.lost_recorded,
+            "types": report.types,
+            "counts": report.counts,
+            "problems": problems,
+        }
+        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+    else:
+        for problem in report.problems:
+            click.echo(f"{problem.level}: {problem.id}: {problem.text}")
+        for id, count in report.counts.items():
+            listed = sum(p.id == id for p in report.problems)
+            if count > listed:
+                click.echo(f"{id}: {count - listed} more")
+        changed = {name: outcome for name, outcome in report.types.items() if outcome != "equal"}
+        click.echo(
+            f"{bag}: {'sound' if report.ok else 'NOT SOUND'}, {report.messages} messages, {report.lost} lost "
+            f"({report.lost_recorded} said by the recorder), {len(report.types) - len(changed)} types equal"
+            + "".join(f", {name} {outcome}" for name, outcome in changed.items())
+        )
+    if not report.ok:
+        sys.exit(1)
+
+
+@command.command()
+@BAG
+@JSON
+@reads_bags
+def usage(bag: Path, as_json: bool) -> None:
+    """What takes the room: bytes per topic before compression, largest first."""
+    from bus.bag import BagReader
+
+    sizes: dict[str, list[int]] = {}
+    with BagReader(bag) as opened, progress("reading") as told:
+        total = opened.info.messages
+        for n, message in enumerate(opened.messages(skip_damaged=True)):
+            row = sizes.setdefault(message.topic, [0, 0])
+            row[0] += 1
+            row[1] += len(message.payload) + 31
+            if told is not None and n % 10_000 == 0:
+                told(n, total)
+        on_disk = opened.size_bytes
+    whole = sum(taken for _, taken in sizes.values())
+    found = [
+        {"topic": topic, "messages": n, "bytes": taken, "share_pct": round(100 * taken / whole, 2)}
+        for topic, (n, taken) in sorted(sizes.items(), key=lambda item: -item[1][1])
+    ]
+    if as_json:
+        plain = {"path": str(bag), "size_bytes": on_disk, "content_bytes": whole, "topics": found}
+        click.echo(json.dumps(plain, indent=2))
+        return
+    for topic, (n, taken) in sorted(sizes.items(), key=lambda item: -item[1][1]):
+        click.echo(f"{100 * taken / whole:6.2f} %  {size(taken):>10}  {n:>9}  {topic}")
+    click.echo(f"{size(whole)} in {size(on_disk)}")
+
+
+# --- making others of it ----------------------------------------------------------------------------------------
+
+
+@command.command()
+@BAG
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The new bag.")
+@click.option("--around", type=float, metavar="S", help="Seconds from the bag's start.")
+@click.option("--before", type=float, default=5.0, show_default=True, help="Seconds before --around.")
+@click.option("--after", type=float, default=5.0, show_default=True, help="Seconds after --around.")
+@click.option("--start", type=float, metavar="S", help="Seconds from the bag's start.")
+@click.option("--end", type=float, metavar="S", help="Seconds from the bag's start.")
+@click.option("--node", default="", help="Everything this node heard and said up to the end, for replay.")
+@TOPICS
+@click.option("--skip-damaged", is_flag=True, help="Leave out what cannot be read.")
+@click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
+@JSON
+@reads_bags
+def cut(
+    bag: Path,
+    output: Path,
+    around: float | None,
+    before: float,
+    after: float,
+    start: float | None,
+    end: float | None,
+    node: str,
+    topics: re.Pattern[str] | None,
+    skip_damaged: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """A window of a bag as a bag of its own; with --node, all that node's input, so that it can be replayed.
+
+    \b
+        rise bag cut run.mcap --around 12.4 --node vmc1/impact_cortex -o tests/bags/vmc1_crash.mcap
+    """
+    from bus.bag import BagReader
+    from bus.bag.cut import cut as cutting
+
+    if around is not None and (start is not None or end is not None):
+        raise click.UsageError("--around, or --start and --end, not both")
+    if node and topics is not None:
+        raise click.UsageError("--node says itself which topics; --topics does not go with it")
+    with BagReader(bag) as opened:
+        zero = opened.start_ns
+    if around is not None:
+        start, end = around - before, around + after
+    start_ns = zero + int((start or 0.0) * 1e9)
+    end_ns = zero + int(end * 1e9) + 1 if end is not None else 1 << 62
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if force and output.exists() and output.resolve() != bag.resolve():
+        output.unlink()
+    with progress("cutting") as told:
+        result = cutting(
+            bag,
+            output,
+            start_ns=max(0, start_ns),
+            end_ns=end_ns,
+            node=node,
+            topics=topics.search if topics else None,
+            skip_damaged=skip_damaged,
+            progress=told,
+        )
+    if as_json:
+        click.echo(json.dumps({k: getattr(result, k) for k in result.__slots__}, indent=2))
+        return
+    seconds = (result.end_ns - result.start_ns) / 1e9
+    click.echo(f"{result.path}: {result.messages} messages, {seconds:.3f} s, {size(result.size_bytes)}")
+    if result.lost:
+        click.echo(f"{result.lost} messages are lost in it: a replay will refuse it as a reference", err=True)
+
+
+@command.command()
+@BAG
+@click.option("--to", "kind", type=click.Choice(["json", "csv"]), required=True, help="json: for Foxglove, Lichtblick.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="A file for json, a folder for csv."
+)
+@TOPICS
+@JSON
+@reads_bags
+def convert(bag: Path, kind: str, output: Path, topics: re.Pattern[str] | None, as_json: bool) -> None:
+    """The recording for other programs: an MCAP file with JSON messages, or one CSV file per topic."""
+    from bus.bag.convert import to_csv, to_json
+
+    with progress("converting") as told:
+        act = to_json if kind == "json" else to_csv
+        result = act(bag, output, topics=topics.search if topics else None, progress=told)
+    if as_json:
+        click.echo(json.dumps({k: getattr(result, k) for k in result.__slots__}, indent=2))
+        return
+    for path in result.paths:
+        click.echo(path)
+    click.echo(f"{result.messages} messages" + (f", {result.undecodable} undecodable" if result.undecodable else ""))
+
+
+def _utc(stamp_ns: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(stamp_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"

@@ -1,0 +1,133 @@
+"""The `rise bag` commands as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bus.bag import BagReader, read
+from bus.cli import cli
+from bus.host import Spec
+from bus.testing import Domain
+from tests.bus.bag.bags import small
+from tests.nodes.recorder.test_node import Mill
+
+
+def rise(*words: object) -> Result:
+    return CliRunner().invoke(cli, ["bag", *map(str, words)], catch_exceptions=False)
+
+
+def test_info(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap")
+    text = rise("info", tmp_path / "a.mcap")
+    assert text.exit_code == 0
+    assert "0.019 s" in text.output
+    assert "vmc1/machine/samples  SignalBlock  vmc1/sensory_cortex" in text.output
+    plain = json.loads(rise("info", tmp_path / "a.mcap", "--json").output)
+    assert (plain["messages"], plain["finished"], plain["nodes"]) == (21, True, ["vmc1/sensory_cortex"])
+
+
+def test_check_recover_and_exit_codes(tmp_path: Path) -> None:
+    writer = small(tmp_path / "a.mcap", close=False)
+    writer.flush()
+    assert rise("check", tmp_path / "a.mcap", "--recover").exit_code == 2
+    writer.abandon()
+    assert "format/unfinished" in rise("check", tmp_path / "a.mcap").output
+    assert "sound, 21 messages" in rise("check", tmp_path / "a.mcap", "--recover").output
+    plain = json.loads(rise("check", tmp_path / "a.mcap", "--json").output)
+    assert (plain["ok"], plain["problems"]) == (True, [])
+    data = bytearray((tmp_path / "a.mcap").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "a.mcap").write_bytes(data)
+    damaged = rise("check", tmp_path / "a.mcap")
+    assert damaged.exit_code == 1
+    assert "NOT SOUND" in damaged.output
+
+
+def test_usage_cut_convert(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap")
+    rows = json.loads(rise("usage", tmp_path / "a.mcap", "--json").output)["topics"]
+    assert rows[0]["topic"] == "vmc1/machine/samples"
+    made = rise("cut", tmp_path / "a.mcap", "--start", "0.005", "--end", "0.008", "-o", tmp_path / "new" / "b.mcap")
+    assert made.exit_code == 0, made.output
+    assert len(list(read(tmp_path / "new" / "b.mcap"))) == 5
+    assert rise("cut", tmp_path / "a.mcap", "--around", "0.01", "-o", tmp_path / "new" / "b.mcap").exit_code == 2
+    assert rise("cut", tmp_path / "a.mcap", "--around", "0.01", "-f", "-o", tmp_path / "new" / "b.mcap").exit_code == 0
+    assert rise("convert", tmp_path / "a.mcap", "--to", "json", "-o", tmp_path / "j.mcap").exit_code == 0
+    csv = rise("convert", tmp_path / "a.mcap", "--to", "csv", "-o", tmp_path / "csv", "--topics", "samples")
+    assert "vmc1.machine.samples.drive.csv" in csv.output
+    assert len(list((tmp_path / "csv").iterdir())) == 1
+
+
+@pytest.mark.parametrize("verb", ["info", "check", "usage", "play", "cut", "convert"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "garbage", "folder"])
+def test_what_is_no_bag_is_one_line_and_exit_code_2(tmp_path: Path, verb: str, kind: str) -> None:
+    path = tmp_path / "a.mcap"
+    match kind:
+        case "empty":
+            path.write_bytes(b"")
+        case "garbage":
+            path.write_bytes(random.Random(1).randbytes(10_000_000))
+        case "folder":
+            path.mkdir()
+    more = {"cut": ["-o", tmp_path / "b"], "convert": ["--to", "csv", "-o", tmp_path / "b"]}.get(verb, [])
+    result = rise(verb, path, *more)
+    assert result.exit_code == 2
+    assert str(path) in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_mistakes_in_options(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap")
+    bag = tmp_path / "a.mcap"
+    for words, says in (
+        (["cut", bag, "-o", "x", "--around", "1", "--start", "1"], "not both"),
+        (["cut", bag, "-o", tmp_path / "x", "--node", "nobody"], "it holds vmc1/sensory_cortex"),
+        (["cut", bag, "-o", tmp_path / "x", "--start", "99"], "nothing lies in that window"),
+        (["convert", bag, "-o", "x", "--to", "csv", "--topics", "("], "no regular expression"),
+        (["play", bag, "--remap", "a"], "expected FROM:=TO"),
+        (["play", bag, "--remap", "a:=b"], "holds no topic a"),
+    ):
+        with Domain():
+            result = rise(*words)
+        assert result.exit_code == 2, words
+        assert says in result.output
+
+
+def test_play(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap")
+    with Domain():
+        plain = json.loads(rise("play", tmp_path / "a.mcap", "--json").output)
+    assert plain["messages"] == 21
+
+
+def test_record_until_interrupted(tmp_path: Path) -> None:
+    with Domain() as domain, domain.running(Spec(Mill, namespace="vmc1")):
+        command = [sys.executable, "-P", "-c", "from bus.cli import main; main()", "bag", "record"]
+        command += ["-o", str(tmp_path), "--include", "samples|state", "-p", "keep_free_mb=0"]
+        with subprocess.Popen(command, env=os.environ | {"RISE_DOMAIN": domain.name}) as process, domain.session() as s:
+
+            def recorded() -> bool:
+                for path in tmp_path.glob("*.mcap"):
+                    with BagReader(path) as bag:
+                        return bag.info.messages > 100
+                return False
+
+            try:
+                assert s.spin(recorded, 30)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
+    (path,) = tmp_path.glob("*.mcap")
+    with BagReader(path) as bag:
+        assert bag.finished
+        assert {c.topic for c in bag.channels.values()} == {"vmc1/machine/samples", "vmc1/machine/state"}
