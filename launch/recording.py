@@ -1,0 +1,63 @@
+"""A recording as a machine: a table of rows or a bag is played, judged by the logic engine, and recorded again.
+
+rise launch recording file:=experiment_01.csv columns:=smart_michigan
+rise launch recording file:=accel_T2503.txt columns:=lmas_vibration speed:=0
+rise launch recording file:=run.mcap
+"""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from bus.launch import Action, Compose, Process
+
+HERE = Path(__file__).parent
+
+
+def launch(
+    file: str,
+    columns: str = "",
+    speed: float = 1.0,
+    name: str = "rec",
+    loop: bool = False,
+    on_bad_row: str = "stop",
+    mode: str = "OBSERVE",
+    limit_pct: float = 85.0,
+    compose: bool = True,
+    record: bool = True,
+) -> Iterator[Action]:
+    """One recorded machine with its logic engine; speed 0 is as fast as possible.
+
+    `columns` is the path of a column map, or the name of one that lies beside this file.
+    """
+    parameters = {
+        "driver": "recording",
+        "path": str(Path(file).resolve()),
+        "speed": speed,
+        "loop": loop,
+        "on_bad_row": on_bad_row,
+    }
+    if columns:
+        # the map itself, not its path, so that a bag of this run says how its table was read
+        parameters["columns"] = tomllib.loads(_map_file(columns).read_text("utf-8"))
+    if record:
+        # every row is kept: raw where nothing is cut, and vibration all the time
+        yield Process("nodes.recorder", parameters={"vibration": True, "reduce_idle": False})
+    core = [
+        Process("nodes.sensory_cortex", namespace=name, parameters=parameters),
+        Process("nodes.impact_cortex", namespace=name, parameters={"mode": mode, "limit_pct": limit_pct}),
+    ]
+    needs = ("/recorder",) if record else ()
+    if compose:
+        yield Compose("core", core, needs=needs)
+    else:
+        yield from core
+
+
+def _map_file(columns: str) -> Path:
+    shipped = HERE / f"{columns}.toml"
+    found = shipped if shipped.is_file() else Path(columns)
+    if not found.is_file():
+        names = ", ".join(sorted(p.stem for p in HERE.glob("*.toml")))
+        raise ValueError(f"columns: {columns!r} is no file and none of the shipped column maps: {names}")
+    return found
