@@ -99,6 +99,7 @@ class Recorder(Node):
             black_box_bytes=int(self.black_box_mb * 1e6),
             vibration=self.vibration,
             reduce_idle=self.reduce_idle,
+            traces=self.traces,
             continuous=self.continuous,
             launch_file=self.launch_file or os.environ.get("RISE_LAUNCH_FILE", ""),
         )

@@ -82,6 +82,8 @@ class Recording:
                 continue
             self._definitions.update(entry.get("definitions", {}))
             self._subscribed[name] = frozenset(row["name"] for row in entry.get("subscribes", ()))
+            if self.settings.traces and any(row["name"] == f"{name}/trace" for row in entry.get("publishes", ())):
+                self._traced.add(name)
             self._keys.update({row["name"]: row["key"] for row in entry.get("publishes", ()) if row.get("key")})
         self._entries = dict(entries)
         for stream in self._streams.values():

@@ -162,6 +162,7 @@ def test_vibration_stays_out_of_the_bag_unless_asked_or_needed_for_replay(tmp_pa
             "name": "vmc1/impact_cortex",
             "publisher_id": 5,
             "subscribes": [{"name": "vmc1/machine/vibration"}],
+            "publishes": [{"name": "vmc1/impact_cortex/trace"}],
         }
         r.entries({"vmc1/impact_cortex": json.dumps(entry)})
         if traced:
@@ -175,6 +176,8 @@ def test_vibration_stays_out_of_the_bag_unless_asked_or_needed_for_replay(tmp_pa
     assert "vmc1/machine/vibration" not in topics_with(tmp_path / "a", traced=False)
     assert "vmc1/machine/vibration" in topics_with(tmp_path / "b", traced=False, vibration=True)
     assert "vmc1/machine/vibration" in topics_with(tmp_path / "c", traced=True)
+    # from the first message on: the first block of a trace comes 0.1 s after what it refers to
+    assert "vmc1/machine/vibration" in topics_with(tmp_path / "d", traced=False, traces=True)
 
 
 def test_an_idle_machine_leaves_only_the_range_of_its_signals(tmp_path: Path) -> None:
