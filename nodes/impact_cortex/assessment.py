@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from nodes.impact_cortex import physics
 from nodes.impact_cortex.channel import Channel
 from nodes.impact_cortex.detectors import Deviation, Limit, Residual
 from nodes.impact_cortex.policy import NOTHING, RANK, Event
-from nodes.impact_cortex.tasks import gate_open
+from nodes.impact_cortex.tasks import LOAD, gate_open
 from schemas.impact import Assessment, Margin, Mode, ProtectionState, Reaction, StackLight
 from schemas.machine import MachineState
 
@@ -61,13 +63,14 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
         if not len(rows):
             continue
         # a missing reading is no peak and no mean: columns with one are NaN, and protection says why
-        peaks, lows, means = rows.max(axis=0).tolist(), rows.min(axis=0).tolist(), rows.mean(axis=0).tolist()
-        at = {name: i for i, name in enumerate(channel.names)}
-        if "spindle_load_pct" in at:
-            load = means[at["spindle_load_pct"]]
-        if "spindle_torque_nm" in at and "spindle_speed_rpm" in at:
-            torque = means[at["spindle_torque_nm"]]
-            power = physics.power_kw(torque, means[at["spindle_speed_rpm"]])
+        peaks = rows.max(axis=0).tolist()
+        names = channel.names
+        if LOAD in names:
+            means = (np.add.reduce(rows, axis=0) / len(rows)).tolist()
+            load = means[names.index(LOAD)]
+        if LOAD in names and "spindle_torque_nm" in names and "spindle_speed_rpm" in names:
+            torque = means[names.index("spindle_torque_nm")]
+            power = physics.power_kw(torque, means[names.index("spindle_speed_rpm")])
             if load > 0 and reference.cut.diameter_mm > 0:
                 net = torque * max(0.0, 1.0 - channel.idle_pct / load)
                 force = physics.cutting_force_n(net, reference.cut.diameter_mm)
@@ -78,7 +81,7 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
                     value = peaks[w.column]
                 case Deviation():
                     rest = w.detector.rest(w.state)
-                    value = max(peaks[w.column] - rest, rest - lows[w.column])
+                    value = max(peaks[w.column] - rest, rest - float(rows[:, w.column].min()))
                 case Residual():
                     per_s = channel.period_ns / 1e9
                     value, limit, unit = w.detector.level(w.state) * per_s, w.detector.threshold * per_s, "%·s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from schemas.machine import SignalBlock, SignalInfo
 EVIDENCE_S = 0.2
 EVIDENCE_LEAST = 20
 """readings of evidence, where 0.2 s of a slow source hold fewer"""
+SILENT_NS = 250_000_000
 GAP_NS = 200_000_000
 """after a longer one what came before is no evidence"""
 PACE_NS = 100_000_000
@@ -108,6 +109,8 @@ class Channel:
         self._gate = False
         self._next_row = -1
         self._end_ns = 0
+        self.newest_ns = 0
+        """stamp of the last row"""
         self._paces = 0
         self._load = self.names.index(LOAD) if LOAD in self.names else -1
         self._idle_wait_ns = 0
@@ -184,6 +187,7 @@ class Channel:
             memory.clear()
         self.span_ns = span_ns = rows * self.period_ns
         self._end_ns = stamp_ns + span_ns
+        self.newest_ns = self._end_ns - self.period_ns
         memory.add(data)
         hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)
         if self._gate:
@@ -229,12 +233,14 @@ class Channel:
                 readings = np.array([w.detector.reading(w.state, v) for v in values.tolist()])
                 w.beyond = bool(block(w.guard, w.guard_state, readings, True)[-1])
             fired = block(w.detector, w.state, values, armed)
-            if not w.fired and fired.any():
+            any_fired = bool(fired.any())
+            if any_fired and not w.fired:
                 row = int(fired.argmax())
                 hits.append(self._hit(row, w, float(values[row])))
-            known = np.flatnonzero(~np.isnan(values))
-            if len(known):
-                w.fired = bool(fired[known[-1]])
+            if any_fired or w.fired:
+                known = np.flatnonzero(~np.isnan(values))
+                if len(known):
+                    w.fired = bool(fired[known[-1]])
         hits.sort(key=lambda h: h.row)
         return hits
 
@@ -255,6 +261,18 @@ class Channel:
         """A copy of the rows of the last 0.2 s up to the one `back` rows before the newest, oldest first."""
         return self.memory.last(self.memory.keep, back).copy()
 
+    def silent(self, now_ns: int) -> bool:
+        """Whether nothing came for SILENT_NS, or for four blocks of a slow source."""
+        return now_ns - self.heard_ns > max(SILENT_NS, 4 * self.span_ns)
+
     def lately(self, seconds: float) -> NDArray[np.float32]:
         """The rows of the last `seconds`, at least the newest; a view."""
         return self.memory.last(max(1, round(seconds * 1e9 / max(self.period_ns, 1))))
+
+
+def newest(channels: Iterable[Channel], signal: str) -> float:
+    """The newest reading of a signal; NaN where there is none."""
+    for channel in channels:
+        if signal in channel.names and len(channel.memory):
+            return float(channel.memory.last(1)[0, channel.names.index(signal)])
+    return math.nan

@@ -91,6 +91,8 @@ class Limit:
 
 def _k_of_n(rule: Limit | Deviation, state: LimitState | DeviationState, over: Bools) -> Bools:
     """`judge` for readings already compared: the count in each window of n is a difference of running sums."""
+    if not state.over and not over.any():
+        return over  # the ordinary case: nothing is above, nothing was
     n = rule.n
     past = np.unpackbits(np.frombuffer(state.over.to_bytes(n // 8 + 1, "big"), dtype=np.uint8))[-n:]
     bits = np.concatenate((past, over.view(np.uint8)))
@@ -355,14 +357,13 @@ def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:
 
 def block(detector: Detector, state: Any, values: Floats, armed: Bools | bool) -> Bools:
     """`step` for every value in turn; `armed` may be one answer for all of them."""
-    missing = np.isnan(values)
-    if isinstance(armed, bool) and len(values) and not missing.any():
+    if isinstance(armed, bool) and len(values) and (total := values.sum()) == total:  # a NaN would show in the sum
         state.lost = 0
         if armed:
             return detector.judge_block(state, values)
         detector.follow_block(state, values)
         return np.zeros(len(values), dtype=np.bool_)
-    known = ~missing
+    known = ~np.isnan(values)
     readings = values[known]
     hits = np.zeros(len(readings), dtype=np.bool_)
     gate = np.full(len(values), armed) if isinstance(armed, bool) else armed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields, replace
 from functools import partial
 
@@ -12,6 +11,7 @@ from bus.node import (
     Lost,
     Node,
     Outcome,
+    Source,
     Stale,
     client,
     on_link,
@@ -21,11 +21,11 @@ from bus.node import (
     timer,
 )
 from nodes.impact_cortex.assessment import Reference, assess
-from nodes.impact_cortex.channel import Channel, Hit, Watch
+from nodes.impact_cortex.channel import Channel, Hit, Watch, newest
 from nodes.impact_cortex.interventions import intervention, result
 from nodes.impact_cortex.physics import Cut
 from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over
-from nodes.impact_cortex.protection import Health, protection
+from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import Settings, gate_open, idling
 from nodes.impact_cortex.tuning import Tuning
 from schemas import topics
@@ -55,8 +55,6 @@ from schemas.machine import (
 
 TICK_S = 0.05
 PROTECTION_NS = 1_000_000_000
-SILENT_NS = 250_000_000
-"""the shortest silence of a source that counts; slow sources are given four of their blocks"""
 ASK_TIMEOUT_S = 0.1
 ASK_AGAIN = 20
 """ticks: a reaction that was not taken is asked for again this often"""
@@ -81,6 +79,8 @@ class ImpactCortex(Tuning, Node):
     def on_configure(self) -> None:
         self._channels: dict[str, dict[str, Channel]] = {topics.SAMPLES.name: {}, topics.VIBRATION.name: {}}
         self._signals_known = False
+        self._resting: tuple[str, ...] = ()
+        self._newest: dict[Channel, Source] = {}
         self._strangers: set[str] = set()
         self._info: MachineInfo | None = None
         self._state: MachineState | None = None
@@ -127,7 +127,7 @@ class ImpactCortex(Tuning, Node):
     def on_signals(self, signals: Signals) -> None:
         for topic, by_source in self._channels.items():
             listed = [s for s in signals.signals if s.topic == topic]
-            for source in by_source.keys() - {s.source for s in listed}:
+            for source in sorted(by_source.keys() - {s.source for s in listed}):
                 del by_source[source]
             for source in dict.fromkeys(s.source for s in listed):
                 columns = tuple(s for s in listed if s.source == source)
@@ -135,7 +135,9 @@ class ImpactCortex(Tuning, Node):
                 if known is None or known.signals != columns:
                     by_source[source] = Channel(source, columns, self._settings)
         self._signals_known = True
+        self._resting = resting(self._all_channels())
         self._strangers.clear()
+        self._newest = {c: s for c, s in self._newest.items() if c in self._all_channels() or c is self._channel}
         self._set_gates()
 
     @subscription(topics.MACHINE_STATE)
@@ -203,13 +205,14 @@ class ImpactCortex(Tuning, Node):
             return
         now_ns = self.now_ns()
         channel.heard_ns = now_ns
+        self._newest[channel] = self.source
         hits = channel.feed(block)
         if hits:
             self._fired_ns = now_ns
             for hit in hits:
                 self._react(channel, block, hit, now_ns)
         if self._event.asked is Reaction.FEED_HOLD:
-            self._escalate(now_ns, block if channel is self._channel else None)
+            self._escalate(now_ns)
 
     def _react(self, channel: Channel, block: SignalBlock, hit: Hit, now_ns: int) -> None:
         w = hit.watch
@@ -227,14 +230,14 @@ class ImpactCortex(Tuning, Node):
         self._back = len(block.data.array) - 1 - hit.row
         self._carry_out(steps, now_ns)
 
-    def _escalate(self, now_ns: int, block: SignalBlock | None = None, refused: str = "") -> None:
+    def _escalate(self, now_ns: int, refused: str = "") -> None:
         if not escalates(self._event):
             return
         above = self._watch is not None and self._watch.beyond
         state = self._state
         if not self._event.effective and state is not None and state.execution is not Execution.ACTIVE:
             # a control that says no AXES_STANDING: out of ACTIVE, and no feed left where one is measured
-            feed = self._last("feed_mm_min")
+            feed = newest(self._all_channels(), "feed_mm_min")
             self._event = replace(self._event, effective=not feed > STANDING_MM_MIN)
         signal = "" if self._event.finding is None else self._event.finding.signal
         self._event, steps = escalate(
@@ -242,23 +245,15 @@ class ImpactCortex(Tuning, Node):
             self.mode,
             now_ns,
             above=above,
-            reading=self._last(signal),
+            reading=newest(self._all_channels(), signal),
             effective_ns=self._effective_ns,
             refused=refused,
         )
         if steps:
-            self._back = 0
-            if block is not None:
-                self._cause = self.source.cause()
-                self._stamp_ns = block.stamp_ns + (len(block.data.array) - 1) * block.period_ns
+            if self._channel is not None:  # the sample that is newest now, whatever called for looking at it
+                self._cause, self._stamp_ns = self._newest[self._channel].cause(), self._channel.newest_ns
+                self._back = 0
             self._carry_out(steps, now_ns)
-
-    def _last(self, signal: str) -> float:
-        """The newest reading of a signal, NaN where there is none."""
-        for channel in self._all_channels():
-            if signal in channel.names and len(channel.memory):
-                return float(channel.memory.last(1)[0, channel.names.index(signal)])
-        return math.nan
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
@@ -352,7 +347,7 @@ class ImpactCortex(Tuning, Node):
         self._assess(now_ns, channels)
 
     def _assess(self, now_ns: int, channels: list[Channel]) -> None:
-        heard = [c for c in channels if not self._silent(c, now_ns)]
+        heard = [c for c in channels if not c.silent(now_ns)]
         protected, reasons = self._protection or (ProtectionState.UNPROTECTED, ())
         state = None if self._state_silent else self._state
         self.assessments.publish(
@@ -369,9 +364,6 @@ class ImpactCortex(Tuning, Node):
             )
         )
 
-    def _silent(self, channel: Channel, now_ns: int) -> bool:
-        return now_ns - channel.heard_ns > max(SILENT_NS, 4 * channel.span_ns)
-
     def _protect(self, now_ns: int) -> None:
         """Publish protection when it changed, and once a second."""
         channels = self._all_channels()
@@ -381,9 +373,10 @@ class ImpactCortex(Tuning, Node):
             execution=None if self._state_silent or self._state is None else self._state.execution,
             signals_known=self._signals_known,
             strangers=self._strangers,
+            resting=self._resting,
             hal_error=self._hal_error,
         )
-        found = protection(health, channels, [c for c in channels if self._silent(c, now_ns)])
+        found = protection(health, channels, [c for c in channels if c.silent(now_ns)])
         if found != self._protection or now_ns - self._protected_ns >= PROTECTION_NS:
             self._protection, self._protected_ns = found, now_ns
             state, reasons = found

@@ -26,6 +26,8 @@ class Health:
     signals_known: bool = False
     strangers: Collection[str] = ()
     """sources that machine/signals does not name"""
+    resting: Sequence[str] = ()
+    """what `resting` said of the channels"""
     hal_error: str = ""
     """why the last request to the HAL was not taken"""
 
@@ -39,6 +41,15 @@ class _Found:
         self.reasons.append(reason)
         if RANK[state] > RANK[self.state]:
             self.state = state
+
+
+def resting(channels: Sequence[Channel]) -> tuple[str, ...]:
+    """The signals that tasks need and no source of this machine gives; changes with machine/signals only."""
+    missing: dict[str, list[str]] = {}
+    for task in TASKS:
+        if not any(task.watches(name) for c in channels for name in c.names):
+            missing.setdefault(task.signal, []).append(task.name)
+    return tuple(f"no signal {signal}: {', '.join(tasks)} cannot judge" for signal, tasks in missing.items())
 
 
 def _could_hold(w: Watch, c: Channel) -> bool:
@@ -83,11 +94,6 @@ def protection(
         found.add(DEGRADED, f"source {source} sends other columns than machine/signals names: not judged")
     for signal in dict.fromkeys(w.signal for c in live for w in c.watches if w.lost):
         found.add(DEGRADED, f"sensor {signal} gives no reading")
-    if h.signals_known:
-        resting: dict[str, list[str]] = {}
-        for task in TASKS:
-            if not any(task.watches(name) for c in channels for name in c.names):
-                resting.setdefault(task.signal, []).append(task.name)
-        for signal, tasks in resting.items():
-            found.add(DEGRADED, f"no signal {signal}: {', '.join(tasks)} cannot judge")
+    for reason in h.resting if h.signals_known else ():
+        found.add(DEGRADED, reason)
     return found.state, tuple(found.reasons)
