@@ -13,7 +13,10 @@ graph      two-writers two-servers incompatible-types unlike-qos unfed unserved
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -44,7 +47,8 @@ def check(plan: Plan, *, partial: bool = False) -> list[Mistake]:
     for node in plan.nodes():
         if node.target not in classes:
             try:
-                classes[node.target] = node_class(node.target)
+                with _no_longer_than(IMPORT_WITHIN_S):
+                    classes[node.target] = node_class(node.target)
             except BadTarget as error:
                 classes[node.target] = error
         cls = classes[node.target]
@@ -68,11 +72,32 @@ def check(plan: Plan, *, partial: bool = False) -> list[Mistake]:
     return sorted(dict.fromkeys(found), key=lambda m: (m.where, m.id, m.text))
 
 
+IMPORT_WITHIN_S = 10.0
 BROKEN = frozenset({"launch-file", "syntax-error", "launch-failed", "no-launch", "missing-argument", "bad-argument"})
 
 
 def errors(mistakes: list[Mistake]) -> list[Mistake]:
     return [m for m in mistakes if m.level == "error"]
+
+
+@contextlib.contextmanager
+def _no_longer_than(limit_s: float) -> Iterator[None]:
+    """Raise TimeoutError where the block stands after `limit_s`: a module may hang in its import. Only the main thread
+    can be interrupted; in another one the block takes as long as it takes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError(f"not done after {limit_s:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 # --- a node for itself ----------------------------------------------------------------------------------------------
@@ -122,8 +147,7 @@ def _remappings(node: PlannedNode, cls: type[Node]) -> Iterator[Mistake]:
 
 def _silence(node: PlannedNode, cls: type[Node]) -> Iterator[Mistake]:
     interface = cls.interface
-    services = [*(s.service for s in interface.servers), *(c.service for c in interface.clients)]
-    if not any(s.acts_on_machine for s in services):
+    if not any(c.service.acts_on_machine for c in interface.clients):
         return
     for s in interface.subscriptions:
         if s.topic.deadline_s is not None and not interface.handles_silence(s.topic):
@@ -190,7 +214,7 @@ def _names(plan: Plan) -> Iterator[Mistake]:
 
 
 def _needs(plan: Plan) -> Iterator[Mistake]:
-    needs = {p.name: set(p.needs) for p in plan.processes}
+    needs = {p.name: {*p.needs, *p.after} for p in plan.processes}
     where = {p.name: p.settings.where for p in plan.processes}
     while True:
         try:

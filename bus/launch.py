@@ -4,7 +4,7 @@
         \"\"\"Every mill with its cortices, and a recorder.\"\"\"
         for machine in site.machines:
             core = [
-                Process("nodes.sensory_cortex", parameters={"sources": machine.sources}),
+                Process("nodes.sensory_cortex", parameters={"driver": "simulator"}),
                 Process("nodes.impact_cortex", parameters={"limit_pct": limit_pct, "mode": machine.mode}),
             ]
             group = Compose("core", core, critical="namespace", realtime=10) if compose else Group(core)
@@ -70,6 +70,8 @@ class Settings:
     """below the namespace of the enclosing Group; a leading `/` starts afresh"""
     needs: tuple[str, ...] | list[str] = ()
     """nodes or processes that must be ready before this one starts: names in the same namespace, or full names"""
+    after: tuple[str, ...] | list[str] = ()
+    """names, too, but only an order: it waits until these are ready or have failed, and ends before they do"""
     critical: Literal["", "namespace"] = ""
     """"namespace": when it dies, every process of its namespace is stopped and started again"""
     on_death: Literal["", "feed_hold", "stop"] = ""

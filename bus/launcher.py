@@ -15,8 +15,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import ClassVar
 
+from bus.child import Child, Event, Job
 from bus.executor import Executor, Failed
 from bus.guard import LogFile
 from bus.host import Spec
@@ -25,7 +27,7 @@ from bus.node import Node, Outcome, client, publisher, service, timer
 from bus.plan import Plan, PlannedNode, PlannedProcess
 from bus.runtime import runtime_root
 from bus.site import did_you_mean
-from bus.supervisor import Child, Event, Job, Supervisor
+from bus.supervisor import Supervisor
 from schemas import topics
 from schemas.machine import ActionReply, ConditionLevel, FeedHoldRequest, StopRequest
 from schemas.system import Done, LogLevel, LogRecord, Processes, ProcessRequest, ProcessState, ProcessStatus
@@ -46,6 +48,7 @@ def jobs(plan: Plan, domain: str) -> Iterator[Job]:
             process.namespace,
             tuple(n.name for n in process.nodes),
             process.needs,
+            process.after,
         )
 
 
@@ -69,7 +72,7 @@ def node_words(node: PlannedNode) -> list[str]:
     return words
 
 
-def child_environment(domain: str) -> dict[str, str]:
+def child_environment(domain: str, launch_file: Path) -> dict[str, str]:
     """The environment of every process: ours without PYTHON variables, with the domain, unbuffered, with stacks on
     SIGABRT (that is how a hung process says where)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -80,6 +83,7 @@ def child_environment(domain: str) -> dict[str, str]:
         "PYTHONFAULTHANDLER": "1",
         "RISE_DOMAIN": domain,
         "RISE_RUNTIME_DIR": str(runtime_root()),
+        "RISE_LAUNCH_FILE": str(launch_file.resolve()),
     }
 
 
@@ -277,7 +281,7 @@ def bring_up(plan: Plan, domain: str) -> int:
         if event.kind != "line" and bus is not None:
             bus.tell(event)
 
-    supervisor = Supervisor(jobs(plan, domain), environment=child_environment(domain), on_event=told)
+    supervisor = Supervisor(jobs(plan, domain), environment=child_environment(domain, plan.file), on_event=told)
     bus = BusThread(supervisor, str(plan.file), domain)
 
     def on_signal(number: int, frame: object) -> None:

@@ -147,7 +147,8 @@ class Peers:
             self._x.transport.prepare(entry.rpc[0])
         for name in new_servers:
             self._x.caller.server_changed(name)
-        if not wanted or not entry.pub:
+        # a tap is expected by everybody, since it may take anything: who takes nothing of this one says so all the same
+        if not (wanted or self._taps) or not entry.pub:
             return added
         endpoint = entry.pub[0]
         peer = self._peers.get(endpoint)

@@ -6,6 +6,7 @@ wrong is collected in `Plan.mistakes`; what is right is planned, so that bus/che
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import sys
 import traceback
@@ -50,6 +51,7 @@ class PlannedProcess:
     nodes: tuple[PlannedNode, ...]
     needs: tuple[str, ...]
     """full names of processes"""
+    after: tuple[str, ...]
     settings: Settings
 
 
@@ -326,13 +328,15 @@ class _Loader:
         given: dict[str, dict[str, Given]] = {}
         for name, values in self.site.parameters.items():
             given.setdefault(name, {}).update(values)
+        overridden = set()
         for text in overrides:
             node, value = self.override(text)
+            overridden.add(node)
             given.setdefault(node, {}).update(value)
         names = {n.name for d in self.drafts for n in d.nodes}
         for name, values in given.items():
-            if name and name not in names:
-                where = min(v.where for v in values.values()) if values else Where(str(self.site.path))
+            where = min((v.where for v in values.values()), default=Where(str(self.site.path)))
+            if name and name not in names and (name in overridden or self.looks_mistyped(name, names)):
                 self.wrong("unknown-node", where, f"no node {name!r} is launched", did_you_mean(name, names))
         homes = {n.name: d.name for d in self.drafts for n in d.nodes} | {d.name: d.name for d in self.drafts}
         processes = []
@@ -349,8 +353,16 @@ class _Loader:
                 )
                 for n in d.nodes
             )
-            processes.append(PlannedProcess(d.name, d.namespace, nodes, self.needs(d, homes), d.settings))
+            processes.append(
+                PlannedProcess(d.name, d.namespace, nodes, self.needs(d, homes), self.after(d, homes), d.settings)
+            )
         return tuple(processes)
+
+    def looks_mistyped(self, name: str, names: Iterable[str]) -> bool:
+        """Whether a node of the site file, which may serve several launch files, is meant for one of this launch."""
+        folder, _, last = name.rpartition("/")
+        beside = [n.rpartition("/")[2] for n in names if n.rpartition("/")[0] == folder]
+        return bool(difflib.get_close_matches(last, beside))
 
     def override(self, text: str) -> tuple[str, dict[str, Given]]:
         where = Where(f"-p {text}")
@@ -364,21 +376,23 @@ class _Loader:
         return node.removeprefix("/"), {name: Given(value_of(value), where)}
 
     def needs(self, draft: _Draft, homes: Mapping[str, str]) -> tuple[str, ...]:
-        """Full names of the processes that `draft` needs; a node's name stands for the process it is in."""
-        wanted = draft.settings.needs
+        return self.homes("needs", draft.settings.needs, draft, homes)
+
+    def after(self, draft: _Draft, homes: Mapping[str, str]) -> tuple[str, ...]:
+        return self.homes("after", draft.settings.after, draft, homes)
+
+    def homes(self, word: str, wanted: Iterable[str], draft: _Draft, homes: Mapping[str, str]) -> tuple[str, ...]:
+        """Full names of the processes that `draft` waits for; a node's name stands for the process it is in."""
         if isinstance(wanted, str):
-            self.wrong("bad-setting", draft.settings.where, "needs is a tuple of names", f"needs=({wanted!r},)")
+            where = draft.settings.where
+            self.wrong("bad-setting", where, f"{word} is a tuple of names", f"{word}=({wanted!r},)")
             wanted = (wanted,)
         found = []
         for name in wanted:
             home = homes.get(resolve(str(name), draft.namespace)) or homes.get(str(name).removeprefix("/"))
             if home is None:
-                self.wrong(
-                    "unknown-need",
-                    draft.settings.where,
-                    f"{draft.name} needs {name!r}, which is not launched",
-                    did_you_mean(str(name), homes),
-                )
+                text = f"{draft.name} {'needs' if word == 'needs' else 'starts after'} {name!r}, which is not launched"
+                self.wrong("unknown-need", draft.settings.where, text, did_you_mean(str(name), homes))
             elif home not in found:
                 found.append(home)
         return tuple(found)

@@ -21,6 +21,7 @@ def plain(plan: Plan) -> dict[str, Any]:
             {
                 "name": p.name,
                 "needs": list(p.needs),
+                "after": list(p.after),
                 "critical": p.settings.critical,
                 "realtime": p.settings.realtime,
                 "where": str(p.settings.where),
@@ -49,6 +50,7 @@ def text(plan: Plan) -> Iterator[str]:
     for process in plan.processes:
         s = process.settings
         notes = [f"needs {', '.join(process.needs)}"] if process.needs else []
+        notes += [f"after {', '.join(process.after)}"] if process.after else []
         notes += [f"critical for its {s.critical}"] if s.critical else []
         notes += [f"realtime {s.realtime}"] if s.realtime is not None else []
         notes += ["not restarted"] if s.restart is None else []

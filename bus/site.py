@@ -71,10 +71,9 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class SiteMachine:
-    """A machine of the shop: its namespace, its sources of data, and what its logic engine may do."""
+    """A machine of the shop: its namespace, and how far its logic engine may go."""
 
     name: str
-    sources: tuple[Mapping[str, Any], ...] = ()
     mode: str = "OBSERVE"
 
 
@@ -146,16 +145,10 @@ class _Reader:
         if not isinstance(values, Mapping):
             self.wrong("site-key", keys, f"machine {name} must be a table, not {type(values).__name__}")
             return None
-        sources: tuple[Mapping[str, Any], ...] = ()
         mode = "OBSERVE"
         for key, value in values.items():
             if isinstance(value, Mapping):
                 self.node(f"{name}/{key}", value, (*keys, key))
-            elif key == "sources":
-                if isinstance(value, list) and all(isinstance(s, Mapping) for s in value):
-                    sources = tuple(value)
-                else:
-                    self.wrong("site-value", (*keys, key), 'sources must be a list of tables: [{ driver = "..." }]')
             elif key == "mode":
                 if isinstance(value, str):
                     mode = value
@@ -166,9 +159,9 @@ class _Reader:
                     "site-key",
                     (*keys, key),
                     f"machine {name} has no key {key!r}",
-                    did_you_mean(key, ("mode", "sources")) + f" A node's parameters go below [machines.{name}.NODE]",
+                    did_you_mean(key, ("mode",)) + f" A node's parameters go below [machines.{name}.NODE]",
                 )
-        return SiteMachine(name, sources, mode)
+        return SiteMachine(name, mode)
 
     def node(self, full_name: str, values: Any, keys: tuple[str, ...]) -> None:
         if not isinstance(values, Mapping):

@@ -16,13 +16,12 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from bus.child import Child, Event, Job, What, pause_s
 from bus.guard import PR_SET_CHILD_SUBREAPER
-from bus.launch import Restart, Settings
 from bus.usage import Usage, children
 from schemas.system import ProcessState
 
@@ -34,67 +33,6 @@ FALL_TERM_S, FALL_KILL_S = 0.3, 0.6
 MOST_REQUESTS = 256
 STALLED_S = 1.0
 """the supervisor's own pause that is not held against the processes"""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A command to keep running."""
-
-    name: str
-    command: Sequence[str]
-    settings: Settings
-    log: Path
-    namespace: str = ""
-    nodes: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    """names of jobs"""
-
-
-What = Literal["line", "started", "ready", "hung", "died", "failed", "ended", "all_ready"]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something happened: `process` is empty for the launch as a whole."""
-
-    kind: What
-    process: str
-    text: str = ""
-
-
-@dataclass(slots=True)
-class Child:
-    """One job's process: its state, and what happens next."""
-
-    job: Job
-    state: ProcessState = ProcessState.WAITING
-    pid: int = 0
-    restarts: int = 0
-    last_exit: str = ""
-    scheduling: str = ""
-    usage: Usage = field(default_factory=Usage)
-    guard: subprocess.Popen[bytes] | None = None
-    deadline: float = 0.0
-    """monotonic: STARTING: ready by then; READY: silent for too long; BACKOFF: start again"""
-    signals: list[tuple[float, str]] = field(default_factory=list)
-    """to be sent at these times, while it is being ended"""
-    asked: bool = False
-    """to end, by SIGINT"""
-    wanted: bool = True
-    """False: it was asked to end and stays ended"""
-    hung: str = ""
-    rest: bytes = b""
-    ended_as: str = ""
-    history: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
-
-    @property
-    def alive(self) -> bool:
-        return self.guard is not None
-
-    @property
-    def satisfied(self) -> bool:
-        """Whether who needs it may start: it is ready, or has done its work and ended well."""
-        return self.state is ProcessState.READY or (self.state is ProcessState.STOPPED and self.last_exit == "exit 0")
 
 
 class Supervisor:
@@ -159,15 +97,15 @@ class Supervisor:
         pause, self.stepped_s = now - self.stepped_s, now
         while self._door:
             self._obey(*self._door.popleft())
-        for child in self.children.values():
-            if pause > STALLED_S + timeout_s:
-                child.deadline += pause  # we were stopped ourselves: nobody else's fault
-            self._tick(child, now)
         # said before a process takes the terminal for itself
         if not self.all_ready and all(c.satisfied or c.job.settings.terminal for c in self.children.values()):
             self.all_ready = True
             nodes = sum(len(c.job.nodes) or 1 for c in self.children.values())
             self._tell("all_ready", "", f"ready: {nodes} nodes in {now - self.started_s:.1f} s")
+        for child in self.children.values():
+            if pause > STALLED_S + timeout_s:
+                child.deadline += pause  # we were stopped ourselves: nobody else's fault
+            self._tick(child, now)
         return any(c.alive or c.state in (ProcessState.WAITING, ProcessState.BACKOFF) for c in self.children.values())
 
     def _wait_s(self, most_s: float) -> float:
@@ -193,10 +131,18 @@ class Supervisor:
             return False
         if not all(self.children[n].satisfied for n in child.job.needs):
             return False
+        if any(self._undecided(self.children[n]) for n in child.job.after):
+            return False
         # a critical process comes back together with its companions: none of them may still be going down
         return not child.job.namespace or not any(
             c.state is ProcessState.STOPPING and c.wanted for c in self._companions(child)
         )
+
+    def _undecided(self, child: Child) -> bool:
+        """Whether it may still become ready for the first time: not when what it needs has failed."""
+        if child.state is ProcessState.WAITING:
+            return not any(self.children[n].state is ProcessState.FAILED for n in child.job.needs)
+        return child.state is ProcessState.STARTING
 
     def _coming_up(self) -> bool:
         """Whether a process that does not own the terminal is about to say that it is ready."""
@@ -387,7 +333,7 @@ class Supervisor:
     def _next_to_end(self) -> None:
         if not self.ending:
             return
-        needed = {n for c in self.children.values() if c.alive for n in c.job.needs}
+        needed = {n for c in self.children.values() if c.alive for n in (*c.job.needs, *c.job.after)}
         for child in self.children.values():
             if child.alive and not child.asked and child.job.name not in needed:
                 child.asked = True
@@ -414,11 +360,6 @@ class Supervisor:
 
     def _tell(self, kind: What, process: str, text: str = "") -> None:
         self.on_event(Event(kind, process, text))
-
-
-def pause_s(policy: Restart, before: int, rng: random.Random) -> float:
-    """The pause before a restart that follows `before` others in the window."""
-    return min(policy.first_s * 2.0 ** min(before, 60), policy.longest_s) * rng.uniform(0.5, 1.0)
 
 
 def _adopted(pid: int) -> bool:

@@ -1,21 +1,14 @@
-"""The demo cell: two simulated mills cutting, each with its logic engine, everything recorded, a table in the terminal."""
+"""The demo cell: two simulated mills cutting, each protected by its logic engine, all recorded; a table shows them."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bus.launch import Action, Compose, Group, Process
+from bus.launch import Action, Process, include
 
 
 def launch(compose: bool = True, limit_pct: float = 85.0) -> Iterator[Action]:
-    """Two mills."""
-    yield Process("nodes.console", terminal=True)
+    """The shop of site.toml, and a live table."""
+    yield Process("nodes.console", terminal=True, ends_launch=True)
     # 10 kHz too: what a node judges must be in the bag for its replay to be exact
-    yield Process("nodes.recorder", parameters={"vibration": True})
-    for machine in ("vmc1", "vmc2"):
-        core = [
-            Process("nodes.sensory_cortex", parameters={"driver": "simulator"}),
-            Process("nodes.impact_cortex", parameters={"limit_pct": limit_pct, "mode": "STOP"}),
-        ]
-        yield Group(
-            [Compose("core", core, critical="namespace", realtime=10, needs=("/recorder",))] if compose else core,
-            namespace=machine,
-        )
+    yield from include("shop.py", compose=compose, limit_pct=limit_pct, vibration=True)

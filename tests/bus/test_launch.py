@@ -31,7 +31,7 @@ SHOP = """
     def launch(site: Site, compose: bool = True, limit_pct: float = 85.0):
         for machine in site.machines:
             core = [
-                Process("nodes.sensory_cortex", parameters={"sources": machine.sources}),
+                Process("nodes.sensory_cortex", parameters={"mode": machine.mode}),
                 Process("nodes.impact_cortex", parameters={"limit_pct": limit_pct}, needs=("sensory_cortex",)),
             ]
             if compose:
@@ -42,7 +42,6 @@ SHOP = """
 SITE = """
     [machines.vmc1]
     mode = "STOP"
-    sources = [{ driver = "simulator" }]
 
     [machines.vmc1.impact_cortex]
     limit_pct = 90.0
@@ -63,7 +62,7 @@ def test_loops_conditions_and_namespaces(tmp_path: Path) -> None:
         "vmc2/impact_cortex",
     ]
     assert plan.processes[1].needs == ("vmc1/sensory_cortex",)
-    assert plan.processes[0].nodes[0].parameters["sources"].value == ({"driver": "simulator"},)
+    assert plan.processes[0].nodes[0].parameters["mode"].value == "STOP"
     assert plan.arguments == {"compose": False, "limit_pct": 85.0}
 
 
@@ -76,7 +75,7 @@ def test_precedence_launch_file_site_file_command_line(tmp_path: Path) -> None:
         return given.value, str(given.where)
 
     plan = load(file, ["compose:=no", "limit_pct:=70"], overrides=["vmc2/impact_cortex.limit_pct=95"])
-    assert limit(plan, "vmc1/impact_cortex") == (90.0, f"{site}:7")
+    assert limit(plan, "vmc1/impact_cortex") == (90.0, f"{site}:6")
     assert limit(plan, "vmc2/impact_cortex") == (95, "-p vmc2/impact_cortex.limit_pct=95")
     plan = load(file, ["compose:=no", "limit_pct:=70"], site=write(tmp_path, "bare.toml", "[machines.vmc1]"))
     assert limit(plan, "vmc1/impact_cortex") == (70.0, f"{file}:7")
@@ -166,7 +165,7 @@ def test_mistakes_of_a_site_file(tmp_path: Path) -> None:
         [machine.vmc1]
         [machines.vmc2]
         mod = "STOP"
-        sources = 3
+        mode = 3
         [nodes.recordr]
         quota_gb = 5
         """,

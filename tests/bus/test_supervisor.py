@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from bus.child import Event, Job, pause_s
 from bus.launch import Restart, Settings
-from bus.supervisor import Event, Job, Supervisor, pause_s
+from bus.supervisor import Supervisor
 from bus.usage import tree
 from schemas.system import ProcessState
 
@@ -51,11 +52,13 @@ class Bench:
         self.events: list[Event] = []
         self.supervisor: Supervisor | None = None
 
-    def job(self, name: str, how: str, needs: tuple[str, ...] = (), **settings: object) -> Job:
+    def job(
+        self, name: str, how: str, needs: tuple[str, ...] = (), after: tuple[str, ...] = (), **settings: object
+    ) -> Job:
         made = Settings(**{"restart": QUICK, **settings})  # type: ignore[arg-type] # keywords of every type
         namespace = name.rpartition("/")[0]
         command = [sys.executable, "-I", "-S", str(TOY), how]
-        return Job(name, command, made, self.folder / f"{name}.log", namespace, needs=needs)
+        return Job(name, command, made, self.folder / f"{name}.log", namespace, needs=needs, after=after)
 
     def start(self, *jobs: Job) -> Supervisor:
         self.supervisor = Supervisor(
@@ -108,6 +111,28 @@ def test_needs_are_ready_first_and_end_last(bench: Bench) -> None:
     assert kinds == [("started", "a"), ("ready", "a"), ("started", "b"), ("ready", "b"), ("all_ready", "")]
     bench.end()
     assert [(e.process, e.text) for e in bench.events if e.kind == "ended"] == [("b", "exit 0"), ("a", "exit 0")]
+
+
+def test_after_is_only_an_order(bench: Bench) -> None:
+    once = Restart(first_s=0.01, most=1)
+    bench.start(
+        bench.job("c", "good", after=("b", "a")),
+        bench.job("b", "crash", after=("a",), restart=once),
+        bench.job("a", "good"),
+    )
+    bench.ready("a", "c")
+    bench.until(lambda: bench.state("b") is ProcessState.FAILED)
+    started = [e.process for e in bench.events if e.kind == "started"]
+    assert [started.index(n) for n in "abc"] == sorted(started.index(n) for n in "abc")
+    bench.end()
+    assert [e.process for e in bench.events if e.kind == "ended"][-2:] == ["c", "a"]
+
+
+def test_the_terminal_is_taken_last(bench: Bench) -> None:
+    bench.start(bench.job("a", "good", terminal=True), bench.job("b", "good"))
+    bench.ready("a", "b")
+    kinds = [(e.kind, e.process) for e in bench.events if e.kind in ("started", "all_ready")]
+    assert kinds == [("started", "b"), ("all_ready", ""), ("started", "a")]
 
 
 def test_output_is_logged_with_time_and_told(bench: Bench) -> None:
@@ -310,7 +335,8 @@ import sys, os
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from bus.launch import Settings
-from bus.supervisor import Job, Supervisor
+from bus.child import Job
+from bus.supervisor import Supervisor
 jobs = [Job(str(n), [sys.executable, "-I", "-S", {toy!r}, how], Settings(), Path({folder!r}) / f"{{n}}.log")
         for n, how in enumerate(("good", "parent", "deaf"))]
 def told(event):

@@ -1,0 +1,5 @@
+"""`python -P -m bus.cli` is `rise`."""
+
+from bus.cli import main
+
+main()

@@ -1,0 +1,52 @@
+"""The machines of a shop, each with its two cortices, and a recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bus.launch import Action, Compose, Group, Process, Restart, Site
+
+PATIENT = Restart(longest_s=1.0, most=60)
+"""for what protects a machine: it comes back soon, and often"""
+
+
+def launch(
+    site: Site, compose: bool = True, limit_pct: float = 85.0, record: bool = True, vibration: bool = False
+) -> Iterator[Action]:
+    """Every machine of the site file.
+
+    compose: both cortices of a machine on one thread of one process, the shortest way from a sample to a stop; false
+        gives each a process of its own.
+    limit_pct: spindle load that calls for a feed hold; the site file may say another for a machine.
+    record: keep bags, of everything from the first message on.
+    vibration: with the 10 kHz signals at all times, not only around interventions.
+    """
+    recorder = ("/recorder",) if record else ()
+    if record:
+        yield Process("nodes.recorder", parameters={"vibration": vibration})
+    for machine in site.machines:
+        parameters = {"limit_pct": limit_pct, "mode": machine.mode}
+        if compose:
+            yield Compose(
+                "core",
+                [Process("nodes.sensory_cortex"), Process("nodes.impact_cortex", parameters=parameters)],
+                namespace=machine.name,
+                after=recorder,
+                critical="namespace",
+                realtime=10,
+                restart=PATIENT,
+            )
+        else:
+            cortices = [
+                Process("nodes.sensory_cortex", after=recorder, realtime=10, restart=PATIENT),
+                Process(
+                    "nodes.impact_cortex",
+                    parameters=parameters,
+                    after=recorder,
+                    critical="namespace",
+                    on_death="feed_hold",
+                    realtime=10,
+                    restart=PATIENT,
+                ),
+            ]
+            yield Group(cortices, namespace=machine.name)

@@ -1,0 +1,269 @@
+"""`rise launch` with real nodes on a real bus: what is started, what survives, what is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import pytest
+from click.testing import CliRunner
+
+from bus.cli import cli
+from bus.node import Raw
+from bus.session import Session
+from bus.testing import Domain
+from bus.usage import tree
+from schemas import topics
+from schemas.codec import codec
+from schemas.system import Processes, ProcessState, ProcessStatus
+from tests.bus.toys.talk import Heard
+
+TALK = """
+from bus.launch import *
+T = "tests.bus.toys.talk"
+QUICK = Restart(first_s=0.02, longest_s=0.05, most=100)
+def launch(mills: int = 1):
+    for n in range(1, mills + 1):
+        core = [Process(f"{T}:Talker", name="talker"), Process(f"{T}:Listener", name="listener")]
+        yield Compose("core", core[:1], namespace=f"vmc{n}", critical="namespace", restart=QUICK)
+        yield Process(f"{T}:Listener", name="listener", namespace="watch" if n == 9 else f"far{n}",
+                      remappings={"toy/count": f"/vmc{n}/toy/count"})
+"""
+WITHIN_S = 30.0
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        signal.sigtimedwait([], 0.01)
+
+
+class Watched(Session):
+    """A session that keeps the newest status and counts."""
+
+    def __init__(self, domain: str) -> None:
+        self.status: dict[str, ProcessStatus] = {}
+        self.counts: dict[str, Heard] = {}
+        super().__init__(
+            domain, select=lambda t, _: t == "launch/processes" or t.endswith("toy/heard"), heard=self.heard
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def heard(self, batch: list[Raw]) -> None:
+        for raw in batch:
+            if raw.topic.endswith("toy/heard"):
+                self.counts[raw.topic] = codec(Heard).decode(raw.payload)
+            else:
+                self.status = {p.name: p for p in codec(Processes).decode(raw.payload).processes}
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        assert self.spin(condition, WITHIN_S), f"it never came true: {self.status} {self.counts}"
+
+    def ready(self, *names: str) -> None:
+        self.until(lambda: all(n in self.status and self.status[n].state is ProcessState.READY for n in names))
+
+
+class Launch:
+    """`rise launch` as a process of its own."""
+
+    def __init__(self, folder: Path, text: str, *arguments: str, domain: str = "test") -> None:
+        folder.mkdir(exist_ok=True)
+        self.file = folder / "launch.py"
+        self.file.write_text(textwrap.dedent(text))
+        command = [sys.executable, "-P", "-m", "bus.cli", "launch", str(self.file), "--domain", domain, *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.lines: list[str] = []
+
+    def wait_for(self, word: str) -> str:
+        assert self.process.stdout is not None
+        while True:
+            line = self.process.stdout.readline()
+            assert line, f"no {word!r} in {self.lines}"
+            self.lines.append(line.rstrip())
+            if word in line:
+                return line.rstrip()
+
+    def end(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        assert self.process.stdout is not None
+        if not self.process.stdout.closed:
+            self.lines += self.process.stdout.read().splitlines()
+            self.process.stdout.close()
+        return self.process.wait(WITHIN_S)
+
+
+@pytest.fixture
+def domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
+    monkeypatch.setenv("RISE_STATE_DIR", str(tmp_path / "state"))
+    with Domain() as made:
+        yield made
+
+
+@pytest.fixture
+def started() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def start(stack: ExitStack, *arguments: str, folder: Path, text: str = TALK, domain: str = "test") -> Launch:
+    launch = Launch(folder, text, *arguments, domain=domain)
+    stack.callback(launch.end)
+    return launch
+
+
+def test_from_ready_to_nothing_left(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    launch = start(started, folder=tmp_path)
+    assert launch.wait_for("ready:").startswith("ready: 2 nodes in ")
+    family = tree(launch.process.pid)
+    assert len(family) == 1 + 2 + 2
+    assert launch.end() == 0
+    assert not any(map(alive, family))
+    assert any(line.startswith("ended (SIGINT): 2 processes gone in ") for line in launch.lines)
+    assert "vmc1/talker: talking" in (tmp_path / "state/test/logs/vmc1/core.log").read_text()
+
+
+def test_nothing_is_left_when_the_launcher_is_killed(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    launch = start(started, folder=tmp_path)
+    launch.wait_for("ready:")
+    family = tree(launch.process.pid)
+    launch.process.kill()
+    until(lambda: not any(map(alive, family)))
+
+
+def test_two_domains_side_by_side(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    one = start(started, folder=tmp_path / "one", domain="one")
+    two = start(started, folder=tmp_path / "two", domain="two")
+    one.wait_for("ready:")
+    two.wait_for("ready:")
+    with Watched("one") as first, Watched("two") as second:
+        first.ready("vmc1/core")
+        second.ready("vmc1/core")
+        assert first.status["vmc1/core"].pid != second.status["vmc1/core"].pid
+        one.end()
+        second.until(lambda: "far1/toy/heard" in second.counts)
+        before = second.counts["far1/toy/heard"].received
+        second.until(lambda: second.counts["far1/toy/heard"].received > before + 20)
+        assert second.counts["far1/toy/heard"].lost == 0
+
+
+def test_a_domain_is_launched_once(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    first = start(started, folder=tmp_path / "one")
+    first.wait_for("ready:")
+    second = start(started, folder=tmp_path / "two")
+    assert second.process.wait(WITHIN_S) == 3
+    assert "domain 'test' is launched already by process" in second.wait_for("launched")
+
+
+def test_twenty_deaths_of_one_machine_cost_the_other_no_message(
+    domain: Domain, tmp_path: Path, started: ExitStack
+) -> None:
+    launch = start(started, "mills:=2", folder=tmp_path)
+    launch.wait_for("ready:")
+    with Watched("test") as session:
+        session.ready("vmc1/core", "vmc2/core", "far2/listener")
+        session.until(lambda: "far2/toy/heard" in session.counts)
+        other = session.status["vmc2/core"].pid
+        received = session.counts["far2/toy/heard"].received
+        seen = {0}
+        for _ in range(20):
+            seen.add(session.status["vmc1/core"].pid)
+            os.kill(session.status["vmc1/core"].pid, signal.SIGKILL)
+            session.until(lambda: session.status["vmc1/core"].pid not in seen)
+            session.ready("vmc1/core")
+        assert session.status["vmc1/core"].restarts == 20
+        assert session.status["vmc2/core"].pid == other
+        assert session.status["far1/listener"].restarts == 0
+        assert "without an answer" not in (tmp_path / "state/test/logs/launch.log").read_text()
+        session.until(lambda: session.counts["far2/toy/heard"].received > received + 100)
+        assert (session.counts["far2/toy/heard"].lost, session.counts["far2/toy/heard"].gone) == (0, 0)
+
+
+def test_a_module_that_hangs_in_its_import(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    (tmp_path / "stuck.py").write_text(
+        "import os, threading\n"
+        "from bus import Node\n"
+        "class Stuck(Node): ...\n"
+        "if 'RISE_LAUNCH_FILE' in os.environ:\n    threading.Event().wait()\n"
+    )
+    text = """
+        from bus.launch import *
+        def launch():
+            yield Process("stuck.py", ready_timeout_s=1.0, restart=Restart(first_s=0.01, most=1))
+            yield Process("tests.bus.toys.talk:Talker", name="talker")
+        """
+    launch = start(started, folder=tmp_path, text=text)
+    assert launch.wait_for("stuck hangs:") == "stuck hangs: not ready after 1 s"
+    launch.wait_for('stuck.py", line 5')  # where it stood, by SIGABRT
+    assert "restarted 1 times in 60 s" in launch.wait_for("stuck FAILED:")
+    with Watched("test") as session:
+        session.ready("talker")
+        assert session.status["stuck"].state is ProcessState.FAILED
+    assert launch.end() == 1
+
+
+def test_mistakes_start_nothing(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    text = """
+        from bus.launch import *
+        def launch():
+            yield Process("tests.bus.toys.talk:Talker", parameters={"stp": 1})
+            yield Process("nodes.none_such")
+        """
+    launch = start(started, "x:=1", folder=tmp_path, text=text)
+    assert launch.process.wait(WITHIN_S) == 2
+    launch.wait_for("3 errors in")
+    assert [line.rpartition("[")[2] for line in launch.lines[:3]] == [
+        "unknown-parameter]",
+        "module-missing]",
+        "unknown-argument]",
+    ]
+    assert not list(domain.root.rglob("*.json"))
+
+
+def test_ps_restart_stop_and_logs(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    launch = start(started, folder=tmp_path)
+    launch.wait_for("ready:")
+
+    def rise(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli, [*words])
+        return result.exit_code, result.output
+
+    def processes() -> dict[str, dict[str, object]]:
+        code, text = rise("ps", "--json")
+        assert code == 0, text
+        return {p["name"]: p for p in json.loads(text)["processes"]}
+
+    assert "vmc1/core" in rise("ps")[1]
+    pid = processes()["vmc1/core"]["pid"]
+    assert rise("restart", "vmc1/talker") == (0, "restart of vmc1/core\n")
+    until(lambda: processes()["vmc1/core"]["pid"] not in (0, pid))
+    assert rise("stop", "far1/listener") == (0, "stop of far1/listener\n")
+    until(lambda: processes()["far1/listener"]["state"] == "STOPPED")
+    code, text = rise("restart", "vmc1/cores")
+    assert (code, text) == (1, "Error: no process or node 'vmc1/cores'; did you mean 'vmc1/core'?\n")
+    assert "vmc1/talker: talking" in rise("logs", "vmc1")[1]
+    assert rise("logs", "vmc7")[0] == 1
+    assert rise("stop", "--all") == (0, "the launch is ending\n")
+    assert launch.process.wait(WITHIN_S) == 0
+    assert rise("ps") == (1, "Error: nothing is launched in domain 'test'\n")
+    assert topics.PROCESSES.name == "/launch/processes"
