@@ -75,7 +75,7 @@ class Recording:
         self.revision = 0
         self.ended = True
         """until the first row is due"""
-        self._credit = threading.BoundedSemaphore(CHUNKS_AHEAD)
+        self._credit = threading.Semaphore(CHUNKS_AHEAD)  # not bounded: in replay nobody reads ahead
         self._waiting: deque[Chunk] = deque()
         self._taken = 0
         """rows of the first waiting chunk that have gone"""
