@@ -1,4 +1,4 @@
-"""For every test: a runtime directory of its own, so that no test meets the user's nodes; `--full`; hypothesis."""
+"""For every test: a runtime directory of its own, so that no test meets the user's nodes; `--full`; real data."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("rise", deadline=None, max_examples=60, derandomize=True, print_blob=True)
 settings.load_profile("rise")
+
+REAL_DATA = Path(os.environ.get("RISE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 _OWN: list[str] = []
 
@@ -36,13 +39,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(_OWN.pop(), ignore_errors=True)
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"real data: {REAL_DATA if REAL_DATA.is_dir() else f'none at {REAL_DATA} (RISE_TEST_DATA names its folder)'}"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--full"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("full")]
+    left_out_marks = set() if config.getoption("--full") else {"full"}
+    if not REAL_DATA.is_dir():
+        left_out_marks.add("real_data")
+    left_out = [item for item in items if any(item.get_closest_marker(m) for m in left_out_marks)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("full")]
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""`make bench`: every row, as a table and as JSON. `python -P -m tests.benchmarks [--pairs N] [--json FILE] [ROW ...]`."""
+"""`make bench`: every row, a table and JSON. `python -P -m tests.benchmarks [--pairs N] [--json FILE] [ROW ...]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main() -> int:
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     print(
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.release()}, load {load:.1f} at the start"
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.release()}, load {load:.1f} before"
     )
     if load > 0.5:
         print("other work is running on this machine: absolute times below are too high, ratios wider than they are")

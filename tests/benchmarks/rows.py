@@ -1,4 +1,4 @@
-"""The rows of the table: what each measures, against which bar. Every row that has a peer runs it in the same minute."""
+"""The rows of the table: what each measures, against which bar. A row's peer runs in the same minute."""
 
 from __future__ import annotations
 

@@ -11,9 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LAUNCH = ROOT / "launch"
 DATA = Path(os.environ.get("RISE_TEST_DATA", ROOT.parent / "shared" / "data"))
 
-needs_real_data = pytest.mark.skipif(
-    not DATA.is_dir(), reason=f"no real data at {DATA}; set RISE_TEST_DATA to its folder"
-)
+needs_real_data = pytest.mark.real_data
 
 
 def real(name: str) -> Path:

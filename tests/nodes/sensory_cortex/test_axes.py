@@ -40,7 +40,7 @@ def test_it_arrives_exactly_and_never_exceeds_speed_or_acceleration(
         axes.step(wanted, 0.001)
         assert axes.moving_mm_s <= wanted + 1e-9
         if axes.arrived:
-            assert before <= 3.0 * 1.05  # rounding of many steps
+            assert before <= 3.0 * 1.5 + 1e-6  # the path may end within the last step: half a step's change at most
         else:
             assert abs(axes.moving_mm_s - before) <= 3.0 + 1e-6
         before = axes.moving_mm_s
