@@ -20,9 +20,7 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    print(
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.release()}, load {load:.1f} before"
-    )
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.release()}, load {load:.1f} before")
     if load > 0.5:
         print("other work is running on this machine: absolute times below are too high, ratios wider than they are")
     print(f"{'what':<28} {'figure':<34} {'median [90 % interval]':<28} {'bar':<10} holds")

@@ -33,7 +33,7 @@ class Role:
         assert self._child.stdout is not None
         line = self._child.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._child.args} ended with {self._child.wait(10)}")
+            raise RuntimeError(f"{self._child.args!r} ended with {self._child.wait(10)}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
