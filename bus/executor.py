@@ -88,6 +88,7 @@ class Executor:
         self._started = False
         self._beat = beat
         self._seconds = 0
+        self._bad_frames_told = 0
         self._last_published_ns = 0
         self._beacon_armed = False
         self._registrations: list[Registration] = []
@@ -173,7 +174,9 @@ class Executor:
             return
         self._started = True
         deadline_ns = self.monotonic_ns() + READY_WITHIN_NS
-        while self.monotonic_ns() < deadline_ns and (self.peers.unsynced() or self.peers.unheard()):
+        while (
+            self.monotonic_ns() < deadline_ns and not self._stopping and (self.peers.unsynced() or self.peers.unheard())
+        ):
             self._round(dispatch=False, until_ns=deadline_ns)
         self.not_answered = sorted({*self.peers.unsynced(), *self.peers.unheard()})
         self.start_traces()
@@ -253,8 +256,8 @@ class Executor:
             now_ns = self.monotonic_ns()
             if now_ns - start_ns > host.callback_max_ns:
                 host.took(name, now_ns - start_ns)
-            if due_ns < now_ns:  # missed periods are skipped, the schedule is kept
-                due_ns += (now_ns - due_ns) // period_ns * period_ns
+            if due_ns <= now_ns:  # missed periods are skipped, the schedule is kept
+                due_ns += ((now_ns - due_ns) // period_ns + 1) * period_ns
             self._timer_count += 1
             heapq.heappush(self._timers, (due_ns, self._timer_count, run))
 
@@ -273,7 +276,7 @@ class Executor:
                 self.subscription = Subscription(topics.CLOCK, "", None, 1, None, None)
                 self.host = executor.hosts[0]
 
-            full = False
+            room = 1
 
             def put(self, item: Item) -> None:
                 from schemas.codec import DecodeError, codec
@@ -298,7 +301,7 @@ class Executor:
             due, _, host, name, method, period_ns = heapq.heappop(self._sim_timers)
             self.ready.append(Job(host, Kind.TIMER, name, method))
             self._timer_count += 1
-            due += period_ns * max(1, (tick.now_ns - due) // period_ns)
+            due += period_ns * ((tick.now_ns - due) // period_ns + 1)
             heapq.heappush(self._sim_timers, (due, self._timer_count, host, name, method, period_ns))
 
     # --- publishing ------------------------------------------------------------------------------------------------
@@ -338,7 +341,11 @@ class Executor:
             feed.counts.received += 1
             feed.heard_mono_ns = mono_ns
             feed.stale = False
-            feed.route.put(Item(feed, outlet.seq, mono_ns, wall_ns, None, None, message), wall_ns)
+            item = Item(feed, outlet.seq, mono_ns, wall_ns, None, None, message)
+            if topic.qos.repaired:
+                self.peers.put_own(feed, item)
+            else:
+                feed.route.put(item, wall_ns)
         if frames is not None:
             self.transport.send(*frames)
             if topic.qos.repaired:
@@ -430,8 +437,11 @@ class Executor:
         self.round_ended_ns = now_ns
 
     def _drain_subscriptions(self) -> None:
-        for subscribed, prefix in self.transport.subscriptions():
-            self.peers.on_subscription(subscribed, prefix)
+        for subscription in self.transport.subscriptions():
+            if subscription is None:
+                self.peers.bad("bytes that are no subscription")
+            else:
+                self.peers.on_subscription(*subscription)
 
     def _drain_requests(self) -> None:
         for identity, data in self.transport.requests():
@@ -450,16 +460,16 @@ class Executor:
                 case frame.Repaired():
                     self.peers.on_repaired(message)
         except frame.BadFrame as error:
-            self.peers.bad_frames += 1
-            self.hosts[0].warn_once("bad control frame", f"{error} (counted from now on)")
+            self.peers.bad(str(error))
 
     def _run_timers(self) -> int:
         timers = self._timers
-        now_ns = self.monotonic_ns()
-        while timers and timers[0][0] <= now_ns:
+        due_ns = self.monotonic_ns()  # those that become due meanwhile wait for a look at the sockets
+        if not timers or timers[0][0] > due_ns:
+            return due_ns
+        while timers and timers[0][0] <= due_ns and not self._stopping:
             heapq.heappop(timers)[2]()
-            now_ns = self.monotonic_ns()
-        return now_ns
+        return self.monotonic_ns()
 
     def _each_second(self) -> None:
         self._seconds += 1
@@ -474,9 +484,13 @@ class Executor:
             self.diagnose(host)
 
     def _count_handshakes(self) -> None:
-        self.peers.bad_frames += (bad := self.transport.bad_handshakes())
-        if bad:
-            self.hosts[0].warn_once("bad handshake", "a connection that does not speak ZMTP (counted from now on)")
+        self.transport.ended()
+        for _ in range(self.transport.bad_handshakes()):
+            self.peers.bad("a connection that does not speak ZMTP")
+        if self.peers.bad_frames != self._bad_frames_told:
+            self._bad_frames_told = self.peers.bad_frames
+            text = f"{self.peers.bad_frames} frames or connections that are none of this bus"
+            self.hosts[0].report("bad_frames", ConditionLevel.WARNING, text)
 
     def diagnose(self, host: Host) -> None:
         """Publish what is known of a node's health."""
@@ -495,6 +509,9 @@ class Executor:
             self._send_beacon()
             # what others still ask of us, such as a repair, is answered in the last moment
             self.transport.look()
+            self.caller.close()
+        for host in self.hosts:
+            host.close()
         self.transport.unwatch(self.directory.fileno())
         self.transport.close()
         for registration in self._registrations:

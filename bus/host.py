@@ -81,6 +81,11 @@ class NodeFuture(Future[Any]):
             raise BlockingCallError("waiting for an answer on the node's own thread; pass then= to call()")
         return super().result(timeout)
 
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        if not self.done() and threading.get_ident() == self._thread:
+            raise BlockingCallError("waiting for an answer on the node's own thread; pass then= to call()")
+        return super().exception(timeout)
+
 
 class Job:
     """A callback that is no message: a timer, a reply, a worker's message."""
@@ -133,6 +138,7 @@ class Host:
         self.submitted: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
         self._workers: list[threading.Thread] = []
         self._stopping = threading.Event()
+        self._closed = False
         self.node = spec.cls(self, dict(spec.parameters))
         heard = {s.topic.name: self.resolve(s.topic.name, s.namespace) for s in self.node.interface.subscriptions}
         self._links = [(k, heard[k.topic.name], getattr(self.node, k.method)) for k in self.node.interface.links]
@@ -168,6 +174,9 @@ class Host:
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         future = NodeFuture(self.executor.thread)
+        if self._closed:
+            future.cancel()
+            return future
         if len(self.submitted) >= SUBMITTED_MAX:
             raise queue.Full(f"{self.name}: {SUBMITTED_MAX} submitted calls wait already")
         self.submitted.append((future, function, args))
@@ -320,7 +329,10 @@ class Host:
         counts[0] += 1
         while not self._stopping.is_set():
             try:
-                handed.put(message, timeout=0.1)
+                if on_full == "drop_oldest":
+                    handed.put_nowait(message)
+                else:
+                    handed.put(message, timeout=0.1)
                 break
             except queue.Full:
                 if on_full == "drop_oldest":
@@ -335,6 +347,12 @@ class Host:
         for thread in self._workers:
             thread.join(timeout=1.0)
         self.invoke(Kind.SHUTDOWN, "on_shutdown", self.node.on_shutdown)
+
+    def close(self) -> None:
+        """Cancel what other threads submitted and is not going to run."""
+        self._closed = True
+        while self.submitted:
+            self.submitted.popleft()[0].cancel()
 
     # --- the services every node has -----------------------------------------------------------------------------
 

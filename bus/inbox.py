@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from bus.link import Counts, Link
+from bus.link import PLENTY, Counts, Link
 from bus.node import Raw, Source, Subscription, Tap
 from bus.trace import Kind, pack_batch
 from schemas.base import Message
@@ -30,6 +30,7 @@ class Feed:
         "heard_mono_ns",
         "link",
         "node",
+        "overflow",
         "publisher_id",
         "qos",
         "refused",
@@ -61,6 +62,8 @@ class Feed:
         self.first_seq = 0
         self.heard_mono_ns = 0
         self.stale = False
+        self.overflow: deque[Item] = deque()
+        """of a repaired topic of this process: what its readers have no room for yet"""
 
     def source(self, seq: int = 0, stamp_ns: int = 0) -> Source:
         return Source(self.node, self.topic, seq, stamp_ns, self.publisher_id)
@@ -130,15 +133,17 @@ class Inbox:
         return self.subscription.method
 
     @property
-    def full(self) -> bool:
-        return len(self.items) >= self.subscription.depth
+    def room(self) -> int:
+        """How many messages fit in before one is dropped."""
+        return self.subscription.depth - len(self.items)
 
     def put(self, item: Item) -> None:
         items = self.items
-        if len(items) >= self.subscription.depth:
-            items.popleft().feed.counts.dropped += 1
         items.append(item)
-        if not self._batch:
+        if len(items) > self.subscription.depth:
+            # the turn of the one that goes is the new one's: as many turns as messages, or others would wait behind
+            items.popleft().feed.counts.dropped += 1
+        elif not self._batch:
             self.host.executor.ready.append(self)
         elif not self._flush_armed:
             self._flush_armed = True
@@ -208,13 +213,14 @@ class Inbox:
 class TapInbox:
     """The queue of one tap: every message of the topics it selected, undecoded."""
 
-    __slots__ = ("_armed", "_method", "_select", "dropped", "host", "raws", "tap")
+    __slots__ = ("_armed", "_dropped", "_method", "_select", "host", "raws", "tap")
 
     def __init__(self, host: Host, tap: Tap) -> None:
         self.host = host
         self.tap = tap
         self.raws: deque[Raw] = deque()
-        self.dropped = 0
+        self._dropped: dict[Feed, tuple[int, int]] = {}
+        """the numbers for which there was no room"""
         self._method: Callable[[list[Raw]], None] = getattr(host.node, tap.method)
         self._select: Callable[[str, str], bool] = getattr(host.node, tap.select)
         self._armed = False
@@ -227,11 +233,17 @@ class TapInbox:
         return self.tap.method
 
     @property
-    def full(self) -> bool:
-        return len(self.raws) >= self.tap.depth
+    def room(self) -> int:
+        """How many messages fit in before one is dropped."""
+        return self.tap.depth - len(self.raws)
 
     def put(self, item: Item, received_ns: int) -> None:
+        """Keep a message. When there is no room it is dropped itself: an older one may be of a lossless topic."""
         f = item.feed
+        if len(self.raws) >= self.tap.depth:
+            f.counts.dropped += 1
+            self._mark(f, item.seq, item.seq)
+            return
         f.counts.delays_ns.append(received_ns - item.wall_ns)
         self._put(
             Raw(
@@ -242,17 +254,15 @@ class TapInbox:
 
     def put_lost(self, feed: Feed, first: int, last: int, received_ns: int) -> None:
         """A hole in the numbers, at its place in the stream."""
-        self._put(
-            Raw(
-                feed.topic, feed.node, feed.publisher_id, last, received_ns, received_ns, b"", feed.type_name,
-                feed.type_hash, feed.qos, lost_first=first,
-            )
-        )  # fmt: skip
+        if len(self.raws) >= self.tap.depth:
+            self._mark(feed, first, last)
+        else:
+            self._put(_hole(feed, first, last, received_ns))
+
+    def _mark(self, feed: Feed, first: int, last: int) -> None:
+        self._dropped[feed] = (self._dropped[feed][0] if feed in self._dropped else first, last)
 
     def _put(self, raw: Raw) -> None:
-        if len(self.raws) >= self.tap.depth:
-            self.raws.popleft()
-            self.dropped += 1
         self.raws.append(raw)
         if not self._armed:
             self._armed = True
@@ -266,23 +276,37 @@ class TapInbox:
         if self.raws:
             batch = list(self.raws)
             self.raws.clear()
+            if self._dropped:
+                now_ns = self.host.executor.now_ns()
+                batch += [_hole(feed, first, last, now_ns) for feed, (first, last) in self._dropped.items()]
+                self._dropped.clear()
             self.host.invoke(None, self.tap.method, self._method, (batch,))
+
+
+def _hole(feed: Feed, first: int, last: int, received_ns: int) -> Raw:
+    return Raw(
+        feed.topic, feed.node, feed.publisher_id, last, received_ns, received_ns, b"", feed.type_name, feed.type_hash,
+        feed.qos, lost_first=first,
+    )  # fmt: skip
 
 
 class Route:
     """Who in this process hears one topic."""
 
-    __slots__ = ("inboxes", "taps", "topic")
+    __slots__ = ("inboxes", "named", "taps", "topic")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
+        self.named = False
+        """whether a subscription has this very name; else a pattern or tap chose it"""
         self.inboxes: list[Inbox] = []
         self.taps: list[TapInbox] = []
 
     @property
-    def full(self) -> bool:
-        """Whether some queue has no room: a repaired message is better asked for again later."""
-        return any(i.full for i in self.inboxes) or any(t.full for t in self.taps)
+    def room(self) -> int:
+        """How many messages every queue has room for; those of a repaired topic wait until there is some."""
+        room = min((i.room for i in self.inboxes), default=PLENTY)
+        return min(room, min(t.room for t in self.taps)) if self.taps else room
 
     def put(self, item: Item, received_ns: int) -> None:
         if not item.feed.refused:

@@ -1,11 +1,13 @@
 """What a subscriber knows of one topic of one publisher: sequence numbers, gaps, repair, counts. Sans-IO.
 
-    link.accept(seq, item)   -> items to deliver now, in order
-    link.gap()               -> (first, last) to ask the publisher for, when a repaired topic has a hole
-    link.give_up(now_ns)     -> holes that waited too long: lost
+    link.accept(seq, item, now_ns, room)   -> items to deliver now, in order
+    link.take(now_ns, room)                -> what waited for room, when there is some
+    link.gap(now_ns)                       -> (first, last) to ask the publisher for, when a repaired topic has a hole
+    link.give_up(now_ns, room)             -> a hole that waited too long: lost
 
-A SENSOR link only counts what is missing. A repaired link (LATCHED, EVENT, DURABLE) holds later messages back while a
-hole is being repaired, at most HOLD_NS, and delivers each number once.
+A SENSOR link only counts what is missing. A repaired link (LATCHED, EVENT, DURABLE) delivers each number once and in
+order: it holds back what came behind a hole, at most HOLD_NS, and what the reader has no room for. What exceeds
+HELD_MAX is not kept: it stays a hole, and is asked for again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ ASK_AGAIN_NS = 200_000_000
 HELD_MAX = 4096
 REPAIR_MAX = 512
 """Sequence numbers asked for at once."""
+JUMP_MAX = 1 << 40
+"""No publisher gets so far ahead: a number beyond is no number of this link."""
+PLENTY = 1 << 30
 
 
 class Counts:
@@ -42,57 +47,97 @@ class Counts:
 class Link(Generic[T]):
     """One (publisher, topic) as one subscriber sees it."""
 
-    __slots__ = ("_asked_ns", "_held", "_hole_since_ns", "_tail", "counts", "latched", "next_seq", "repaired", "synced")
+    __slots__ = (
+        "_asked_ns",
+        "_backlog",
+        "_blocked_ns",
+        "_held",
+        "_superseded",
+        "_tail",
+        "_tail_ns",
+        "counts",
+        "latched",
+        "next_seq",
+        "repaired",
+        "synced",
+    )
 
     def __init__(self, *, repaired: bool, latched: bool = False) -> None:
         self.repaired = repaired
         self.latched = latched
         """a value that was replaced before it arrived is not a loss"""
         self.next_seq: int | None = None
+        """number that is delivered next"""
         self.synced = False
         self.counts = Counts()
-        self._held: dict[int, T] = {}
+        self._held: dict[int, tuple[T, int]] = {}
+        """by number, none below next_seq: (item, when it came)"""
+        self._backlog: deque[T] = deque()
+        """older than next_seq: what was latched when the subscriber joined"""
         self._tail = 0
         """highest number known to have been published"""
-        self._hole_since_ns: int | None = None
+        self._tail_ns = 0
+        self._superseded = 0
+        """latched: what is missing up to here has been replaced, so it is not waited for"""
         self._asked_ns = 0
+        self._blocked_ns = 0
+        """when the reader last had no room"""
 
-    def accept(self, seq: int, item: T, now_ns: int) -> list[T]:
+    # --- what comes --------------------------------------------------------------------------------------------------
+
+    def accept(self, seq: int, item: T, now_ns: int, room: int = PLENTY) -> list[T]:
         """A message came; returns what may be delivered now, in order. Repeats return nothing."""
         expected = self.next_seq
-        if expected is None or seq == expected:
-            self.next_seq = seq + 1
-            self.counts.received += 1
-            if not self._held:
-                self._hole_since_ns = None
-                return [item]
-            return [item, *self._release(now_ns)]
-        if seq < expected:
+        if expected is None:
+            expected = self.next_seq = seq
+        if seq < expected or seq - expected > JUMP_MAX:
             return []
         if not self.repaired:
             self.counts.lost += seq - expected
             self.next_seq = seq + 1
             self.counts.received += 1
             return [item]
-        if seq not in self._held and len(self._held) < HELD_MAX:
-            self._held[seq] = item
+        if seq == expected and room > 0 and not self._held and not self._backlog:
+            self.next_seq = seq + 1
+            self.counts.received += 1
+            return [item]
         self._note_tail(seq, now_ns)
-        return []
+        if seq not in self._held and (len(self._held) < HELD_MAX or seq == expected):
+            self._held[seq] = (item, now_ns)
+        return self.take(now_ns, room)
 
-    def _release(self, now_ns: int) -> list[T]:
-        released = []
+    def join(self, items: list[T]) -> None:
+        """What was latched when the subscriber joined: older than everything else, delivered before it."""
+        self._backlog.extend(items)
+
+    def take(self, now_ns: int, room: int = PLENTY) -> list[T]:
+        """What may be delivered now, at most `room` of it."""
+        taken: list[T] = []
+        while self._backlog and len(taken) < room:
+            taken.append(self._backlog.popleft())
+        if self.next_seq is not None and not self._backlog:
+            self._take_held(taken, room)
+        if len(taken) >= room and self.blocked:
+            self._blocked_ns = now_ns
+        self.counts.received += len(taken)
+        return taken
+
+    def _take_held(self, taken: list[T], room: int) -> None:
         assert self.next_seq is not None
-        while self.next_seq in self._held:
-            released.append(self._held.pop(self.next_seq))
+        while True:
+            if self.next_seq in self._held:
+                if len(taken) >= room:
+                    return
+                taken.append(self._held.pop(self.next_seq)[0])
+            elif self.next_seq > self._superseded:
+                return
             self.next_seq += 1
-        self.counts.received += len(released)
-        self._hole_since_ns = now_ns if self._held or self._tail >= self.next_seq else None
-        return released
 
     def _note_tail(self, seq: int, now_ns: int) -> None:
-        self._tail = max(self._tail, seq)
-        if self._hole_since_ns is None:
-            self._hole_since_ns = now_ns
+        if seq > self._tail:
+            if self._tail < (self.next_seq or 0):
+                self._tail_ns = now_ns
+            self._tail = seq
 
     def baseline(self, next_seq: int, now_ns: int) -> int:
         """The publisher says which number comes next; returns how many messages are thereby known to be lost.
@@ -102,7 +147,7 @@ class Link(Generic[T]):
         self.synced = True
         if self.next_seq is None:
             self.next_seq = next_seq
-        if next_seq <= self.next_seq:
+        if not 0 < next_seq - self.next_seq <= JUMP_MAX:
             return 0
         if self.repaired:
             self._note_tail(next_seq - 1, now_ns)
@@ -114,65 +159,82 @@ class Link(Generic[T]):
 
     def beacon(self, last_seq: int, now_ns: int) -> None:
         """The publisher's last number on a repaired topic."""
-        if self.repaired and self.next_seq is not None and last_seq >= self.next_seq:
+        if self.repaired and self.next_seq is not None and 0 <= last_seq - self.next_seq <= JUMP_MAX:
             self._note_tail(last_seq, now_ns)
 
-    def gap(self, now_ns: int) -> tuple[int, int] | None:
-        """The first hole, when it is time to ask for it (again)."""
-        if self._hole_since_ns is None or self.next_seq is None or now_ns - self._asked_ns < ASK_AGAIN_NS:
-            return None
-        last = min(self._held) - 1 if self._held else self._tail
-        if last < self.next_seq:
-            self._hole_since_ns = None
-            return None
-        self._asked_ns = now_ns
-        return self.next_seq, min(last, self.next_seq + REPAIR_MAX - 1)
-
-    def repair(self, first_kept: int, last: int, items: list[tuple[int, T]], now_ns: int) -> tuple[list[T], int]:
-        """The publisher's answer up to `last`: returns what may be delivered, and how many are lost for good."""
-        out: list[T] = []
-        lost = 0
-        self._asked_ns = 0
-        assert self.next_seq is not None
-        if self.latched:
-            for seq, item in items:
-                if seq >= self.next_seq:
-                    self.counts.repaired += 1
-                    self.counts.received += 1
-                    out.append(item)
-            if last >= self.next_seq:
-                self.next_seq = last + 1
-        else:
-            if first_kept > self.next_seq:
-                lost = min(first_kept, last + 1) - self.next_seq
-                self.counts.lost += lost
-                self.next_seq += lost
-            for seq, item in items:
-                if seq == self.next_seq:
-                    self.counts.repaired += 1
-                    self.counts.received += 1
-                    self.next_seq += 1
-                    out.append(item)
-        out += self._release(now_ns)
-        return out, lost
-
-    def give_up(self, now_ns: int) -> tuple[tuple[int, int] | None, list[T]]:
-        """When a hole is older than HOLD_NS: the lost (first, last), and what was held behind it."""
-        if self._hole_since_ns is None or now_ns - self._hole_since_ns < HOLD_NS or self.next_seq is None:
-            return None, []
-        first = self.next_seq
-        last = min(self._held) - 1 if self._held else self._tail
-        self.next_seq = last + 1
-        if not self.latched:
-            self.counts.lost += last - first + 1
-        released = self._release(now_ns)
-        return (None if self.latched else (first, last)), released
-
-    def postpone(self, now_ns: int) -> None:
-        """There is no room for what is missing: the time until it is given up begins anew."""
-        self._hole_since_ns = now_ns
+    # --- what is missing -----------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> bool:
-        """Whether there is a hole to ask for or give up on."""
-        return self._hole_since_ns is not None
+        """Whether something is missing, or waits for room."""
+        return bool(self._held or self._backlog) or (self.next_seq is not None and self._tail >= self.next_seq)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the next message is here and only waits for room."""
+        return bool(self._backlog) or self.next_seq in self._held
+
+    def _hole(self) -> tuple[int, int] | None:
+        """What is missing before the next message that is here."""
+        if self.next_seq is None or self.blocked:
+            return None
+        last = min(self._held) - 1 if self._held else self._tail
+        return (self.next_seq, last) if last >= self.next_seq else None
+
+    def _hole_since_ns(self) -> int:
+        known_ns = min(came_ns for _, came_ns in self._held.values()) if self._held else self._tail_ns
+        return max(known_ns, self._blocked_ns)
+
+    def gap(self, now_ns: int) -> tuple[int, int] | None:
+        """The first hole, when it is time to ask for it (again)."""
+        if now_ns - self._asked_ns < ASK_AGAIN_NS:
+            return None
+        hole = self._hole()
+        if hole is None:
+            return None
+        self._asked_ns = now_ns
+        return hole[0], min(hole[1], hole[0] + REPAIR_MAX - 1)
+
+    def repair(
+        self, first_kept: int, last: int, items: list[tuple[int, T]], now_ns: int, room: int = PLENTY
+    ) -> tuple[tuple[int, int] | None, list[T]]:
+        """The publisher's answer up to `last`: the (first, last) that is lost for good, and what may be delivered."""
+        expected = self.next_seq
+        if expected is None or last < expected:
+            return None, []
+        self._asked_ns = 0
+        for seq, item in items:
+            if expected <= seq <= last and seq not in self._held:
+                self._held[seq] = (item, now_ns)
+                self.counts.repaired += 1
+        if self.latched:
+            self._superseded = max(self._superseded, last)
+            return None, self.take(now_ns, room)
+        lost = None
+        if first_kept > expected and (hole := self._hole()) is not None:
+            lost = self._lose(min(first_kept - 1, last, hole[1]))
+        return lost, self.take(now_ns, room)
+
+    def _lose(self, last: int) -> tuple[int, int]:
+        assert self.next_seq is not None
+        first, self.next_seq = self.next_seq, last + 1
+        self.counts.lost += last - first + 1
+        return first, last
+
+    def give_up(
+        self, now_ns: int, room: int = PLENTY, *, at_once: bool = False
+    ) -> tuple[tuple[int, int] | None, list[T]]:
+        """When the first hole is older than HOLD_NS: the lost (first, last), and what was held behind it.
+
+        Args:
+            at_once: the publisher is gone, there is nobody to ask.
+        """
+        hole = self._hole()
+        if hole is None or not (at_once or now_ns - self._hole_since_ns() >= HOLD_NS):
+            return None, []
+        lost = None
+        if self.latched:
+            self._superseded = max(self._superseded, hole[1])
+        else:
+            lost = self._lose(hole[1])
+        return lost, self.take(now_ns, room)

@@ -22,9 +22,7 @@ Frames = tuple[bytes, bytes | memoryview]
 
 class Latched(NamedTuple):
     seq: int
-    mono_ns: int
-    wall_ns: int
-    message: Message
+    frames: Frames
 
 
 class Outlet:
@@ -67,20 +65,27 @@ class Outlet:
         self._latched: OrderedDict[str, Latched] | None = OrderedDict() if topic.qos.latched else None
 
     def publish(self, message: Message, mono_ns: int, wall_ns: int) -> Frames | None:
-        """Number and keep a message; the frames to send, or None when nobody elsewhere listens."""
-        self.seq += 1
+        """Number and keep a message; the frames to send, or None when nobody elsewhere listens.
+
+        Raises:
+            EncodeError: a value cannot travel; the message got no number.
+        """
+        seq = self.seq + 1
+        if self._latched is None and self._ring is None and not self.interest:
+            self.seq = seq
+            return None
+        frames = self._frames(message, seq, mono_ns, wall_ns)
+        self.seq = seq
         if self._latched is not None:
             key = "" if self._key is None else str(getattr(message, self._key))
-            self._latched[key] = Latched(self.seq, mono_ns, wall_ns, message)
+            self._latched[key] = Latched(seq, frames)
             self._latched.move_to_end(key)
             if len(self._latched) > LATCHED_KEYS:
                 self._latched.popitem(last=False)
                 self.latched_dropped += 1
         elif self._ring is not None:
-            frames = self._frames(message, self.seq, mono_ns, wall_ns)
             self._keep(frames)
-            return frames if self.interest else None
-        return self._frames(message, self.seq, mono_ns, wall_ns) if self.interest else None
+        return frames if self.interest else None
 
     def _frames(self, message: Message, seq: int, mono_ns: int, wall_ns: int) -> Frames:
         payload, tail = self._codec.encode_frames(message)
@@ -101,21 +106,17 @@ class Outlet:
         if self._latched is not None:
             self._latched.pop(key, None)
 
-    def latched(self, first: int = 0) -> list[Frames]:
-        """The latched values numbered `first` or later, in order."""
+    def latched(self, first: int = 0, last: int | None = None) -> list[Frames]:
+        """The latched values numbered `first`..`last`, in order; `last` None is no bound."""
         if not self._latched:
             return []
-        kept = sorted((v for v in self._latched.values() if v.seq >= first), key=lambda v: v.seq)
-        return [self._frames(v.message, v.seq, v.mono_ns, v.wall_ns) for v in kept]
-
-    def latched_messages(self) -> list[Latched]:
-        """For subscribers in this process."""
-        return sorted(self._latched.values(), key=lambda v: v.seq) if self._latched else []
+        # in order already: a new value of a key moves it to the end
+        return [v.frames for v in self._latched.values() if v.seq >= first and (last is None or v.seq <= last)]
 
     def repair(self, first: int, last: int) -> tuple[int, list[Frames]]:
         """What is still there of `first`..`last`, and the lowest number that is."""
         if self._latched is not None:
-            return first, self.latched(first)
+            return first, self.latched(first, last)
         if not self._ring:
             return self.seq + 1, []
         kept = self._ring[0][0]

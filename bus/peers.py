@@ -9,12 +9,12 @@ a publisher that sees the token has all the others active; it answers with its n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bus import frame
 from bus.discovery import Appeared, Changed, Entry, TopicEntry, Vanished
 from bus.inbox import Feed, Inbox, Item, Route
-from bus.link import Link
+from bus.link import PLENTY, Link
 from bus.node import EVERY, Gone, LinkEvent, Lost, Stale, Synced
 from schemas.base import PROFILES
 from schemas.grammar import definition, describe, match, type_hash
@@ -25,11 +25,17 @@ if TYPE_CHECKING:
     from bus.inbox import TapInbox
 
 SYNC_AGAIN_S = 0.25
+SYNC_AGAIN_MAX_S = 4.0
 TEND_S = 0.02
-DISCONNECT_AFTER_S = 0.5
+DEPART_LOOK_S = 0.002
+DEPART_WITHIN_NS = 500_000_000
+"""how long what a vanished publisher left in the sockets is waited for, when its connection never says that it ended"""
 DRAIN_MAX = 1000
 RESTED_NS = 50_000
 FEEDS_MAX = 100_000
+OVERFLOW_MAX = 4096
+LISTENERS_MAX = 4096
+PREFIXES_MAX = 65_536
 EVERYTHING = "**"
 """In an entry's subscriptions: a tap, which may take any topic."""
 
@@ -46,6 +52,14 @@ class _Peer:
         self.asked_mono_ns = 0
 
 
+class _Departed(NamedTuple):
+    """A node that vanished, until the last of its messages has been delivered."""
+
+    entry: Entry
+    clean: bool
+    since_ns: int
+
+
 class Peers:
     """Everything about the processes around this one."""
 
@@ -54,7 +68,10 @@ class Peers:
         self.entries: dict[str, Entry] = {}
         self._own: set[int] = set()
         self._peers: dict[str, _Peer] = {}
-        self._leaving: set[str] = set()
+        self._departed: dict[int, _Departed] = {}
+        """by publisher_id"""
+        self._refreshing = False
+        self._refresh_armed = False
         self.feeds: dict[tuple[int, bytes], Feed] = {}
         self._fast: dict[bytes, Feed] = {}
         """by the bytes that every unsplit message of the feed begins with"""
@@ -64,6 +81,7 @@ class Peers:
         self._token = b""
         self._tokens = 0
         self._token_armed = False
+        self._token_after_s = SYNC_AGAIN_S
         self._tending = False
         self._servers: dict[str, Entry] = {}
         self.listeners: set[str] = set()
@@ -78,7 +96,9 @@ class Peers:
         if full_name.startswith(f"{EVERY}/"):
             self._wildcards.append((full_name[2:], inbox))
         else:
-            self._route(full_name).inboxes.append(inbox)
+            route = self._route(full_name)
+            route.named = True
+            route.inboxes.append(inbox)
 
     def add_tap(self, tap: TapInbox) -> None:
         self._taps.append(tap)
@@ -112,6 +132,9 @@ class Peers:
 
     def refresh(self) -> None:
         """Take what discovery has to say."""
+        if self._refreshing:
+            return
+        self._refreshing = True
         directory = self._x.directory
         news = False
         for change in directory.changes():
@@ -125,10 +148,16 @@ class Peers:
         for problem in directory.problems:
             self._x.hosts[0].warn_once(problem, problem)
         directory.problems.clear()
+        self._refreshing = False
         if news:
             self._renew_token()
-        if directory.pending:
-            self._x.after(0.002, self.refresh)
+        if directory.pending and not self._refresh_armed:
+            self._refresh_armed = True
+            self._x.after(0.002, self._refresh_again)
+
+    def _refresh_again(self) -> None:
+        self._refresh_armed = False
+        self.refresh()
 
     def _appeared(self, entry: Entry) -> bool:
         """Returns whether a connection or subscription was added."""
@@ -156,46 +185,78 @@ class Peers:
             peer = self._peers[endpoint] = _Peer(endpoint)
             self._x.transport.connect(endpoint)
             added = True
-        self._leaving.discard(endpoint)
         peer.nodes.add(entry.name)
         return added
 
     def _vanished(self, entry: Entry, clean: bool) -> None:
-        # what the kernel already has of it comes before the news that it is gone
-        self.drain()
         current = self.entries.get(entry.name)
         if current is not None and current.publisher_id == entry.publisher_id:
             del self.entries[entry.name]
         self._servers = {n: e for n, e in self._servers.items() if e.publisher_id != entry.publisher_id}
-        for key in [k for k in self.feeds if k[0] == entry.publisher_id]:
-            feed = self.feeds.pop(key)
-            self._fast = {k: f for k, f in self._fast.items() if f is not feed}
-            self.tell(feed.topic, Gone(feed.source(), clean))
+        for other in self.entries.values():
+            for served in other.serves:
+                self._servers.setdefault(served.name, other)
         for endpoint in entry.rpc[:1]:
             self._x.transport.forget(endpoint)
         for endpoint in entry.pub[:1]:
-            peer = self._peers.get(endpoint)
-            if peer is not None:
-                peer.nodes.discard(entry.name)
-                if not peer.nodes:
-                    self._leaving.add(endpoint)
-                    self._x.after(DISCONNECT_AFTER_S, self._disconnect)
+            self.listeners.discard(endpoint.rsplit("/", 1)[-1])
+            if endpoint in self._peers:
+                self._peers[endpoint].nodes.discard(entry.name)
+        self._departed[entry.publisher_id] = _Departed(entry, clean, self._x.monotonic_ns())
+        if len(self._departed) == 1:
+            self._x.after(DEPART_LOOK_S, self._see_off)
 
-    def _disconnect(self) -> None:
-        for endpoint in self._leaving:
-            self._peers.pop(endpoint, None)
-            self._x.transport.disconnect(endpoint)
-        self._leaving.clear()
+    def _see_off(self) -> None:
+        """Say `Gone` of a publisher after the last of its messages; let go of what was kept for it."""
+        ended = self._x.transport.ended()
+        self.drain(DRAIN_MAX)
+        unread = self._x.transport.unread
+        now_ns = self._x.monotonic_ns()
+        for departed in list(self._departed.values()):
+            entry = departed.entry
+            connected = [e for e in entry.pub[:1] if e in self._peers and e not in ended]
+            if (connected or unread) and now_ns - departed.since_ns < DEPART_WITHIN_NS:
+                continue
+            feeds = {k: f for k, f in self.feeds.items() if k[0] == entry.publisher_id}
+            for feed in feeds.values():
+                self._deliver(feed, now_ns, at_once=True)
+            if any(f.link is not None and f.link.waiting for f in feeds.values()):
+                continue  # a reader has no room for the last of it yet
+            for key, feed in feeds.items():
+                del self.feeds[key]
+                self.tell(feed.topic, Gone(feed.source(), departed.clean))
+            gone = {id(f) for f in feeds.values()}
+            for start in [k for k, f in self._fast.items() if id(f) in gone]:
+                del self._fast[start]
+            for endpoint in entry.pub[:1]:
+                if endpoint in self._peers and not self._peers[endpoint].nodes:
+                    del self._peers[endpoint]
+                    self._x.transport.disconnect(endpoint)
+            del self._departed[entry.publisher_id]
+            self._drop_routes(entry)
+        if self._departed:
+            self._x.after(DEPART_LOOK_S, self._see_off)
+
+    def _drop_routes(self, entry: Entry) -> None:
+        """Unsubscribe from what a pattern or tap had chosen, now that nobody publishes it any more."""
+        still = {t.name for other in self.entries.values() for t in other.publishes} | self._x.published_names
+        for topic in entry.publishes:
+            route = self.routes.get(topic.name)
+            if route is not None and not route.named and topic.name not in still:
+                del self.routes[topic.name]
+                self._x.transport.unsubscribe(frame.prefix(topic.name))
 
     def server(self, full_name: str) -> Entry | None:
         """Who serves a service, in another process."""
         return self._servers.get(full_name)
 
-    def publisher_name(self, publisher_id: int) -> tuple[str, Entry | None]:
+    def publisher(self, publisher_id: int) -> Entry | None:
+        """Who sends under this id: a node that is there, or one whose last messages are still coming."""
         for entry in self.entries.values():
             if entry.publisher_id == publisher_id:
-                return entry.name, entry
-        return f"unknown_{publisher_id:016x}", None
+                return entry
+        departed = self._departed.get(publisher_id)
+        return departed.entry if departed is not None else None
 
     # --- sync ----------------------------------------------------------------------------------------------------
 
@@ -211,12 +272,17 @@ class Peers:
         transport.subscribe(self._token)
         if not self._token_armed:
             self._token_armed = True
+            self._token_after_s = SYNC_AGAIN_S
             self._x.after(SYNC_AGAIN_S, self._check_token)
 
     def _check_token(self) -> None:
         self._token_armed = False
         if any(not p.synced and p.nodes for p in self._peers.values()):
+            # everybody answers a fresh token, so one that is stopped must not keep all the others at it
+            self._token_armed = True
             self._renew_token()
+            self._token_after_s = min(2 * self._token_after_s, SYNC_AGAIN_MAX_S)
+            self._x.after(self._token_after_s, self._check_token)
 
     def unsynced(self) -> list[str]:
         """Nodes we listen to that have not answered yet."""
@@ -247,12 +313,16 @@ class Peers:
                 self._answer_token(prefix)
             return
         if subscribed:
+            if len(self._wanted_prefixes) >= PREFIXES_MAX:
+                self.bad(f"one of more than {PREFIXES_MAX} subscriptions")
+                return
             self._wanted_prefixes.add(prefix)
         else:
             self._wanted_prefixes.discard(prefix)
         for host in x.hosts:
             for outlet in host.outlets.values():
-                outlet.interest = self.wanted_elsewhere(outlet.prefix)
+                if outlet.prefix.startswith(prefix):
+                    outlet.interest = subscribed or self.wanted_elsewhere(outlet.prefix)
         x.start_traces()
 
     def wanted_elsewhere(self, prefix: bytes) -> bool:
@@ -271,62 +341,54 @@ class Peers:
         body = frame.encode(frame.Sync(x.transport.pub_endpoints[0], nodes, latched))
         head = token if token.endswith(b"\0") else token + b"\0"
         x.transport.send(frame.pack(head, x.hosts[0].publisher_id, 0, x.monotonic_ns(), x.now_ns(), body))
-        self.listeners.add(token[1:].split(b"/", 1)[0].decode("ascii", "replace"))
+        if len(self.listeners) < LISTENERS_MAX:
+            self.listeners.add(token[1:].split(b"/", 1)[0].decode("ascii", "replace"))
 
-    def _on_sync(self, payload: bytes) -> None:
+    def _on_sync(self, token: bytes, payload: bytes) -> None:
         sync = frame.decode_sync(payload)
         peer = self._peers.get(sync.endpoint)
-        if peer is None:
-            return
+        if peer is None or token + b"\0" != self._token:
+            return  # an answer to an earlier token knows nothing of what was subscribed since
         peer.synced = True
         now_ns = self._x.monotonic_ns()
-        # latched values first: they are older than what the numbers begin with
-        joining = set()
-        for node in sync.nodes:
-            for topic in node.next_seq:
-                if topic in self.routes:
-                    feed = self._feed(node.publisher_id, topic.encode(), node.name)
-                    if feed is not None and feed.link is not None and not feed.link.synced:
-                        joining.add((node.publisher_id, topic))
+        latched: dict[tuple[int, bytes], list[tuple[int, Item]]] = {}
         for data, tail in sync.latched:
-            self._on_latched(data, tail, joining, now_ns)
+            p = frame.parse(data)
+            feed = self.feeds.get((p.publisher_id, p.topic)) or self._feed(p.publisher_id, p.topic)
+            if feed is not None:
+                item = Item(feed, p.seq, now_ns, p.wall_ns, p.payload, memoryview(tail) if tail else None, None)
+                latched.setdefault((p.publisher_id, p.topic), []).append((p.seq, item))
         for node in sync.nodes:
             for topic, next_seq in node.next_seq.items():
-                feed = self.feeds.get((node.publisher_id, topic.encode()))
-                if feed is None or feed.link is None:
-                    continue
-                before = feed.link.next_seq
-                first = not feed.link.synced
-                lost = feed.link.baseline(next_seq, now_ns)
-                feed.heard_mono_ns = feed.heard_mono_ns or now_ns
-                if lost and before is not None:
-                    self._lost(feed, before, next_seq - 1)
-                if feed.link.waiting:
-                    self.tend()
-                if first:
-                    self.tell(topic, Synced(feed.source(next_seq)))
+                key = (node.publisher_id, topic.encode())
+                feed = self._feed(*key)
+                if feed is not None and feed.link is not None:
+                    self._baseline(feed, feed.link, next_seq, latched.get(key, []), now_ns)
 
-    def _on_latched(self, data: bytes, tail: bytes, joining: set[tuple[int, str]], now_ns: int) -> None:
-        p = frame.parse(data)
-        topic = p.topic.decode("ascii", "replace")
-        feed = self.feeds.get((p.publisher_id, p.topic))
-        if feed is None or feed.link is None:
-            return
-        link = feed.link
-        fresh = link.next_seq is None or p.seq >= link.next_seq
-        if (p.publisher_id, topic) in joining:
-            fresh = not feed.first_seq or p.seq < feed.first_seq
-        if fresh:
-            item = Item(feed, p.seq, now_ns, p.wall_ns, p.payload, memoryview(tail) if tail else None, None)
-            link.counts.received += 1
-            feed.heard_mono_ns = now_ns
-            feed.route.put(item, self._x.now_ns())
-            if (p.publisher_id, topic) not in joining:
-                link.next_seq = p.seq + 1
+    def _baseline(
+        self, feed: Feed, link: Link[Item], next_seq: int, latched: list[tuple[int, Item]], now_ns: int
+    ) -> None:
+        """What a publisher says of one topic: the number that comes next, and the values to join with."""
+        before, joins = link.next_seq, not link.synced
+        if joins:
+            link.join([item for seq, item in latched if not feed.first_seq or seq < feed.first_seq])
+        lost = link.baseline(next_seq, now_ns)
+        feed.heard_mono_ns = feed.heard_mono_ns or now_ns
+        if lost and before is not None:
+            self._lost(feed, before, next_seq - 1)
+        if link.latched and not joins:
+            # what was replaced while the connection was away is not waited for
+            _, items = link.repair(0, next_seq - 1, latched, now_ns, feed.route.room)
+            self._put(feed, items, now_ns)
+        if link.waiting:
+            self._deliver(feed, now_ns)
+            self.tend()
+        if joins:
+            self.tell(feed.topic, Synced(feed.source(next_seq)))
 
     # --- what arrives --------------------------------------------------------------------------------------------
 
-    def drain(self) -> None:
+    def drain(self, at_most: int = 0) -> None:
         """Take what has arrived into the queues. Never raises for what stands in a frame.
 
         After a sleep only the first message: its callback need not wait for the question whether there are more, which
@@ -335,7 +397,7 @@ class Peers:
         x, fast = self._x, self._fast
         receive, unpack = x.transport.receive, frame.NUMBERS.unpack_from
         now_ns = x.monotonic_ns()
-        for _ in range(1 if now_ns - x.round_ended_ns > RESTED_NS else DRAIN_MAX):
+        for _ in range(at_most or (1 if now_ns - x.round_ended_ns > RESTED_NS else DRAIN_MAX)):
             first = receive()
             if first is None:
                 return
@@ -365,7 +427,7 @@ class Peers:
             p = frame.parse(first)
             lead = first[:1]
             if lead == frame.SYNC:
-                self._on_sync(p.payload)
+                self._on_sync(p.topic, p.payload)
                 return
             if lead == frame.BEACON[:1]:
                 self._on_beacon(p.payload, now_mono_ns)
@@ -375,11 +437,12 @@ class Peers:
                 if tail is None:
                     raise frame.BadFrame("the second frame that the header announces is missing")
         except frame.BadFrame as error:
-            self._bad(str(error))
+            self.bad(str(error))
             return
-        feed = self._feed(p.publisher_id, p.topic, None)
+        feed = self._feed(p.publisher_id, p.topic)
         if feed is None:
-            self._bad(f"a message on {p.topic[:80]!r}, which nobody here subscribed to")
+            if not self._was_wanted(p.topic):
+                self.bad(f"a message on {p.topic[:80]!r} that no known node publishes, or nobody here wants")
             return
         if not p.flags and len(self._fast) < FEEDS_MAX:
             self._fast[first[: len(p.topic) + frame.KEY_BYTES]] = feed
@@ -390,24 +453,29 @@ class Peers:
     def _accept(self, feed: Feed, item: Item, now_mono_ns: int) -> None:
         link, route = feed.link, feed.route
         assert link is not None
-        if link.repaired and route.full:
-            return  # its number stays open and is asked for when there is room
         expected, lost_before = link.next_seq, link.counts.lost
-        items = link.accept(item.seq, item, now_mono_ns)
+        items = link.accept(item.seq, item, now_mono_ns, route.room if link.repaired else PLENTY)
         if link.counts.lost != lost_before and expected is not None:
             self._lost(feed, expected, item.seq - 1)
         feed.heard_mono_ns = now_mono_ns
         feed.stale = False
         for each in items:
             route.put(each, now_mono_ns + self._x.anchor_ns)
-        if link.waiting:
+        if link.repaired and link.waiting:
             self.tend()
 
-    def _bad(self, text: str) -> None:
+    def bad(self, text: str) -> None:
+        """Count what a stranger sent; the first is logged, /diagnostics shows how many there were."""
         self.bad_frames += 1
         self._x.hosts[0].warn_once("bad frame", f"a frame that is none of this bus: {text} (counted from now on)")
 
-    def _feed(self, publisher_id: int, topic: bytes, node: str | None) -> Feed | None:
+    def _was_wanted(self, topic: bytes) -> bool:
+        """Whether a node that is there publishes the topic: then it was sent before our unsubscription got there."""
+        name = topic.decode("ascii", "replace")
+        return name not in self.routes and any(t.name == name for e in self.entries.values() for t in e.publishes)
+
+    def _feed(self, publisher_id: int, topic: bytes) -> Feed | None:
+        """What is known of a topic of a publisher; None when nobody here wants it, or no known node publishes it."""
         key = (publisher_id, topic)
         feed = self.feeds.get(key)
         if feed is not None:
@@ -416,11 +484,13 @@ class Peers:
         route = self.routes.get(name)
         if route is None:
             return None
-        known, entry = self.publisher_name(publisher_id)
+        entry = self.publisher(publisher_id)
         if entry is None:
             self.refresh()
-            known, entry = self.publisher_name(publisher_id)
-        described = next((t for t in entry.publishes if t.name == name), None) if entry else None
+            entry = self.publisher(publisher_id)
+            if entry is None:
+                return None
+        described = next((t for t in entry.publishes if t.name == name), None)
         if described is None and route.inboxes:
             t = route.inboxes[0].subscription.topic
             described = TopicEntry(name, t.type.__name__, type_hash(t.type), t.qos.name)
@@ -429,11 +499,10 @@ class Peers:
         profile = PROFILES[described.qos] if described.qos in PROFILES else PROFILES["SENSOR"]
         link: Link[Item] = Link(repaired=profile.repaired, latched=profile.latched)
         feed = Feed(
-            node or known, name, publisher_id, qos=described.qos, type_name=described.type_name,
+            entry.name, name, publisher_id, qos=described.qos, type_name=described.type_name,
             type_hash=described.type_hash, route=route, link=link,
         )  # fmt: skip
-        if entry is not None:
-            self._compare_types(feed, entry)
+        self._compare_types(feed, entry)
         self.feeds[key] = feed
         return feed
 
@@ -482,26 +551,55 @@ class Peers:
         waiting = False
         for (publisher_id, _), feed in list(self.feeds.items()):
             link = feed.link
-            if link is None or not link.waiting:
+            if link is None or not link.repaired or not link.waiting:
                 continue
-            if feed.route.full:
-                waiting = True
-                link.postpone(now_ns)
-                continue
-            lost, items = link.give_up(now_ns)
-            for item in items:
-                feed.route.put(item, now_ns + self._x.anchor_ns)
-            if lost is not None:
-                self._lost(feed, *lost)
+            self._deliver(feed, now_ns)
             hole = link.gap(now_ns)
-            _, entry = self.publisher_name(publisher_id)
-            if hole is not None and entry is not None and entry.rpc:
+            entry = self.publisher(publisher_id)
+            if hole is not None and entry is not None and entry.rpc and publisher_id not in self._departed:
                 request = frame.Repair(publisher_id, feed.topic, *hole)
                 self._x.transport.ask(entry.rpc[0], frame.encode(request))
             waiting |= link.waiting
+        for feed in self._x.own_feeds.values():
+            if feed.overflow:
+                for _ in range(min(feed.route.room, len(feed.overflow))):
+                    feed.route.put(feed.overflow.popleft(), now_ns + self._x.anchor_ns)
+                waiting |= bool(feed.overflow)
         self._tending = waiting
         if waiting:
             self._x.after(TEND_S, self._tend)
+
+    def _deliver(self, feed: Feed, now_ns: int, *, at_once: bool = False) -> None:
+        """Hand over what waited for room, or behind a hole for too long; `at_once` when nobody can fill the hole."""
+        link = feed.link
+        if link is None or not link.repaired:
+            return
+        self._put(feed, link.take(now_ns, feed.route.room), now_ns)
+        while True:
+            before = link.next_seq
+            lost, items = link.give_up(now_ns, feed.route.room, at_once=at_once)
+            if lost is not None:
+                self._lost(feed, *lost)
+            self._put(feed, items, now_ns)
+            if link.next_seq == before:
+                return
+
+    def _put(self, feed: Feed, items: list[Item], now_ns: int) -> None:
+        for item in items:
+            feed.route.put(item, now_ns + self._x.anchor_ns)
+
+    def put_own(self, feed: Feed, item: Item) -> None:
+        """A message of a repaired topic of this process: it waits when its readers have no room."""
+        if not feed.overflow and feed.route.room > 0:
+            feed.route.put(item, item.wall_ns)
+            return
+        if len(feed.overflow) >= OVERFLOW_MAX:
+            feed.counts.received -= 1
+            feed.counts.lost += 1
+            self._lost(feed, item.seq, item.seq)
+            return
+        feed.overflow.append(item)
+        self.tend()
 
     def on_repair(self, identity: bytes, r: frame.Repair) -> None:
         """Somebody missed something of ours."""
@@ -525,13 +623,11 @@ class Peers:
             (p.seq, Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, memoryview(tail) if tail else None, None))
             for p, tail in parsed
         ]
-        before = feed.link.next_seq
-        out, lost = feed.link.repair(r.first_kept, r.last, items, now_ns)
-        if lost:
-            self._lost(feed, before, before + lost - 1)
+        lost, out = feed.link.repair(r.first_kept, r.last, items, now_ns, feed.route.room)
+        if lost is not None:
+            self._lost(feed, *lost)
         feed.heard_mono_ns = now_ns
-        for item in out:
-            feed.route.put(item, now_ns + self._x.anchor_ns)
+        self._put(feed, out, now_ns)
         if feed.link.waiting:
             self.tend()
 

@@ -144,6 +144,14 @@ class Caller:
             if entry is not None and pending.wire_name == full_name:
                 self._send(call_id, pending, entry)
 
+    def close(self) -> None:
+        """Nobody is going to answer what is still open."""
+        for pending in self._pending.values():
+            if not pending.future.done():
+                text = f"{pending.host.name} ended while waiting for {pending.wire_name}"
+                pending.future.set_result(Outcome(None, CallError.OUTCOME_UNKNOWN, text))
+        self._pending.clear()
+
     def on_reply(self, reply: frame.Reply) -> None:
         pending = self._pending.pop(reply.call_id, None)
         if pending is None:

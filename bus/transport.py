@@ -19,6 +19,8 @@ import zmq
 HIGH_WATER_MARK = 100_000
 """Messages per subscriber that libzmq queues before it drops the newest; every drop shows as a gap in the numbers."""
 LINGER_MS = 500
+SUBSCRIPTION_MAX_BYTES = 4096
+MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 _MONITOR_EVENTS = (
     zmq.Event.HANDSHAKE_FAILED_NO_DETAIL | zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_AUTH
 )
@@ -75,8 +77,10 @@ class Transport:
     """
 
     def __init__(self, pub_path: str, rpc_path: str, *, tcp_host: str | None = None) -> None:
-        if tcp_host is not None and not ipaddress.ip_address(tcp_host).is_loopback:
-            raise Unreachable(f"tcp on {tcp_host}: only loopback addresses may be bound without encryption")
+        if tcp_host is not None and not _is_loopback(tcp_host):
+            raise Unreachable(
+                f"tcp on {tcp_host}: only a loopback address such as 127.0.0.1 may be bound without encryption"
+            )
         self._context = zmq.Context()
         self.pub = self._socket(zmq.XPUB)
         self.pub.setsockopt(zmq.XPUB_VERBOSE, 1)
@@ -87,6 +91,8 @@ class Transport:
         self.rpc_endpoints = self._bind(self.router, rpc_path, tcp_host)
         self.alarm = Alarm()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._endings = self.sub.get_monitor_socket(zmq.Event.CONNECTED | zmq.Event.DISCONNECTED)
+        self._ended: set[str] = set()
         self._monitors = [s.get_monitor_socket(_MONITOR_EVENTS) for s in (self.pub, self.router)]
         # epoll on the sockets' descriptors: zmq_poll asks every socket before and after it sleeps, 5 us a wake-up
         self._epoll = select.epoll()
@@ -104,6 +110,8 @@ class Transport:
         # subscriptions obey the high-water mark too: unlimited on the way to the publisher, or some are lost
         s.setsockopt(zmq.SNDHWM, 0 if kind == zmq.SUB else HIGH_WATER_MARK)
         s.setsockopt(zmq.RCVHWM, 0 if kind == zmq.XPUB else HIGH_WATER_MARK)
+        # what is longer ends its connection before it takes memory: nobody subscribes to a name of kilobytes
+        s.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_MAX_BYTES if kind == zmq.XPUB else MESSAGE_MAX_BYTES)
         s.setsockopt(zmq.LINGER, LINGER_MS)
         s.setsockopt(zmq.RECONNECT_IVL, 10)
         s.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
@@ -134,6 +142,7 @@ class Transport:
 
     def disconnect(self, endpoint: str) -> None:
         self._unread = True
+        self._ended.discard(endpoint)
         with contextlib.suppress(zmq.ZMQError):
             self.sub.disconnect(endpoint)
 
@@ -161,15 +170,30 @@ class Transport:
             return None
         return memoryview(self.sub.recv(zmq.NOBLOCK, copy=False).buffer).toreadonly()
 
-    def subscriptions(self) -> Iterator[tuple[bool, bytes]]:
-        """`(subscribed, prefix)` that arrived at the XPUB."""
+    @property
+    def unread(self) -> bool:
+        """Whether a message is there that nobody has received."""
+        return bool(int(self.sub.get(zmq.EVENTS)) & zmq.POLLIN)
+
+    def ended(self) -> set[str]:
+        """The endpoints whose connection ended after all that came by it was handed over, and has not come back."""
+        with contextlib.suppress(zmq.Again):
+            while True:
+                event, endpoint = self._endings.recv_multipart(zmq.NOBLOCK)
+                if int.from_bytes(event[:2], "little") == zmq.Event.DISCONNECTED:
+                    self._ended.add(endpoint.decode())
+                else:
+                    self._ended.discard(endpoint.decode())
+        return self._ended
+
+    def subscriptions(self) -> Iterator[tuple[bool, bytes] | None]:
+        """`(subscribed, prefix)` that arrived at the XPUB; None for what is no subscription."""
         while True:
             try:
                 data = self.pub.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            if data[:1] in (b"\x00", b"\x01"):
-                yield data[0] == 1, data[1:]
+            yield (data[0] == 1, data[1:]) if data[:1] in (b"\x00", b"\x01") else None
 
     # --- requests and answers ----------------------------------------------------------------------------------
 
@@ -213,6 +237,7 @@ class Transport:
             except zmq.Again:
                 return
             yield frames[0], b"".join(frames[1:])
+        self._touched.add(self.router)  # there may be more
 
     def on_reply(self, handle: Callable[[bytes], None]) -> None:
         """Who gets the control messages that come back."""
@@ -299,9 +324,9 @@ class Transport:
 
     def close(self) -> None:
         """Let the last messages leave (at most LINGER_MS), then free everything."""
-        for s in (self.pub, self.router):
+        for s in (self.pub, self.router, self.sub):
             s.disable_monitor()
-        for s in (*self._monitors, self.sub, *self._dealers.values()):
+        for s in (*self._monitors, self._endings, self.sub, *self._dealers.values()):
             s.close(linger=0)
         self.pub.close(linger=LINGER_MS)
         self.router.close(linger=LINGER_MS)
@@ -310,3 +335,10 @@ class Transport:
         self.alarm.close()
         wake_fd, self._wake_fd = self._wake_fd, -1
         os.close(wake_fd)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,254 @@
+"""One publisher's topic as a subscriber sees it, against a model: every number once, in order, or counted lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bus.link import ASK_AGAIN_NS, HELD_MAX, HOLD_NS, JUMP_MAX, REPAIR_MAX, Link
+
+STEP_NS = 20_000_000
+
+
+def event_link(next_seq: int = 1) -> Link[int]:
+    link: Link[int] = Link(repaired=True)
+    link.baseline(next_seq, 0)
+    return link
+
+
+# --- SENSOR: only counts -------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 50), st.lists(st.booleans(), min_size=1, max_size=200))
+def test_a_sensor_link_counts_exactly(first: int, arrives: list[bool]) -> None:
+    link: Link[int] = Link(repaired=False)
+    link.baseline(first, 0)
+    heard: list[int] = []
+    for seq, comes in enumerate(arrives, first):
+        if comes:
+            heard += link.accept(seq, seq, 0)
+            assert link.accept(seq, seq, 0) == []  # a repeat
+    assert heard == [seq for seq, comes in enumerate(arrives, first) if comes]
+    link.baseline(first + len(arrives), 0)  # a reconnect tells of the lost tail
+    assert link.counts.received == sum(arrives)
+    assert link.counts.lost == arrives.count(False)
+    assert not link.waiting
+
+
+# --- repaired: a model of the wire ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Wire:
+    """A publisher with a bounded ring, a network that loses, repeats and reorders, and a reader with little room."""
+
+    sent: int = 0
+    ring: int = 40
+    now_ns: int = 10**12
+    heard: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+
+    def hear(self, items: list[int], room: int) -> None:
+        assert len(items) <= room
+        self.heard += items
+
+    def lose(self, hole: tuple[int, int] | None) -> None:
+        if hole is not None:
+            self.lost += range(hole[0], hole[1] + 1)
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["send", "drop", "repeat", "late", "repair", "stale repair", "beacon", "time", "reconnect"]),
+        st.integers(0, 6),
+        st.integers(0, 40),
+    ),
+    max_size=120,
+)
+
+
+@settings(max_examples=300)
+@given(ACTIONS)
+def test_every_number_is_delivered_once_in_order_or_counted_lost(actions: list[tuple[str, int, int]]) -> None:
+    link = event_link()
+    wire = Wire()
+    on_the_way: list[int] = []
+    answers: list[tuple[int, int]] = []
+
+    def answer(first: int, last: int, room: int) -> None:
+        kept = max(1, wire.sent - wire.ring + 1)
+        items = [(s, s) for s in range(max(first, kept), min(last, wire.sent) + 1)]
+        hole, out = link.repair(kept, last, items, wire.now_ns, room)
+        wire.lose(hole)
+        wire.hear(out, room)
+
+    for what, room, n in actions:
+        match what:
+            case "send":
+                wire.sent += 1
+                wire.hear(link.accept(wire.sent, wire.sent, wire.now_ns, room), room)
+            case "drop":
+                wire.sent += 1 + n % 5
+            case "repeat" if wire.sent:
+                wire.hear(link.accept(1 + n % wire.sent, 1 + n % wire.sent, wire.now_ns, room), room)
+            case "late":
+                wire.sent += 1
+                on_the_way.append(wire.sent)
+                if n % 3 == 0:
+                    while on_the_way:
+                        seq = on_the_way.pop()
+                        wire.hear(link.accept(seq, seq, wire.now_ns, room), room)
+            case "repair":
+                hole = link.gap(wire.now_ns)
+                if hole is not None:
+                    assert hole[0] <= hole[1] < hole[0] + REPAIR_MAX
+                    answers.append(hole)
+                    answer(*hole, room)
+            case "stale repair" if answers:
+                answer(*answers[n % len(answers)], room)
+            case "beacon" if wire.sent:
+                link.beacon(wire.sent, wire.now_ns)
+            case "reconnect":
+                link.baseline(wire.sent + 1, wire.now_ns)
+            case "time":
+                wire.now_ns += n * STEP_NS
+                given_up, out = link.give_up(wire.now_ns, room)
+                wire.lose(given_up)
+                wire.hear(out, room)
+    # in the end there is room, and the publisher is asked for what is left
+    link.beacon(wire.sent, wire.now_ns)
+    for _ in range(4 * wire.sent + 4):
+        if not link.waiting:
+            break
+        wire.now_ns += ASK_AGAIN_NS
+        wire.hear(link.take(wire.now_ns, 8), 8)
+        hole = link.gap(wire.now_ns)
+        if hole is not None:
+            answer(*hole, 8)
+    assert not link.waiting
+    assert wire.heard == sorted(set(wire.heard)), "in order, none twice"
+    assert sorted([*wire.heard, *wire.lost]) == list(range(1, wire.sent + 1))
+    assert link.counts.received == len(wire.heard)
+    assert link.counts.lost == len(wire.lost)
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.booleans()), max_size=80), st.integers(0, 20))
+def test_nobody_answers_and_nothing_is_held_longer_than_two_seconds(
+    arrivals: list[tuple[int, bool]], publisher_says: int
+) -> None:
+    link = event_link()
+    now_ns = 10**12
+    came: dict[int, int] = {}
+    for seq, wait in arrivals:
+        now_ns += 150_000_000 * wait
+        came.setdefault(seq, now_ns)
+        link.accept(seq, seq, now_ns)
+        assert link.give_up(now_ns)[0] is None or now_ns - min(came.values()) >= HOLD_NS
+    while link.waiting:
+        now_ns += STEP_NS
+        before = now_ns
+        while link.give_up(now_ns) != (None, []):
+            pass
+        assert before - min(came.values()) <= HOLD_NS + STEP_NS + 150_000_000 * len(arrivals)
+    if came:
+        assert link.next_seq == max(came) + 1
+        assert link.counts.received + link.counts.lost == max(came)
+
+
+def test_a_hole_is_given_up_two_seconds_after_it_was_seen() -> None:
+    link = event_link()
+    assert link.accept(3, 3, 100) == []
+    assert link.gap(ASK_AGAIN_NS) == (1, 2)
+    assert link.gap(ASK_AGAIN_NS + 1) is None, "asked just now"
+    assert link.give_up(100 + HOLD_NS - 1) == (None, [])
+    assert link.give_up(100 + HOLD_NS) == ((1, 2), [3])
+    assert link.counts.lost == 2
+    assert not link.waiting
+
+
+def test_the_holes_behind_a_hole_have_waited_too() -> None:
+    link = event_link()
+    for seq in (2, 4, 6):
+        link.accept(seq, seq, 0)
+    assert link.give_up(HOLD_NS) == ((1, 1), [2])
+    assert link.give_up(HOLD_NS) == ((3, 3), [4])
+    assert link.give_up(HOLD_NS) == ((5, 5), [6])
+
+
+def test_a_reader_without_room_loses_nothing_and_is_no_hole() -> None:
+    link = event_link()
+    for seq in range(1, 101):
+        assert link.accept(seq, seq, 0, room=0) == []
+    assert link.blocked
+    assert link.gap(10 * HOLD_NS) is None
+    assert link.give_up(10 * HOLD_NS) == (None, [])
+    assert link.take(10 * HOLD_NS, 30) == list(range(1, 31))
+    assert link.take(10 * HOLD_NS, 1000) == list(range(31, 101))
+    assert link.counts.received == 100
+
+
+def test_what_is_held_is_bounded_and_the_rest_is_asked_for() -> None:
+    link = event_link()
+    for seq in range(2, HELD_MAX + 100):
+        link.accept(seq, seq, 0)
+    assert link.accept(1, 1, 0) == list(range(1, HELD_MAX + 2))
+    assert link.gap(HOLD_NS) == (HELD_MAX + 2, HELD_MAX + 99)
+
+
+def test_a_late_answer_does_not_turn_the_numbers_back() -> None:
+    link = event_link(100)
+    assert link.repair(120, 50, [], 0) == (None, [])
+    assert link.next_seq == 100
+    assert link.counts.lost == 0
+
+
+def test_a_lost_tail_is_seen_by_the_beacon() -> None:
+    link = event_link()
+    link.accept(1, 1, 0)
+    link.beacon(3, 0)
+    assert link.gap(ASK_AGAIN_NS) == (2, 3)
+    assert link.repair(1, 3, [(2, 2), (3, 3)], 0) == (None, [2, 3])
+    assert link.counts.repaired == 2
+    assert not link.waiting
+
+
+def test_numbers_no_publisher_reaches_are_no_numbers() -> None:
+    for link in (event_link(), Link[int](repaired=False)):
+        link.accept(1, 1, 0)
+        assert link.accept(JUMP_MAX + 3, 0, 0) == []
+        link.beacon(2**64 - 1, 0)
+        link.baseline(2**64 - 1, 0)
+        assert (link.counts.lost, link.next_seq, link.waiting) == (0, 2, False)
+
+
+# --- LATCHED: what was replaced is not missed -----------------------------------------------------------------------
+
+
+def test_a_replaced_value_is_neither_waited_for_nor_lost() -> None:
+    link: Link[int] = Link(repaired=True, latched=True)
+    link.baseline(5, 0)
+    assert link.accept(8, 8, 0) == []
+    assert link.gap(ASK_AGAIN_NS) == (5, 7)
+    # of 5..7 only 6 is still latched; 8 was sent again too, and comes once
+    assert link.repair(5, 7, [(6, 6), (8, 8)], 0) == (None, [6, 8])
+    assert (link.next_seq, link.counts.lost, link.waiting) == (9, 0, False)
+
+
+def test_what_was_latched_at_the_join_comes_first_and_waits_for_room() -> None:
+    link: Link[int] = Link(repaired=True, latched=True)
+    link.join([1, 4, 9])
+    link.baseline(10, 0)
+    assert link.take(0, 2) == [1, 4]
+    assert link.accept(10, 10, 0, room=1) == [9]
+    assert link.take(0, 5) == [10]
+    assert not link.waiting
+
+
+def test_a_latched_hole_that_nobody_fills_is_passed_over() -> None:
+    link: Link[int] = Link(repaired=True, latched=True)
+    link.baseline(1, 0)
+    link.accept(4, 4, 0)
+    assert link.give_up(HOLD_NS) == (None, [4])
+    assert link.counts.lost == 0
