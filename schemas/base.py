@@ -105,13 +105,13 @@ class Samples:
         """
         if dtype not in DTYPES:
             raise ValueError(f"dtype {dtype!r} is not one of {sorted(DTYPES)}")
-        if any(n < 0 for n in shape):
-            raise ValueError(f"shape {list(shape)} has a negative dimension")
         if isinstance(data, memoryview):
             data = data.toreadonly()
         a = np.frombuffer(data, dtype=dtype)
         size = 1
         for n in shape:
+            if n < 0:
+                raise ValueError(f"shape {list(shape)} has a negative dimension")
             size *= n
         if a.size != size:
             raise ValueError(f"shape {list(shape)} of {dtype} needs {size} values, data holds {a.size}")

@@ -122,17 +122,21 @@ class Inputs:
 
     def add(self, message: BagMessage) -> None:
         """Keep a recorded message."""
-        channel = message.channel
-        key = (channel.publisher_id, channel.topic, message.seq)
+        channel = message[0]
+        key = (channel.publisher_id, channel.topic, message[1])
         self.held[key] = message
         if channel.qos == "SENSOR":
             order = self._order
-            order.append((message.log_ns, key))
-            oldest = message.log_ns - KEEP_NS
-            while order[0][0] < oldest:
-                _, gone = order.popleft()
-                self.held.pop(gone, None)
-                self.made.pop(gone, None)
+            order.append((message[2], key))
+            if not len(order) & 1023:
+                self._forget(message[2] - KEEP_NS)
+
+    def _forget(self, before_ns: int) -> None:
+        order = self._order
+        while order[0][0] < before_ns:
+            _, key = order.popleft()
+            self.held.pop(key, None)
+            self.made.pop(key, None)
 
     def before(self, stamp_ns: int, topics: Mapping[str, Topic[Any]], but: set[Key]) -> list[BagMessage]:
         """The latched values of these topics at a moment, in order of publishing; none of `but`."""

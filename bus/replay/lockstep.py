@@ -26,6 +26,7 @@ Invoke = Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]
 """Runs a callback in place of the replay: for a debugger that stops before it"""
 
 MAX_ERRORS = 100
+MESSAGE = int(Kind.MESSAGE)
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class Life:
         self._workers: dict[str, tuple[Callable[..., Any], type[Message]] | None] = {}
         self._skipped: set[str] = set()
         self._steps: dict[int, Callable[[Node, Record], None]] = {
-            Kind.MESSAGE: self._message,
+            MESSAGE: self._message,
             Kind.BATCH: self._batch,
             Kind.TIMER: self._timer,
             Kind.LINK: self._link,
@@ -94,20 +95,18 @@ class Life:
             BadTrace: the record's payload is damaged.
             BadParameter: a parameter given for this replay does not fit.
         """
-        context = self.context
-        context.stamp_ns = record.now_ns
-        node = self._node
+        context, node, kind = self.context, self._node, record[0]
+        context.stamp_ns = record[2]
         self.stepped += 1
-        self.result.callbacks += 1
         try:
-            if record.kind == Kind.CONFIGURE:
+            if kind == MESSAGE and node is not None:
+                self._message(node, record)
+            elif kind == Kind.CONFIGURE:
                 node = node or self.build()
                 self.run(record, node.on_configure)
-            elif node is None:
-                node = self._begin_in_mid_run(record)
-                self._steps[record.kind](node, record)
             else:
-                self._steps[record.kind](node, record)
+                node = node or self._begin_in_mid_run(record)
+                self._steps[kind](node, record)
             while context.due:
                 self._answered(record, *context.due.popleft())
         except (bdb.BdbQuit, NotReplayable, trace.BadTrace, BadParameter):
@@ -178,17 +177,20 @@ class Life:
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def _message(self, node: Node, record: Record) -> None:
-        handler = self._messages.get(record.name)
+        # the hot path: every sample of a job passes here
+        _, name, _, publisher_id, seq, _ = record
+        handler = self._messages.get(name)
         if handler is None:
-            handler = self._bind(node, record.name)
+            handler = self._bind(node, name)
             if handler is None:
                 return
-        message = self._take(node, handler, (record.publisher_id, handler.full_name, record.seq))
-        if message is not None:
-            if self._invoke is None:
-                handler.method(message)
-            else:
-                self._invoke(record, handler.method, (message,))
+        message = self._take(node, handler, (publisher_id, handler.full_name, seq))
+        if message is None:
+            return
+        if self._invoke is None:
+            handler.method(message)
+        else:
+            self._invoke(record, handler.method, (message,))
 
     def deliver(self, record: Record, name: str, messages: list[BagMessage]) -> None:
         """Messages outside the trace to the callback `<method> <full topic>`: one by one, or as one batch."""
@@ -227,32 +229,37 @@ class Life:
         return made
 
     def _take(self, node: Node, handler: _Handler, key: Key) -> Message | None:
-        """The message under this key, `node.source` set; None, counted, when the bag lacks it."""
+        """The message under this key, `node.source` set; None when there is none."""
         inputs = self.inputs
         if inputs.remade and key[:2] in inputs.remade:
-            made = inputs.made.get(key)
-            recorded = inputs.held.get(key)
-            if made is None:
-                self.skip(f"{key[1]}: the replayed publisher did not publish some recorded messages")
-                return None
-            publisher, stamp_ns = (recorded.publisher, recorded.publish_ns) if recorded else ("", self.context.stamp_ns)
-            node.source = Source(publisher, key[1], key[2], stamp_ns, key[0])
-            return made
+            return self._remade(node, key)
         found = inputs.held.get(key)
         if found is None:
-            lost = self.missing.setdefault((key[1], key[0]), [0, key[2], self.context.stamp_ns])
-            lost[0] += 1
+            publisher_id, topic, seq = key
+            missing = self.missing.setdefault((topic, publisher_id), [0, seq, self.context.stamp_ns])
+            missing[0] += 1
             return None
         return self._decoded(node, handler, found)
 
+    def _remade(self, node: Node, key: Key) -> Message | None:
+        """What the publisher, replayed too, says now under this number."""
+        made = self.inputs.made.get(key)
+        if made is None:
+            self.skip(f"{key[1]}: the replayed publisher did not publish some recorded messages")
+            return None
+        recorded = self.inputs.held.get(key)
+        publisher, stamp_ns = (recorded.publisher, recorded.publish_ns) if recorded else ("", self.context.stamp_ns)
+        node.source = Source(publisher, key[1], key[2], stamp_ns, key[0])
+        return made
+
     def _decoded(self, node: Node, handler: _Handler, message: BagMessage) -> Message:
-        channel = message.channel
+        channel, seq, _, publish_ns, payload = message
         if channel.id not in handler.checked:
             handler.checked.add(channel.id)
             self._check(handler.subscription.topic, message)
-        node.source = Source(channel.publisher, channel.topic, message.seq, message.publish_ns, channel.publisher_id)
+        node.source = Source(channel.publisher, channel.topic, seq, publish_ns, channel.publisher_id)
         try:
-            return handler.decode(message.payload)
+            return handler.decode(payload)
         except DecodeError as error:
             wanted = handler.subscription.topic.type.__name__
             raise NotReplayable(f"{channel.topic} of {channel.publisher} is recorded as no {wanted}: {error}") from None

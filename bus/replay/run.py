@@ -21,6 +21,7 @@ from schemas.grammar import type_hash
 from schemas.system import ServiceEvent, TraceBlock
 
 MAX_PROBLEMS = 100
+CALL = int(Kind.CALL)
 
 
 class Run:
@@ -86,15 +87,17 @@ class Run:
         self._next_first[publisher_id] = block.first + trace.count(block)
         if not life.stepped and not life.queue:
             life.parameters_json = block.parameters_json
-        queue, times = life.queue, self.times
-        for record in trace.records(block):
-            if record.kind == Kind.CALL:
-                self._called(record)
-                continue
-            times.append(record.now_ns)
-            self.ended = record.kind == Kind.SHUTDOWN
-            if not self.dry:
-                queue.append(record)
+        records = list(trace.records(block))
+        if any(record[0] == CALL for record in records):
+            for record in records:
+                if record.kind == CALL:
+                    self._called(record)
+            records = [record for record in records if record.kind != CALL]
+        if records:
+            self.times.extend([record[2] for record in records])
+            self.ended = records[-1].kind == Kind.SHUTDOWN
+        if not self.dry:
+            life.queue.extend(records)
         return life
 
     def keep_reply(self, event: ServiceEvent) -> None:
@@ -118,6 +121,7 @@ class Run:
         """Put the recorded decisions in the callbacks they came from, and say what was missing."""
         times = self.times
         result = self.result
+        result.callbacks = sum(life.stepped for life in self.lives.values())
         made = result.recorded.made
         for publish_ns, topic, message in self._outputs:
             at = bisect_right(times, publish_ns)
