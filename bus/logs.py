@@ -66,3 +66,8 @@ class Follower:
                 return
             self.file.close()
             self.file = None
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None

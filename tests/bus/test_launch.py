@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bus.arguments import convert
 from bus.launch import Compose, Process
@@ -220,6 +222,46 @@ def test_arguments_have_the_declared_type(text: object, wanted: object, value: o
 def test_arguments_of_another_type_are_refused(text: object, wanted: object) -> None:
     with pytest.raises(ValueError, match=r"expected|no truth value|is not one of"):
         convert(text, wanted)
+
+
+ODD = st.text(max_size=40) | st.from_regex(r"[a-z]{1,4}(:=|=|\.)[a-z0-9.]{0,6}", fullmatch=True)
+
+
+@given(arguments=st.lists(ODD, max_size=3), overrides=st.lists(ODD, max_size=3))
+def test_no_argument_raises(
+    tmp_path_factory: pytest.TempPathFactory, arguments: list[str], overrides: list[str]
+) -> None:
+    file = write(
+        tmp_path_factory.mktemp("odd"), "a.py", "def launch(n: int = 1, on: bool = True): yield Process('a.b')"
+    )
+    plan = load(file, arguments, overrides=overrides)
+    assert len(plan.mistakes) >= len({a for a in arguments if a.partition(":=")[0] not in ("n", "on")} - {""})
+
+
+TOML = st.binary(max_size=80) | st.lists(
+    st.sampled_from(
+        ["[machines]", "[machines.vmc1]", "[machines.vmc1.b]", "[nodes]", "[nodes.b]", "[[nodes]]", "mode = 3", "x = 1"]
+    ),
+    max_size=6,
+).map(lambda lines: "\n".join(lines).encode())
+
+
+@given(content=TOML)
+def test_no_site_file_raises(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    folder = tmp_path_factory.mktemp("odd")
+    file = write(
+        folder, "a.py", "def launch(site: Site): yield from (Process('a.b', namespace=m.name) for m in site.machines)"
+    )
+    (folder / "site.toml").write_bytes(content)
+    for mistake in load(file).mistakes:
+        assert mistake.where.file == str(folder / "site.toml")
+
+
+@given(source=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_no_launch_file_raises(tmp_path_factory: pytest.TempPathFactory, source: bytes) -> None:
+    file = tmp_path_factory.mktemp("odd") / "a.py"
+    file.write_bytes(b"if 0:\n    x = 1\n" + source)
+    assert load(file).mistakes
 
 
 def test_actions_are_data() -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from bus.child import Event, Job, pause_s
+from bus.guard import LogFile
 from bus.launch import Restart, Settings
+from bus.logs import Follower, last_lines
 from bus.supervisor import Supervisor
 from bus.usage import tree
 from schemas.system import ProcessState
@@ -143,6 +145,46 @@ def test_output_is_logged_with_time_and_told(bench: Bench) -> None:
     assert first.endswith(f"Z good {bench.pid('vmc1/a')}")
     assert last.endswith("Z asked to end")
     assert [e.text for e in bench.events if e.kind == "line"] == [f"good {bench.pid('vmc1/a')}", "asked to end"]
+
+
+def test_a_launcher_that_does_not_listen_blocks_nobody(bench: Bench) -> None:
+    supervisor = bench.start(bench.job("a", "chatty"))
+    supervisor.step(0.0)
+    log = bench.folder / "a.log"
+    until(lambda: log.exists() and log.read_text().endswith("said\n"))  # no step meanwhile
+    lines = [line[25:] for line in log.read_text().splitlines()]
+    assert lines[1:3001] == [f"line {n} {'x' * 90}" for n in range(3000)]
+    assert [len(line) for line in lines[3001:-1]] == [3500, 3500, 3000]  # a long line is cut, not lost
+    bench.ready("a")
+    told = [e.text for e in bench.events if e.kind == "line"]
+    assert len(told) < 3000
+    bench.end()
+
+
+def test_log_files_are_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.guard.LOG_BYTES", 1000)
+    log = LogFile(str(tmp_path / "vmc1/core.log"))
+    for n in range(100):
+        log.write([b"%d" % n * 20])
+    names = sorted(p.name for p in (tmp_path / "vmc1").iterdir())
+    assert names == ["core.log", "core.log.1", "core.log.2", "core.log.3", "core.log.4"]
+    assert all(p.stat().st_size <= 1000 for p in (tmp_path / "vmc1").iterdir())
+    assert last_lines(tmp_path / "vmc1/core.log", 1)[0].endswith("99" * 20)
+    assert len(last_lines(tmp_path / "vmc1/core.log", 20)) == 20
+
+
+def test_following_a_log_across_its_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.guard.LOG_BYTES", 200)
+    path = tmp_path / "a.log"
+    log = LogFile(str(path))
+    log.write([b"before"])
+    follower = Follower(path)
+    heard: list[str] = []
+    for n in range(20):
+        log.write([b"line %d" % n])
+        heard += [line[25:] for line in follower.lines()]
+    follower.close()
+    assert heard == [f"line {n}" for n in range(20)]
 
 
 def test_who_did_not_answer_is_named(bench: Bench) -> None:

@@ -31,6 +31,9 @@ def main(how: str) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGINT, lambda *_: asked.set())
+    if how == "chatty":
+        sys.stdout.write("".join(f"line {n} {'x' * 90}\n" for n in range(3000)) + "y" * 10_000 + "\nsaid\n")
+        sys.stdout.flush()
     if how == "parent":
         # a grandchild that has left its parent's group, and a child that ignores being asked
         code = "import os, signal; signal.signal(15, signal.SIG_IGN); signal.signal(2, signal.SIG_IGN); "

@@ -1,0 +1,112 @@
+"""The shipped launch files, and the shop that `rise new` writes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bus.check import check
+from bus.cli import cli
+from bus.node import Raw
+from bus.plan import SHIPPED, load
+from bus.testing import Domain
+from schemas.codec import codec
+from schemas.impact import Protection
+from schemas.machine import SignalBlock
+from schemas.system import Processes, ProcessState, ProcessStatus
+from tests.bus.test_launcher import Launch, domain, started
+
+__all__ = ["domain", "started"]  # fixtures
+
+
+@pytest.mark.parametrize("arguments", [[], ["compose:=false"], ["record:=false"], ["limit_pct:=70"]])
+def test_shop_has_no_mistake(arguments: list[str]) -> None:
+    plan = load("shop", arguments)
+    assert check(plan) == []
+    assert {n.namespace for n in plan.nodes()} >= {"vmc1", "vmc2"}
+
+
+@pytest.mark.parametrize("file", sorted(p.name for p in SHIPPED.glob("*.py")))
+def test_every_shipped_file_describes_itself(file: str) -> None:
+    missing = [m for m in load(file).mistakes if m.id != "missing-argument"]
+    assert missing == []
+
+
+def test_both_forms_of_the_shop_run_the_same_nodes() -> None:
+    composed, apart = load("shop"), load("shop", ["compose:=false"])
+    assert sorted(n.name for n in composed.nodes()) == sorted(n.name for n in apart.nodes())
+    assert len(composed.processes) < len(apart.processes)
+
+
+def test_twenty_deaths_of_one_mill_cost_the_other_no_sample(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    """vmc1 is killed 20 times; every row that vmc2 takes at 1 kHz meanwhile arrives, and it is PROTECTED all along."""
+    launch = Launch(tmp_path, (SHIPPED / "shop.py").read_text(), "record:=false", "--site", str(SHIPPED / "site.toml"))
+    started.callback(launch.end)
+    launch.wait_for("ready:")
+    rows: list[tuple[int, int]] = []
+    lost: list[Raw] = []
+    states: list[str] = []
+
+    def heard(batch: list[Raw]) -> None:
+        for raw in batch:
+            if raw.lost_first:
+                lost.append(raw)
+            elif raw.topic == "vmc2/machine/samples":
+                block = codec(SignalBlock).decode(raw.payload)
+                if block.source == "drive":
+                    rows.append((block.first_row, block.data.array.shape[0]))
+            elif raw.topic == "vmc2/machine/protection":
+                states.append(codec(Protection).decode(raw.payload).state.value)
+            else:
+                status.update({p.name: p for p in codec(Processes).decode(raw.payload).processes})
+
+    status: dict[str, ProcessStatus] = {}
+    chosen = {"vmc2/machine/samples", "vmc2/machine/protection", "launch/processes"}
+    with domain.session(select=lambda topic, _: topic in chosen, heard=heard) as session:
+        assert session.spin(lambda: bool(rows) and "vmc1/core" in status and "PROTECTED" in states, 20.0)
+        other = status["vmc2/core"].pid
+        seen = {0}
+        for _ in range(20):
+            pid = status["vmc1/core"].pid
+            seen.add(pid)
+            os.kill(pid, signal.SIGKILL)
+            assert session.spin(
+                lambda: status["vmc1/core"].pid not in seen and status["vmc1/core"].state is ProcessState.READY, 20.0
+            )
+    assert status["vmc1/core"].restarts == 20
+    assert status["vmc2/core"].pid == other
+    assert not lost
+    assert len(rows) > 1000
+    assert all(first + count == after for (first, count), (after, _) in pairwise(rows))
+    assert states[states.index("PROTECTED") :] == ["PROTECTED"] * (len(states) - states.index("PROTECTED"))
+
+
+def test_a_new_shop_is_checked_tested_and_runs(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    folder = tmp_path / "myshop"
+    result = CliRunner().invoke(cli, ["new", "shop", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert CliRunner().invoke(cli, ["new", "shop", str(folder)]).exit_code == 2
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RISE_", "PYTEST"))}
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert tested.returncode == 0, tested.stdout
+    launch = Launch(
+        folder / "launch", (folder / "launch/shop.py").read_text(), "record:=false", "--site", str(folder / "site.toml")
+    )
+    started.callback(launch.end)
+    assert launch.wait_for("ready:").startswith("ready: 3 nodes in ")
+    assert launch.end() == 0
