@@ -33,6 +33,8 @@ def reads_bags(function: F) -> F:
             return function(*args, **kwargs)
         except (BadBag, BadCut, FileExistsError) as error:
             raise BadInput(str(error)) from None
+        except BrokenPipeError:
+            raise  # `| head`: main knows
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'disk'}: {error.strerror}") from None
 

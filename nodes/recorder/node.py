@@ -8,13 +8,16 @@ import socket
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from bus.node import Node, Raw, parameter, publisher, service, tap, timer
 from nodes.recorder.settings import Better, Closed, Identity, Settings, Trouble
 from schemas import topics
 from schemas.machine import ConditionLevel
 from schemas.system import BagDeleted, BlackBoxRequest, Done, LostMessages, RecorderStatus
+
+if TYPE_CHECKING:
+    from nodes.recorder.disk import Disk
 
 END_WITHIN_S = 20.0
 
@@ -71,14 +74,16 @@ class Recorder(Node):
     deleted = publisher(topics.BAG_DELETED)
     lost = publisher(topics.BAG_LOST)
 
+    disk: Disk | None = None
+    """None where nothing can be recorded"""
+
     def on_configure(self) -> None:
-        if hasattr(self, "disk"):
+        if self.disk is not None:
             return  # the clock jumped back: the bag goes on
         # the bag format is imported here, so that a tool reads the interface without it
         from nodes.recorder.disk import Disk
         from nodes.recorder.recording import Recording
 
-        self.known: set[int] = set()
         self.seen: dict[str, _Entry] = {}
         self.counted = 0
         self.refused = 0
@@ -99,17 +104,26 @@ class Recorder(Node):
             black_box_bytes=int(self.black_box_mb * 1e6),
             vibration=self.vibration,
             reduce_idle=self.reduce_idle,
-            traces=self.traces,
             continuous=self.continuous,
             launch_file=self.launch_file or os.environ.get("RISE_LAUNCH_FILE", ""),
         )
+        try:
+            settings.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"nothing is recorded: {settings.directory}: {error.strerror}. Give the parameter `directory`"
+            self.report("no_directory", ConditionLevel.FAULT, text)
+            self.log.error(text)
+            return
         self.disk = Disk(lambda emit: Recording(settings, who, emit))
         self.look()
         self.disk.start()
 
     def selects(self, topic: str, type_name: str) -> bool:
         """Whether a topic is recorded. Losses are written where they are seen, not where they are told."""
-        if topic == "bag/lost" or (type_name == "TraceBlock" and not self.traces):
+        if topic == "bag/lost":
+            return False
+        # nobody replays a recorder, nor a tool, whose names begin with _
+        if type_name == "TraceBlock" and (not self.traces or topic == f"{self.name}/trace" or topic.startswith("_")):
             return False
         if self.include and not re.search(self.include, topic):
             return False
@@ -117,24 +131,27 @@ class Recorder(Node):
 
     @tap(select="selects", batch_s=0.02)
     def on_batch(self, batch: list[Raw]) -> None:
-        if not self.known.issuperset({raw.publisher_id for raw in batch}):
-            self.look()
-            self.known |= {raw.publisher_id for raw in batch}
-        self.disk.put(batch)
+        self.look()  # first: what a node needs is kept from its first message on
+        if self.disk is not None:
+            self.disk.put(batch)
 
     @timer(0.5)
     def look(self) -> None:
         """Tell the disk thread who is there."""
+        if self.disk is None:
+            return
         found = cast(Live, self.context).entries()
         if found.keys() != self.seen.keys() or any(e is not self.seen[name] for name, e in found.items()):
             self.seen = dict(found)
-            self.known |= {entry.publisher_id for entry in found.values()}
             entries = {name: entry.to_json() for name, entry in found.items()}
-            self.disk.ask(lambda recording: recording.entries(entries))
+            traced = {name for name in found if self.selects(f"{name}/trace", "TraceBlock")}
+            self.disk.ask(lambda recording: recording.entries(entries, traced))
 
     @timer(0.1)
     def tell(self) -> None:
         """Publish what happened on the disk."""
+        if self.disk is None:
+            return
         for happened in self.disk.take():
             match happened:
                 case Closed(split, recovered):
@@ -157,6 +174,8 @@ class Recorder(Node):
 
     @timer(1.0)
     def say(self) -> None:
+        if self.disk is None:
+            return
         recording = self.disk.recording
         tape, now_ns = recording.tape, self.now_ns()
         rate_hz = (recording.messages - self.counted) * 1e9 / max(now_ns - self.since_ns, 1)
@@ -178,11 +197,15 @@ class Recorder(Node):
     @service(topics.BLACK_BOX)
     def black_box(self, request: BlackBoxRequest) -> Done:
         """Write the black box; its path follows on bag/closed."""
+        if self.disk is None:
+            return Done(ok=False, text="nothing can be recorded: see /diagnostics")
         now_ns = self.now_ns()
         self.disk.ask(lambda recording: recording.trigger(request.reason or "asked for", now_ns))
         return Done(ok=True, text="being written; bag/closed says when and where")
 
     def on_shutdown(self) -> None:
+        if self.disk is None:
+            return
         if not self.disk.end(END_WITHIN_S):
             self.log.error(f"the disk did not take the rest within {END_WITHIN_S:g} s; the next start recovers the bag")
         self.tell()

@@ -6,7 +6,7 @@ No thread and no clock: time is when messages were received. `nodes/recorder/dis
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 from bus.bag import BagFull
@@ -51,11 +51,10 @@ class Recording:
         self._emit = emit
         self._streams: dict[tuple[int, str], Stream] = {}
         self._entries: dict[str, str] = {}
-        self._subscribed: dict[str, frozenset[str]] = {}
         self._alive: set[int] = set()
         self._keys: dict[str, str] = {}
         self._definitions: dict[str, Definition] = {}
-        self._traced: set[str] = set()
+        self._needed_topics: set[str] = set()
         self._idle_since_ns: dict[str, int] = {}
         self._runs: dict[str, tuple[bool, str]] = {}
         self._reducers: dict[int, Reducer] = {}
@@ -72,18 +71,22 @@ class Recording:
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
-    def entries(self, entries: Mapping[str, str]) -> None:
-        """The nodes there are: discovery entries as JSON by full name. To be told before their first message."""
+    def entries(self, entries: Mapping[str, str], traced: Container[str] = ()) -> None:
+        """The nodes there are: discovery entries as JSON by full name. To be told before their first message.
+
+        Args:
+            traced: whose trace is recorded: what these subscribe to is kept whole.
+        """
         self._alive = set()
+        self._needed_topics = set()
         for name, text in entries.items():
             entry = json.loads(text)
             self._alive.add(entry.get("publisher_id", 0))
+            if name in traced:
+                self._needed_topics.update(row["name"] for row in entry.get("subscribes", ()))
             if self._entries.get(name) == text:
                 continue
             self._definitions.update(entry.get("definitions", {}))
-            self._subscribed[name] = frozenset(row["name"] for row in entry.get("subscribes", ()))
-            if self.settings.traces and any(row["name"] == f"{name}/trace" for row in entry.get("publishes", ())):
-                self._traced.add(name)
             self._keys.update({row["name"]: row["key"] for row in entry.get("publishes", ()) if row.get("key")})
         self._entries = dict(entries)
         for stream in self._streams.values():
@@ -156,16 +159,11 @@ class Recording:
                 self._emit(Trouble("unknown_type", ConditionLevel.WARNING, text))
         stream = Stream(len(self._streams) + 1, raw, defined, self._keys.get(raw.topic, ""))
         self._streams[raw.publisher_id, raw.topic] = stream
-        if raw.type_name == "TraceBlock" and raw.topic.endswith("/trace"):
-            self._traced.add(raw.topic.removesuffix("/trace"))
-            for other in self._streams.values():
-                other.needed = self._needed(other.topic)
         stream.needed = self._needed(raw.topic)
         return stream
 
     def _needed(self, topic: str) -> bool:
-        rest = f"*/{topic.partition('/')[2]}"
-        return any(topic in s or rest in s for s in (self._subscribed.get(n, frozenset()) for n in self._traced))
+        return topic in self._needed_topics or f"*/{topic.partition('/')[2]}" in self._needed_topics
 
     def _lose(self, stream: Stream, first: int, last: int, now_ns: int, reason: str = "lost") -> None:
         lost = LostMessages(

@@ -9,6 +9,9 @@ from bus.bag.latched import key_of
 from bus.node import Raw
 from nodes.recorder.stream import Stream
 
+OVERHEAD_BYTES = 400
+"""what a message in memory takes beside its payload"""
+
 
 class Ring:
     """Messages of the last `seconds`, at most `max_bytes` of them; the oldest make room."""
@@ -25,7 +28,7 @@ class Ring:
     def add(self, stream: Stream, raw: Raw) -> None:
         """Take a message."""
         self._held.append((stream, raw))
-        self.size_bytes += len(raw.payload) + 64
+        self.size_bytes += len(raw.payload) + OVERHEAD_BYTES
         oldest_ns = raw.received_ns - int(self.seconds * 1e9)
         while self._held:
             first = self._held[0][1]
@@ -34,7 +37,7 @@ class Ring:
                 break
             self.short = over
             left, _ = self._held.popleft()
-            self.size_bytes -= len(first.payload) + 64
+            self.size_bytes -= len(first.payload) + OVERHEAD_BYTES
             if left.latched:
                 self._before[left.index, key_of(left.key, first.payload)] = (left, first)
 

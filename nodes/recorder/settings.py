@@ -36,8 +36,6 @@ class Settings:
     black_box_bytes: int = 128_000_000
     vibration: bool = False
     reduce_idle: bool = True
-    traces: bool = False
-    """nodes' traces are recorded: what such a node takes is needed whole, from its first message on"""
     continuous: bool = True
     """False: only black boxes"""
     launch_file: str = ""

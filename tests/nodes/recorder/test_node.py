@@ -85,7 +85,8 @@ def test_include_exclude_and_no_traces(tmp_path: Path, domain: Domain) -> None:
     ):
         node = executor.hosts[0].node
         assert isinstance(node, Recorder)
-        assert session.spin(lambda: node.disk.recording.messages > 50, 20)
+        assert (disk := node.disk) is not None
+        assert session.spin(lambda: disk.recording.messages > 50, 20)
     (path,) = tmp_path.glob("*.mcap")
     assert {m.topic for m in read(path)} == {"vmc1/machine/samples"}
 
@@ -99,7 +100,8 @@ def test_a_black_box_by_service(tmp_path: Path, domain: Domain) -> None:
     ):
         node = executor.hosts[0].node
         assert isinstance(node, Recorder)
-        assert session.spin(lambda: node.disk.recording.messages > 50, 20)
+        assert (disk := node.disk) is not None
+        assert session.spin(lambda: disk.recording.messages > 50, 20)
         assert session.call("bag/black_box", topics.BLACK_BOX, BlackBoxRequest(reason="look"), timeout_s=2.0).ok
         assert session.spin(lambda: bool(list(tmp_path.glob("black_box_*.mcap"))), 10)
     (path,) = tmp_path.glob("*.mcap")
@@ -141,3 +143,16 @@ def test_what_was_flushed_outlives_kill_9_and_the_next_start_recovers(tmp_path: 
     recovered = codec(BagSplit).decode(next(r.payload for r in heard if r.topic == "bag/recovered"))
     assert recovered.path == str(path)
     assert check(path).ok
+
+
+def test_a_directory_that_cannot_be_is_said_and_the_node_lives(tmp_path: Path, domain: Domain) -> None:
+    (tmp_path / "file").write_text("")
+    heard: list[Raw] = []
+    with (
+        domain,
+        domain.running(recorder(tmp_path / "file" / "bags")) as executor,
+        domain.session(select=lambda topic, _: topic == "diagnostics", heard=heard.extend) as session,
+    ):
+        assert "no_directory" in executor.hosts[0].findings
+        assert not session.call("bag/black_box", topics.BLACK_BOX, BlackBoxRequest(reason="x"), timeout_s=2.0).ok
+        assert session.spin(lambda: any(b"nothing is recorded" in r.payload for r in heard), 10)
