@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from bus.node import Raw
 from nodes.recorder.recording import Recording
@@ -35,6 +36,7 @@ class Disk(threading.Thread):
         self.refused = 0
         """messages that found the queue full"""
         self._work: deque[list[Raw] | Callable[[Recording], object]] = deque()
+        self._missed: dict[tuple[int, str], Raw] = {}
         self._messages = 0
         self._bytes = 0
         self._changed = threading.Condition()
@@ -43,17 +45,29 @@ class Disk(threading.Thread):
         self._over = threading.Event()
 
     def put(self, batch: list[Raw]) -> bool:
-        """Hand messages over; False when the queue is full: then their gap shows in the numbers."""
+        """Hand messages over; False when the queue is full: then they are written down as lost."""
         size = sum([len(raw.payload) for raw in batch])
         with self._changed:
             if self._messages + len(batch) > MAX_MESSAGES or self._bytes + size > MAX_BYTES:
                 self.refused += len(batch)
+                for raw in batch:
+                    self._miss(raw)
                 return False
+            if self._missed:
+                batch = [*self._missed.values(), *batch]
+                self._missed.clear()
             self._messages += len(batch)
             self._bytes += size
             self._work.append(batch)
             self._changed.notify()
         return True
+
+    def _miss(self, raw: Raw) -> None:
+        """Remember what was refused, so that the bag says it."""
+        key = (raw.publisher_id, raw.topic)
+        known = self._missed.get(key)
+        first = known.lost_first if known is not None else raw.lost_first or raw.seq
+        self._missed[key] = replace(raw, payload=b"", lost_first=first)
 
     def ask(self, act: Callable[[Recording], object]) -> None:
         """Have something done in its turn."""

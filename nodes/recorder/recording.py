@@ -54,6 +54,7 @@ class Recording:
         self._alive: set[int] = set()
         self._keys: dict[str, str] = {}
         self._definitions: dict[str, Definition] = {}
+        self._needs: dict[str, set[str]] = {}
         self._needed_topics: set[str] = set()
         self._idle_since_ns: dict[str, int] = {}
         self._runs: dict[str, tuple[bool, str]] = {}
@@ -78,19 +79,20 @@ class Recording:
             traced: whose trace is recorded: what these subscribe to is kept whole.
         """
         self._alive = set()
-        self._needed_topics = set()
+        self._needs = {}
         for name, text in entries.items():
             entry = json.loads(text)
             self._alive.add(entry.get("publisher_id", 0))
             if name in traced:
-                self._needed_topics.update(row["name"] for row in entry.get("subscribes", ()))
+                self._needs[name] = {row["name"] for row in entry.get("subscribes", ())}
             if self._entries.get(name) == text:
                 continue
             self._definitions.update(entry.get("definitions", {}))
             self._keys.update({row["name"]: row["key"] for row in entry.get("publishes", ()) if row.get("key")})
         self._entries = dict(entries)
-        for stream in self._streams.values():
-            stream.needed = self._needed(stream.topic)
+        # what a node needed that is gone stays needed to the end of the bag: its last messages are yet to come
+        self._needed_topics.update(*self._needs.values())
+        self._mark_needed()
         for tape in (self.tape, self._box):
             if tape is not None:
                 self._try(tape, lambda t: t.nodes(self._entries))
@@ -161,6 +163,10 @@ class Recording:
         self._streams[raw.publisher_id, raw.topic] = stream
         stream.needed = self._needed(raw.topic)
         return stream
+
+    def _mark_needed(self) -> None:
+        for stream in self._streams.values():
+            stream.needed = self._needed(stream.topic)
 
     def _needed(self, topic: str) -> bool:
         return topic in self._needed_topics or f"*/{topic.partition('/')[2]}" in self._needed_topics
@@ -261,6 +267,8 @@ class Recording:
         try:
             tape = self.tape = self._folder.open(RUN, at_ns)
             self._tape_since_ns = at_ns
+            self._needed_topics = set().union(*self._needs.values())
+            self._mark_needed()
             tape.nodes(self._entries)
             if self.settings.launch_file and (launch := Path(self.settings.launch_file)).is_file():
                 tape.attach(launch.name, "text/x-python", launch.read_bytes())

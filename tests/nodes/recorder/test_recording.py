@@ -174,6 +174,21 @@ def test_vibration_stays_out_of_the_bag_unless_asked_or_needed_for_replay(tmp_pa
     assert "vmc1/machine/vibration" in topics_with(tmp_path / "c", traced=True)
 
 
+def test_what_a_node_needed_stays_whole_to_the_end_of_the_bag(tmp_path: Path) -> None:
+    happened: list[Happened] = []
+    r, voice = recording(tmp_path, happened, split_s=1.0), Voice()
+    entry = {"name": "vmc1/x", "publisher_id": 5, "subscribes": [{"name": "*/machine/vibration"}]}
+    r.entries({"vmc1/x": json.dumps(entry)}, {"vmc1/x"})
+    r.batch([voice.say(topics.VIBRATION, block(START_NS, 0), START_NS)])
+    r.entries({})
+    for n in (1, 1000, 1001):
+        r.batch([voice.say(topics.VIBRATION, block(START_NS, n), START_NS + n * MS)])
+        r.batch([voice.say(topics.SAMPLES, block(START_NS, n), START_NS + n * MS)])
+    r.close()
+    kept = [sum("vibration" in m.topic for m in read(c.split.path)) for c in splits(happened)]
+    assert kept == [3, 0]
+
+
 def test_an_idle_machine_leaves_only_the_range_of_its_signals(tmp_path: Path) -> None:
     happened: list[Happened] = []
     r, voice = recording(tmp_path, happened, reduce_idle=True), Voice()
