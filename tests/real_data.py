@@ -162,15 +162,16 @@ def _convert(bag: Path, work: Path) -> str:
 
 
 def _decisions(bag: Path) -> list[tuple[float, str, str]]:
-    found = []
+    """Every intervention at the recording's own time: that of the block that caused it."""
+    found: list[tuple[float, str, str]] = []
+    stamps: dict[tuple[str, int], int] = {}
     with BagReader(bag) as reader:
-        start_ns = None
         for message in reader.messages(topics=lambda t: t.startswith("rec/")):
-            if message.type_name == "SignalBlock" and start_ns is None:
-                start_ns = codec(SignalBlock).decode(message.payload).stamp_ns
+            if message.type_name == "SignalBlock":
+                stamps[message.topic, message.seq] = codec(SignalBlock).decode(message.payload).stamp_ns
             elif message.type_name == "Intervention":
                 i = codec(Intervention).decode(message.payload)
-                after_s = (i.stamp_ns - (start_ns or i.stamp_ns)) / 1e9
+                after_s = (stamps[i.cause.topic, i.cause.seq] - min(stamps.values())) / 1e9
                 found.append((after_s, ("would have: " if i.would_have else "") + i.reaction.value, i.reason))
     return found
 
