@@ -20,6 +20,7 @@ from schemas.codec import codec
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
 from tests.benchmarks.messages import Twenty, twenty
 from tests.benchmarks.process import Role
+from tests.benchmarks.recorder import recorder
 
 RAW_TWENTY = ("200", "1000", "0.001")
 PIXELS = 480 * 640 * 3
@@ -203,4 +204,5 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "stop": stop_path,
     "idle": idle,
     "cli": command_line,
+    "recorder": recorder,
 }
