@@ -87,14 +87,17 @@ class MachineBoard:
         steps = [Step(i.stamp_ns, _decision(i), i.reason) for i in run if i.reaction is not Reaction.NONE]
         ids = {i.intervention_id for i in run}
         steps += [
-            Step(r.stamp_ns, "accepted" if r.accepted else "REFUSED", f"{r.reaction.value}: {r.text}")
+            Step(r.stamp_ns, "accepted" if r.accepted else "REFUSED", f"{r.reaction.value} {r.text}".rstrip())
             for r in self.results
             if r.intervention_id in ids
         ]
+        touched = any(m.phase is MotionPhase.CONTACT for m in self.motion)
         for m in self.motion:
             if -TIMELINE_NS < m.stamp_ns - start_ns < TIMELINE_NS and m.phase in _PHASES:
-                travel = "" if math.isnan(m.travel_mm) else f"{m.travel_mm:.2f} mm travelled"
-                steps.append(Step(m.stamp_ns, _PHASES[m.phase], ", ".join(t for t in (travel, m.text) if t)))
+                text = m.text
+                if m.phase is MotionPhase.AXES_STANDING:
+                    text = f"{m.travel_mm:.2f} mm {'overtravel since contact' if touched else 'since the decision'}"
+                steps.append(Step(m.stamp_ns, _PHASES[m.phase], text))
         return sorted(steps, key=lambda s: s.stamp_ns)
 
 

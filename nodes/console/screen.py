@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.text import Text
 from nodes.console.board import LIGHTS, STALE_NS, STYLES, Board, MachineBoard, execution, mode
 from schemas.impact import ProtectionState, StackLight
 
+SHORT_S = 60.0
 NO_SAFETY = "Software STOP is not a safety function. The machine's red button always wins."
 
 
@@ -90,14 +92,22 @@ def _bag(board: Board) -> Text:
     return text
 
 
+def _bag_to_replay(board: Board) -> str:
+    """The running bag, which holds the run from its beginning, while it is short enough for an answer in 2 s."""
+    r = board.recorder
+    if r is not None and (r.duration_s < SHORT_S or not board.black_box):
+        return r.path
+    return board.black_box
+
+
 def _commands(board: Board, rise: str) -> list[RenderableType]:
     """Lines to paste into another terminal as they stand."""
     if not board.machines:
         return []
     name = sorted(board.machines)[0]
     lines = [f'{rise} service call {name}/machine/inject \'{{"fault": "CRASH"}}\'']
-    bag = board.black_box or (board.recorder.path if board.recorder is not None else "")
-    if bag:
+    bag = shlex.quote(_bag_to_replay(board))
+    if bag != "''":
         lines.append(f"{rise} replay {name}/impact_cortex {bag} -p limit_pct=120")
     if any(m.interventions for m in board.machines.values()):
         lines.append(f'{rise} service call {name}/machine/reset \'{{"operator": "me", "reason": "checked the tool"}}\'')
