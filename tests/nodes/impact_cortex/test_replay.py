@@ -13,7 +13,7 @@ from bus.replay import differences, identical, replay
 from bus.testing import Domain
 from nodes.impact_cortex import ImpactCortex
 from schemas import topics
-from schemas.impact import Mode
+from schemas.impact import Intervention, Mode
 from schemas.machine import Fault
 from tests.bus.replay.tapes import write
 from tests.bus.replay.toys import Tape
@@ -48,17 +48,21 @@ def test_two_replays_give_the_recorded_bytes(crash: Path) -> None:
     assert differences(first.recorded, first) == []
 
 
-def test_a_limit_out_of_reach_takes_the_feed_hold_away(crash: Path) -> None:
-    lines = [
-        str(line) for line in differences(replay(ImpactCortex, crash), replay(ImpactCortex, crash, limit_pct=155.0))
-    ]
+def test_limits_out_of_reach_take_the_feed_hold_away(crash: Path) -> None:
+    as_it_was = replay(ImpactCortex, crash)
+    out_of_reach = replay(ImpactCortex, crash, limit_pct=155.0, cusum_threshold_pct_s=1e4)
+    lines = [str(line) for line in differences(as_it_was, out_of_reach)]
     (hold,) = [line for line in lines if "FEED_HOLD -> (nothing)" in line and "impact/intervention" in line]
     assert "spindle load above its limit" in hold
 
 
 def test_a_lower_limit_decides_earlier(crash: Path) -> None:
-    def first_hold_ns(limit_pct: float) -> int:
+    def first_hold(limit_pct: float) -> Intervention:
         made = replay(ImpactCortex, crash, limit_pct=limit_pct).made
-        return next(d.stamp_ns for d in made if d.topic == "vmc1/impact/intervention")
+        found = next(d for d in made if d.topic == "vmc1/impact/intervention").message()
+        assert isinstance(found, Intervention)
+        return found
 
-    assert first_hold_ns(60.0) < first_hold_ns(85.0)
+    early, late = first_hold(60.0), first_hold(85.0)
+    assert early.stamp_ns <= late.stamp_ns  # the same moment when both readings came in one block
+    assert early.value < late.value
