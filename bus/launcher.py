@@ -23,18 +23,19 @@ from bus.executor import Executor, Failed
 from bus.guard import LogFile
 from bus.host import Spec
 from bus.logs import log_path
-from bus.node import Node, Outcome, client, publisher, service, timer
+from bus.node import Node, Outcome, client, publisher, service, subscription, timer
 from bus.plan import Plan, PlannedNode, PlannedProcess
 from bus.runtime import runtime_root
 from bus.site import did_you_mean
 from bus.supervisor import Supervisor
 from schemas import topics
 from schemas.machine import ActionReply, ConditionLevel, FeedHoldRequest, StopRequest
-from schemas.system import Done, LogLevel, LogRecord, Processes, ProcessRequest, ProcessState, ProcessStatus
+from schemas.system import BagSplit, Done, LogLevel, LogRecord, Processes, ProcessRequest, ProcessState, ProcessStatus
 
 NAME = "launch"
 """the full name of the launcher's node: one launch per domain"""
 REACTION_TIMEOUT_S = 1.0
+BAGS_TOLD = 20
 
 
 def jobs(plan: Plan, domain: str) -> Iterator[Job]:
@@ -96,6 +97,13 @@ class Launcher(Node):
 
     supervisor: ClassVar[Supervisor]
     file: ClassVar[str]
+    bags: ClassVar[list[str]]
+    """a line for every bag that was closed: the last thing a user is told"""
+
+    @subscription(topics.BAG_CLOSED)
+    def on_bag(self, bag: BagSplit) -> None:
+        if len(self.bags) < BAGS_TOLD:
+            self.bags.append(f"{bag.path} ({bag.size_bytes / 1e6:.1f} MB, {bag.messages} messages, {bag.lost} lost)")
 
     @timer(1.0)
     def say(self) -> None:
@@ -188,7 +196,7 @@ class BusThread:
     """
 
     def __init__(self, supervisor: Supervisor, file: str, domain: str) -> None:
-        cls = type("Launcher", (Launcher,), {"supervisor": supervisor, "file": file})
+        cls = type("Launcher", (Launcher,), {"supervisor": supervisor, "file": file, "bags": []})
         self.failure: BaseException | None = None
         self.node: Launcher | None = None
         self.executor: Executor | None = None
@@ -301,10 +309,11 @@ def bring_up(plan: Plan, domain: str) -> int:
         bus.close()
         for number, handler in before.items():
             signal.signal(number, handler)
-    return _epilogue(screen, supervisor, domain, time.monotonic() - since_s, time.monotonic() - began_s)
+    bags = bus.node.bags if bus.node is not None else []
+    return _epilogue(screen, supervisor, domain, bags, time.monotonic() - since_s, time.monotonic() - began_s)
 
 
-def _epilogue(screen: Screen, supervisor: Supervisor, domain: str, took_s: float, ran_s: float) -> int:
+def _epilogue(screen: Screen, supervisor: Supervisor, domain: str, bags: list[str], took_s: float, ran_s: float) -> int:
     """What happened, in a line or a few."""
     children = supervisor.children.values()
     why = "" if not supervisor.ending else f" ({supervisor.ending})"
@@ -314,5 +323,7 @@ def _epilogue(screen: Screen, supervisor: Supervisor, domain: str, took_s: float
         if child.restarts or child in failed or child.last_exit.startswith("SIG"):
             times = f"restarted {child.restarts} times, " if child.restarts else ""
             screen.say(f"  {child.job.name}: {times}last {child.last_exit}; see rise logs {child.job.name}")
+    for bag in bags:
+        screen.say(f"bag: {bag}")
     screen.say(f"logs: {log_path(domain, NAME).parent}")
     return 1 if failed else 0
