@@ -23,7 +23,7 @@ from bus.diagnostics import diagnostics
 from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEntry
 from bus.host import Host, Job, Spec
 from bus.inbox import Feed, Inbox, Item, TapInbox
-from bus.node import EVERY
+from bus.node import EVERY, Synced
 from bus.outlet import Outlet
 from bus.peers import EVERYTHING, Peers
 from bus.services import Caller, Desk
@@ -180,6 +180,9 @@ class Executor:
             self._round(dispatch=False, until_ns=deadline_ns)
         self.not_answered = sorted({*self.peers.unsynced(), *self.peers.unheard()})
         self.start_traces()
+        for feed in self.own_feeds.values():  # as by socket: whoever is there is silent from now on
+            feed.heard_mono_ns = self.monotonic_ns()
+            self.peers.tell(feed.topic, Synced(feed.source(1)))
         for host in self.hosts:
             host.configure()
         if self._failure is None and any("callback_failed" in h.findings for h in self.hosts):

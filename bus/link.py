@@ -186,14 +186,17 @@ class Link(Generic[T]):
         return max(known_ns, self._blocked_ns)
 
     def gap(self, now_ns: int) -> tuple[int, int] | None:
-        """The first hole, when it is time to ask for it (again)."""
+        """What to ask for, when it is time to (again): from the first missing number to the last one within reach."""
         if now_ns - self._asked_ns < ASK_AGAIN_NS:
             return None
         hole = self._hole()
         if hole is None:
             return None
         self._asked_ns = now_ns
-        return hole[0], min(hole[1], hole[0] + REPAIR_MAX - 1)
+        first, last = hole[0], min(max(self._tail, hole[1]), hole[0] + REPAIR_MAX - 1)
+        while last in self._held:
+            last -= 1
+        return first, last
 
     def repair(
         self, first_kept: int, last: int, items: list[tuple[int, T]], now_ns: int, room: int = PLENTY

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SYNC_AGAIN_S = 0.25
 SYNC_AGAIN_MAX_S = 4.0
 TEND_S = 0.02
+MAKE_ROOM_S = 0.001
 DEPART_LOOK_S = 0.002
 DEPART_WITHIN_NS = 500_000_000
 """how long what a vanished publisher left in the sockets is waited for, when its connection never says that it ended"""
@@ -548,26 +549,31 @@ class Peers:
 
     def _tend(self) -> None:
         now_ns = self._x.monotonic_ns()
-        waiting = False
-        for (publisher_id, _), feed in list(self.feeds.items()):
+        waiting = blocked = False
+        for feed in list(self.feeds.values()):
             link = feed.link
             if link is None or not link.repaired or not link.waiting:
                 continue
             self._deliver(feed, now_ns)
-            hole = link.gap(now_ns)
-            entry = self.publisher(publisher_id)
-            if hole is not None and entry is not None and entry.rpc and publisher_id not in self._departed:
-                request = frame.Repair(publisher_id, feed.topic, *hole)
-                self._x.transport.ask(entry.rpc[0], frame.encode(request))
+            self._ask(feed, link, now_ns)
             waiting |= link.waiting
+            blocked |= link.blocked
         for feed in self._x.own_feeds.values():
             if feed.overflow:
                 for _ in range(min(feed.route.room, len(feed.overflow))):
                     feed.route.put(feed.overflow.popleft(), now_ns + self._x.anchor_ns)
-                waiting |= bool(feed.overflow)
-        self._tending = waiting
-        if waiting:
-            self._x.after(TEND_S, self._tend)
+                blocked |= bool(feed.overflow)
+        self._tending = waiting or blocked
+        if self._tending:
+            self._x.after(MAKE_ROOM_S if blocked else TEND_S, self._tend)
+
+    def _ask(self, feed: Feed, link: Link[Item], now_ns: int) -> None:
+        """Ask the publisher for what is missing, when it is time to."""
+        hole = link.gap(now_ns)
+        entry = self.publisher(feed.publisher_id)
+        if hole is not None and entry is not None and entry.rpc and feed.publisher_id not in self._departed:
+            request = frame.Repair(feed.publisher_id, feed.topic, *hole)
+            self._x.transport.ask(entry.rpc[0], frame.encode(request))
 
     def _deliver(self, feed: Feed, now_ns: int, *, at_once: bool = False) -> None:
         """Hand over what waited for room, or behind a hole for too long; `at_once` when nobody can fill the hole."""
@@ -629,6 +635,7 @@ class Peers:
         feed.heard_mono_ns = now_ns
         self._put(feed, out, now_ns)
         if feed.link.waiting:
+            self._ask(feed, feed.link, now_ns)
             self.tend()
 
     # --- telling nodes -------------------------------------------------------------------------------------------

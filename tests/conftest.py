@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from bus.testing import Domain
 
 settings.register_profile("rise", deadline=None, max_examples=60, derandomize=True, print_blob=True)
 settings.load_profile("rise")
@@ -41,6 +43,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"real data: {REAL_DATA if REAL_DATA.is_dir() else f'none at {REAL_DATA} (RISE_TEST_DATA names its folder)'}"
+
+
+@pytest.fixture
+def domain() -> Iterator[Domain]:
+    """A domain of the test's own."""
+    with Domain() as made:
+        yield made
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -34,7 +34,7 @@ def test_whatever_arrives_is_parsed_or_refused(data: bytes) -> None:
 def test_a_frame_cut_short_says_so(payload: bytes, length: int) -> None:
     packed = frame.pack(frame.prefix("a"), 1, 2, 3, 4, payload)
     cut = packed[: min(length, 2 + frame.HEADER_BYTES - 1)]
-    with pytest.raises(frame.BadFrame, match="cut short|without the zero byte"):
+    with pytest.raises(frame.BadFrame, match=r"cut short|without the zero byte"):
         frame.parse(cut)
 
 
