@@ -2,7 +2,7 @@
 
 rise launch recording file:=experiment_01.csv columns:=smart_michigan
 rise launch recording file:=accel_T2503.txt columns:=lmas_vibration speed:=0
-rise launch recording file:=run.mcap
+rise launch recording file:=run.mcap machine:=vmc1
 """
 
 import tomllib
@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 def launch(
     file: str,
     columns: str = "",
+    machine: str = "",
     speed: float = 1.0,
     name: str = "rec",
     loop: bool = False,
@@ -28,11 +29,13 @@ def launch(
 ) -> Iterator[Action]:
     """One recorded machine with its logic engine; speed 0 is as fast as possible.
 
-    `columns` is the path of a column map, or the name of one that lies beside this file.
+    `columns` is the path of a column map, or the name of one that lies beside this file;
+    `machine` says whose topics of a bag to play, where it holds several machines.
     """
     parameters = {
         "driver": "recording",
         "path": str(Path(file).resolve()),
+        "bag_namespace": machine,
         "speed": speed,
         "loop": loop,
         "on_bad_row": on_bad_row,

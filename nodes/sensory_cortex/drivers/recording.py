@@ -41,7 +41,7 @@ ROWS_PER_CHUNK = 512
 ROWS_PER_BLOCK = 64
 CHUNKS_AHEAD = 8
 BLOCKS_PER_TICK = 4
-ROWS_PER_MESSAGE = 8
+ROWS_PER_MESSAGE = 4
 """what a message out of a bag counts for in `fast_rows_s`"""
 
 
