@@ -210,6 +210,26 @@ class _Served:
         self.kind = kind
 
 
+class _Request(Job):
+    """A request in its turn. One that is too late is refused without reaching the node, or the node's trace."""
+
+    __slots__ = ("last_ns", "refuse")
+
+    def __init__(
+        self, host: Host, served: _Served, serve: Callable[[Any], None], request: Message, packed: bytes,
+        last_ns: int | None, refuse: Callable[[], None],
+    ) -> None:  # fmt: skip
+        super().__init__(host, served.kind, served.method, serve, (request,), payload=packed)
+        self.last_ns = last_ns
+        self.refuse = refuse
+
+    def run(self, now_mono_ns: int) -> None:
+        if self.last_ns is not None and now_mono_ns > self.last_ns:
+            self.host.invoke(None, self.name, self.refuse)
+        else:
+            super().run(now_mono_ns)
+
+
 class _Remembered:
     __slots__ = ("expires_ns", "identity", "reply")
 
@@ -300,26 +320,27 @@ class Desk:
 
         def serve(request: Message) -> None:
             start_ns = executor.monotonic_ns()
-            if start_ns > deadline_ns and service.late == "drop":
-                outcome: Outcome[Any] = Outcome(None, CallError.DEADLINE, f"{full_name}: came to it after the deadline")
-            else:
-                try:
-                    reply = served.function(request)
-                    if type(reply) is not service.reply:
-                        raise TypeError(
-                            f"{served.method} returned {type(reply).__name__}, not {service.reply.__name__}"
-                        )
-                    outcome = Outcome(reply)
-                except Exception as error:
-                    answer(Outcome(None, CallError.FAILED, f"{full_name}: {type(error).__name__}: {error}"))
-                    raise
+            try:
+                reply = served.function(request)
+                if type(reply) is not service.reply:
+                    raise TypeError(f"{served.method} returned {type(reply).__name__}, not {service.reply.__name__}")
+            except Exception as error:
+                answer(Outcome(None, CallError.FAILED, f"{full_name}: {type(error).__name__}: {error}"))
+                raise
+            outcome: Outcome[Any] = Outcome(reply)
             answer(outcome)
             self._tell(served, full_name, client, request, outcome, executor.monotonic_ns() - start_ns)
+
+        def refuse() -> None:
+            outcome: Outcome[Any] = Outcome(None, CallError.DEADLINE, f"{full_name}: came to it after the deadline")
+            answer(outcome)
+            self._tell(served, full_name, client, request, outcome, 0)
 
         packed = b""
         if host.trace is not None and served.kind is not None:
             packed = encoded if encoded is not None else codec(type(request)).encode(request)
-        executor.ready.append(Job(host, served.kind, served.method, serve, (request,), payload=packed))
+        last_ns = deadline_ns if service.late == "drop" else None
+        executor.ready.append(_Request(host, served, serve, request, packed, last_ns, refuse))
 
     def _tell(
         self, served: _Served, full_name: str, client: str, request: Message, outcome: Outcome[Any], took_ns: int

@@ -14,7 +14,7 @@ from bus.replay.lockstep import Life
 from bus.replay.run import Run
 from bus.trace import Kind, Record
 from schemas.base import Message, Topic
-from schemas.codec import codec
+from schemas.codec import DecodeError, codec
 from schemas.system import ServiceEvent, TraceBlock
 
 HORIZON_NS = 5_000_000_000
@@ -91,7 +91,12 @@ def _note(route: _Route, message: BagMessage) -> None:
     for run, topic in route.outputs:
         run.keep(message, topic)
     if route.replies_of:
-        event = codec(ServiceEvent).decode(message.payload)
+        try:
+            event = codec(ServiceEvent).decode(message.payload)
+        except DecodeError as error:
+            for run in route.replies_of:
+                run.problem(f"{message.topic} number {message.seq}: {error}")
+            return
         for run in route.replies_of:
             run.keep_reply(event)
 
@@ -114,10 +119,13 @@ def follow(reader: BagReader, runs: Sequence[Run], progress: Progress | None = N
         if route.trace_of is not None:
             run = route.trace_of
             publisher_id = message.channel.publisher_id
-            block = decode(message.payload)
+            try:
+                block = decode(message.payload)
+            except DecodeError as error:
+                raise trace.BadTrace(f"{message.topic} number {message.seq}: {error}") from None
             if publisher_id not in run.lives:
                 lives.append(run.life(publisher_id))
-                if next(trace.records(block)).kind == Kind.CONFIGURE:
+                if next((r.kind for r in trace.records(block)), 0) == Kind.CONFIGURE:
                     _feed(reader, run, publisher_id, runs)
             life = run.take(block, publisher_id)
             due.append((message.log_ns, life, life.stepped + len(life.queue)))

@@ -42,8 +42,8 @@ class RecordedNode:
             entry.get("namespace", name.rpartition("/")[0]),
             entry.get("target", ""),
             entry.get("clock", "wall"),
-            entry.get("parameters", {}),
-            entry.get("remappings", {}),
+            dict(entry.get("parameters", {})),
+            dict(entry.get("remappings", {})),
         )
 
     @property
@@ -57,7 +57,10 @@ class RecordedNode:
 
 def recorded_nodes(bag: BagReader) -> list[RecordedNode]:
     """Every node the bag knows, by full name."""
-    return [RecordedNode.from_entry(name, entry) for name, entry in sorted(bag.nodes().items())]
+    try:
+        return [RecordedNode.from_entry(name, entry) for name, entry in sorted(bag.nodes().items())]
+    except (TypeError, AttributeError, ValueError) as error:
+        raise NotReplayable(f"{bag.path}: what it says of its nodes is damaged: {error}") from None
 
 
 class Names:

@@ -124,7 +124,7 @@ class Life:
 
     def build(self) -> Node:
         """The node, with its recorded parameters under those given for this replay."""
-        wanted = json.loads(self.parameters_json) if self.parameters_json else self.recorded.parameters
+        wanted = self._recorded_parameters()
         known = self.cls.interface.parameters
         gone = sorted(set(wanted) - set(known))
         if gone:
@@ -142,6 +142,17 @@ class Life:
         self.result.parameters = {name: node.__dict__[name] for name in known}
         self._node = node
         return node
+
+    def _recorded_parameters(self) -> Mapping[str, Any]:
+        if not self.parameters_json:
+            return self.recorded.parameters
+        try:
+            found = json.loads(self.parameters_json)
+        except ValueError as error:
+            raise trace.BadTrace(f"trace: damaged parameters: {error}") from None
+        if not isinstance(found, dict):
+            raise trace.BadTrace(f"trace: damaged parameters: expected an object, got {type(found).__name__}")
+        return found
 
     def _begin_in_mid_run(self, record: Record) -> Node:
         self.skip(

@@ -16,7 +16,7 @@ from bus.replay.inputs import Inputs, Names, RecordedNode
 from bus.replay.lockstep import Invoke, Life
 from bus.trace import Kind, Record
 from schemas.base import Message, Topic
-from schemas.codec import codec
+from schemas.codec import DecodeError, codec
 from schemas.grammar import type_hash
 from schemas.system import ServiceEvent, TraceBlock
 
@@ -105,8 +105,9 @@ class Run:
         service = self.names.server(event.service)
         if service is not None and event.server == self.recorded.name and event.outcome == "OK":
             kind: type[Message] = service.reply
-            payload = codec(kind).encode(zeroed(codec(kind).decode(event.reply)))
-            self.result.recorded.made.append(Decision(event.service, kind, payload, event.stamp_ns, what="reply"))
+            payload = self._as_today(event.service, kind, event.reply)
+            if payload is not None:
+                self.result.recorded.made.append(Decision(event.service, kind, payload, event.stamp_ns, what="reply"))
 
     def _called(self, record: Record) -> None:
         service = self.names.client(record.name)
@@ -114,8 +115,17 @@ class Run:
             self.result.notes.append(f"{self.recorded.name}: it called {record.name}, and its class declares no client")
             return
         kind: type[Message] = service.request
-        payload = codec(kind).encode(zeroed(codec(kind).decode(record.payload)))
-        self.result.recorded.made.append(called(record.name, service, payload, record.now_ns))
+        payload = self._as_today(record.name, kind, record.payload)
+        if payload is not None:
+            self.result.recorded.made.append(called(record.name, service, payload, record.now_ns))
+
+    def _as_today(self, name: str, kind: type[Message], payload: bytes) -> bytes | None:
+        """A recorded payload as the code of today writes it, measurements 0; None, and a problem, when it is none."""
+        try:
+            return codec(kind).encode(zeroed(codec(kind).decode(payload)))
+        except DecodeError as error:
+            self.problem(f"{name}: recorded with another type, {error}")
+            return None
 
     def finish(self) -> None:
         """Put the recorded decisions in the callbacks they came from, and say what was missing."""
@@ -128,9 +138,11 @@ class Run:
             if at == 0 and times:
                 continue  # published before the trace begins
             kind: type[Message] = topic.type
-            payload = message.payload
+            payload: bytes | None = message.payload
             if message.type_hash != type_hash(kind) or measures(kind):
-                payload = codec(kind).encode(zeroed(codec(kind).decode(payload)))
+                payload = self._as_today(message.topic, kind, message.payload)
+            if payload is None:
+                continue
             stamp = times[at - 1] if at else publish_ns
             stream, reaction = not topic.qos.repaired, topic.qos.logged
             made.append(Decision(message.topic, kind, payload, stamp, stream=stream, reaction=reaction))

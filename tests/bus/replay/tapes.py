@@ -28,6 +28,8 @@ def record(path: Path, *, judge: Mapping[str, Any] | None = None, verdicts: int 
 
             assert session.spin(seen(verdicts // 2), 10.0)
             session.call("mill1/toy/ask", ASK, Told(text="limit"), timeout_s=2.0)
+            late = session.start_call("mill1/toy/ask", ASK, Told(text="late"), timeout_s=0.0)
+            assert session.spin(lambda: bool(late), 5.0)
             changed = SetParameterRequest(name="limit_pct", json_value="95.0", changed_by="test")
             session.call("mill1/judge/set_parameter", topics.NODE_SET_PARAMETER, changed, timeout_s=2.0)
             session.call("mill1/toy/ask", ASK, Told(text="limit"), timeout_s=2.0)

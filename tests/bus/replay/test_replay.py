@@ -14,7 +14,7 @@ from bus.trace import Kind, records
 from schemas.base import SENSOR, Topic
 from schemas.codec import codec
 from schemas.impact import Reaction
-from schemas.system import TraceBlock
+from schemas.system import ServiceEvent, TraceBlock
 from tests.bus.replay import toys
 from tests.bus.replay.tapes import rewrite
 from tests.bus.replay.toys import READINGS, Judge, Reading, Saw, Told, Trend, Verdict
@@ -51,6 +51,14 @@ def test_every_kind_of_callback_was_on_the_tape(tape: Path) -> None:
     assert len({d.payload for d in of(result.made, "mill1/toy/verdict")}) == verdicts(tape)
     assert result.order == "trace"
     assert result.callbacks > 50
+
+
+def test_a_request_that_came_too_late_is_no_callback(tape: Path) -> None:
+    with BagReader(tape) as bag:
+        events = [m.payload for m in bag.messages(topics=lambda t: t == "mill1/toy/ask/_event")]
+    outcomes = [codec(ServiceEvent).decode(payload).outcome for payload in events]
+    assert outcomes == ["OK", "DEADLINE", "OK"]
+    assert len([d for d in replay(Judge, tape).made if d.what == "reply"]) == 2
 
 
 def test_measured_fields_are_zero_in_a_replay_and_no_difference(tape: Path) -> None:
