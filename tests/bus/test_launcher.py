@@ -25,11 +25,11 @@ from bus.usage import tree
 from schemas import topics
 from schemas.codec import codec
 from schemas.system import Processes, ProcessState, ProcessStatus
-from tests.bus.toys.talk import Heard
+from tests.bus.toys.count import Heard
 
 TALK = """
 from bus.launch import *
-T = "tests.bus.toys.talk"
+T = "tests.bus.toys.count"
 QUICK = Restart(first_s=0.02, longest_s=0.05, most=100)
 def launch(mills: int = 1):
     for n in range(1, mills + 1):
@@ -210,7 +210,7 @@ def test_a_module_that_hangs_in_its_import(domain: Domain, tmp_path: Path, start
         from bus.launch import *
         def launch():
             yield Process("stuck.py", ready_timeout_s=1.0, restart=Restart(first_s=0.01, most=1))
-            yield Process("tests.bus.toys.talk:Talker", name="talker")
+            yield Process("tests.bus.toys.count:Talker", name="talker")
         """
     launch = start(started, folder=tmp_path, text=text)
     assert launch.wait_for("stuck hangs:") == "stuck hangs: not ready after 1 s"
@@ -226,7 +226,7 @@ def test_mistakes_start_nothing(domain: Domain, tmp_path: Path, started: ExitSta
     text = """
         from bus.launch import *
         def launch():
-            yield Process("tests.bus.toys.talk:Talker", parameters={"stp": 1})
+            yield Process("tests.bus.toys.count:Talker", parameters={"stp": 1})
             yield Process("nodes.none_such")
         """
     launch = start(started, "x:=1", folder=tmp_path, text=text)
