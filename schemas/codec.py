@@ -211,7 +211,7 @@ def _write_build(cls: type[Message], var: str, at: str, lines: list[str], scope:
     n = var[1:]
     declared = fields(cls)
     defaults = {f.name: f.default for f in declared if not f.required}
-    scope |= {f"c{n}": cls, f"n{n}": frozenset(f.name for f in declared), f"d{n}": defaults}
+    scope |= {f"c{n}": cls, f"n{n}": {f.name for f in declared}, f"d{n}": defaults}
     if defaults:
         lines.append(f" if len({var}) < {len(declared)}: {var} = {{**d{n}, **{var}}}")
     for f in declared:
