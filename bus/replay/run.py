@@ -22,6 +22,8 @@ from schemas.system import ServiceEvent, TraceBlock
 
 MAX_PROBLEMS = 100
 CALL = int(Kind.CALL)
+HEAD_NS = 100_000_000
+"""What a node handled so soon after a bag begins in mid-run may have been received before: it is left out."""
 
 
 class Run:
@@ -81,11 +83,12 @@ class Run:
     def take(self, block: TraceBlock, publisher_id: int) -> Life:
         """A block of the trace to the life it belongs to."""
         life = self.life(publisher_id)
+        first = publisher_id not in self._next_first
         expected = self._next_first.get(publisher_id, block.first)
         if block.first != expected:
             self.problem(f"trace of {self.recorded.name}: callbacks {expected}..{block.first - 1} are missing")
         self._next_first[publisher_id] = block.first + trace.count(block)
-        if not life.stepped and not life.queue:
+        if first:
             life.parameters_json = block.parameters_json
         records = list(trace.records(block))
         if any(record[0] == CALL for record in records):
@@ -93,6 +96,9 @@ class Run:
                 if record.kind == CALL:
                     self._called(record)
             records = [record for record in records if record.kind != CALL]
+        if first and records and records[0].kind != Kind.CONFIGURE and self.recorded.clock == "wall":
+            begin_ns = self.result.start_ns + HEAD_NS
+            records = [record for record in records if record.now_ns >= begin_ns]
         if records:
             self.times.extend([record[2] for record in records])
             self.ended = records[-1].kind == Kind.SHUTDOWN

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus.bag import BadBag, BagReader
+from bus.bag.cut import cut
 from bus.node import BadParameter, Node, subscription, timer
 from bus.replay import NotReplayable, Wanted, differences, identical, reference, replay, replay_many
 from bus.replay.decisions import Decision
@@ -126,6 +127,16 @@ def test_a_trace_that_begins_in_mid_run_starts_from_the_latched_state(tape: Path
     texts = [d.message().text for d in of(result.made, "mill1/toy/told")]  # type: ignore[attr-defined] # all Told
     assert texts[0].startswith("configured")
     assert texts[1].startswith("1: line")
+
+
+def test_a_window_of_a_bag_lacks_nothing(tape: Path, tmp_path: Path) -> None:
+    with BagReader(tape) as bag:
+        middle_ns = (bag.start_ns + bag.end_ns) // 2
+    window = cut(tape, tmp_path / "window.mcap", start_ns=middle_ns).path
+    result = replay(Judge, window)
+    assert result.problems == []
+    assert "in the middle of the node's run" in result.notes[0]
+    assert 0 < result.callbacks < replay(Judge, tape).callbacks
 
 
 def test_a_bag_cut_after_a_parameter_was_set_has_its_value(tape: Path, tmp_path: Path) -> None:
