@@ -119,6 +119,8 @@ class Request(msgspec.Struct, array_like=True, tag=1):
     """publisher_id of the server the first attempt went to"""
     remaining_ms: int
     payload: bytes
+    sent_mono_ns: int = 0
+    """CLOCK_MONOTONIC when it was sent: what a request waited at a stopped server counts too"""
 
 
 class Reply(msgspec.Struct, array_like=True, tag=2):

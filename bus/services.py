@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bus import frame
 from bus.host import Host, Job, NodeFuture
-from bus.node import CallError, Outcome
+from bus.node import CallError, Outcome, Source
 from bus.trace import Kind, pack_outcome
 from schemas import topics
 from schemas.base import Message, Service
@@ -30,6 +30,8 @@ REMEMBER_NS = 10_000_000_000
 """how long after its deadline an answer is kept for a repeated request"""
 PENDING_MAX = 1024
 REMEMBERED_MAX = 4096
+WAITING_MAX = 1024
+REMAINING_MAX_MS = 24 * 3600 * 1000
 
 
 class _Pending:
@@ -84,7 +86,7 @@ class Caller:
             def answered(outcome: Outcome[Any]) -> None:
                 self._deliver(host, service, full_name, outcome, future, then, ordinal)
 
-            executor.desk.call_here(full_name, host, request, deadline_ns, answered)
+            executor.desk.call_here(full_name, host, ordinal, request, deadline_ns, answered)
             return future
         entry = executor.peers.server(full_name)
         if entry is None:
@@ -110,7 +112,7 @@ class Caller:
         remaining_ms = max(0, (pending.deadline_ns - executor.monotonic_ns()) // 1_000_000)
         request = frame.Request(
             pending.wire_name, pending.host.name, pending.host.publisher_id, call_id, pending.attempt,
-            first.publisher_id, remaining_ms, pending.request,
+            first.publisher_id, remaining_ms, pending.request, executor.monotonic_ns(),
         )  # fmt: skip
         executor.transport.ask(entry.rpc[0], frame.encode(request))
         pending.attempt += 1
@@ -216,10 +218,11 @@ class _Request(Job):
     __slots__ = ("last_ns", "refuse")
 
     def __init__(
-        self, host: Host, served: _Served, serve: Callable[[Any], None], request: Message, packed: bytes,
+        self, host: Host, served: _Served, source: Source, serve: Callable[[Any], None], request: Message, packed: bytes,
         last_ns: int | None, refuse: Callable[[], None],
     ) -> None:  # fmt: skip
-        super().__init__(host, served.kind, served.method, serve, (request,), payload=packed)
+        name = f"{served.method} {source.node}"
+        super().__init__(host, served.kind, name, serve, (request,), seq=source.seq, payload=packed)
         self.last_ns = last_ns
         self.refuse = refuse
 
@@ -246,6 +249,7 @@ class Desk:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._served: dict[str, _Served] = {}
+        self._waiting = 0
         self._remembered: OrderedDict[tuple[int, int], _Remembered] = OrderedDict()
 
     def add(self, host: Host) -> None:
@@ -263,9 +267,12 @@ class Desk:
     def serves(self, full_name: str) -> bool:
         return full_name in self._served
 
-    def call_here(self, full_name: str, client: Host, request: Message, deadline_ns: int, answer: Answer) -> None:
+    def call_here(
+        self, full_name: str, client: Host, ordinal: int, request: Message, deadline_ns: int, answer: Answer
+    ) -> None:
         """A call from a node of this process: the request is handed over by reference, in turn with everything else."""
-        self._queue(self._served[full_name], full_name, client.name, request, None, deadline_ns, answer)
+        source = Source(client.name, full_name, ordinal, 0)
+        self._queue(self._served[full_name], source, request, None, deadline_ns, answer)
 
     def on_request(self, identity: bytes, r: frame.Request) -> None:
         """A request from another process."""
@@ -293,7 +300,13 @@ class Desk:
             self._answer(identity, r.call_id, CallError.REFUSED, str(error), b"", server_id)
             return
         now_ns = executor.monotonic_ns()
-        deadline_ns = now_ns + r.remaining_ms * 1_000_000
+        if self._waiting >= WAITING_MAX:
+            text = f"{served.host.name} has {WAITING_MAX} requests waiting"
+            self._answer(identity, r.call_id, CallError.FAILED, text, b"", server_id)
+            return
+        # a stamp from another host's clock, or none, says nothing about the way
+        on_the_way_ns = now_ns - r.sent_mono_ns if 0 < r.sent_mono_ns <= now_ns < r.sent_mono_ns + REMEMBER_NS else 0
+        deadline_ns = now_ns - on_the_way_ns + max(0, min(r.remaining_ms, REMAINING_MAX_MS)) * 1_000_000
         remembered = _Remembered(identity, deadline_ns + REMEMBER_NS)
         self._remembered[key] = remembered
         while len(self._remembered) > REMEMBERED_MAX or next(iter(self._remembered.values())).expires_ns < now_ns:
@@ -305,7 +318,8 @@ class Desk:
             remembered.reply = frame.encode(reply)
             executor.transport.answer(remembered.identity, remembered.reply)
 
-        self._queue(served, r.service, r.client, request, r.payload, deadline_ns, answer)
+        source = Source(r.client, r.service, r.call_id, 0)
+        self._queue(served, source, request, r.payload, deadline_ns, answer)
 
     def _answer(
         self, identity: bytes, call_id: int, error: CallError, text: str, payload: bytes, server_id: int
@@ -313,34 +327,40 @@ class Desk:
         self._executor.transport.answer(identity, frame.encode(frame.Reply(call_id, error, text, payload, server_id)))
 
     def _queue(
-        self, served: _Served, full_name: str, client: str, request: Message, encoded: bytes | None, deadline_ns: int,
+        self, served: _Served, source: Source, request: Message, encoded: bytes | None, deadline_ns: int,
         answer: Answer,
     ) -> None:  # fmt: skip
-        executor, host, service = self._executor, served.host, served.service
+        executor, host, service, full_name = self._executor, served.host, served.service, source.topic
+        self._waiting += 1
 
         def serve(request: Message) -> None:
+            self._waiting -= 1
             start_ns = executor.monotonic_ns()
+            host.node.source = source._replace(stamp_ns=host.now_ns())
             try:
                 reply = served.function(request)
                 if type(reply) is not service.reply:
                     raise TypeError(f"{served.method} returned {type(reply).__name__}, not {service.reply.__name__}")
             except Exception as error:
-                answer(Outcome(None, CallError.FAILED, f"{full_name}: {type(error).__name__}: {error}"))
+                outcome: Outcome[Any] = Outcome(None, CallError.FAILED, f"{full_name}: {type(error).__name__}: {error}")
+                answer(outcome)
+                self._tell(served, full_name, source.node, request, outcome, executor.monotonic_ns() - start_ns)
                 raise
-            outcome: Outcome[Any] = Outcome(reply)
+            outcome = Outcome(reply)
             answer(outcome)
-            self._tell(served, full_name, client, request, outcome, executor.monotonic_ns() - start_ns)
+            self._tell(served, full_name, source.node, request, outcome, executor.monotonic_ns() - start_ns)
 
         def refuse() -> None:
+            self._waiting -= 1
             outcome: Outcome[Any] = Outcome(None, CallError.DEADLINE, f"{full_name}: came to it after the deadline")
             answer(outcome)
-            self._tell(served, full_name, client, request, outcome, 0)
+            self._tell(served, full_name, source.node, request, outcome, 0)
 
         packed = b""
         if host.trace is not None and served.kind is not None:
             packed = encoded if encoded is not None else codec(type(request)).encode(request)
         last_ns = deadline_ns if service.late == "drop" else None
-        executor.ready.append(_Request(host, served, serve, request, packed, last_ns, refuse))
+        executor.ready.append(_Request(host, served, source, serve, request, packed, last_ns, refuse))
 
     def _tell(
         self, served: _Served, full_name: str, client: str, request: Message, outcome: Outcome[Any], took_ns: int

@@ -36,7 +36,7 @@ class Kind(IntEnum):
     BATCH = 3  # name `<method>`, payload pack_batch
     TIMER = 4  # name `<method>`
     LINK = 5  # name `<method> <full topic>`, payload pack_link
-    REQUEST = 6  # name `<method>`, payload the encoded request
+    REQUEST = 6  # name `<method> <client>`, seq the client's number of the call, payload the encoded request
     REPLY = 7  # name `<full service name>`, seq the ordinal of the call from 1, payload pack_outcome
     WORKER = 8  # name `<method>`, payload the encoded message
     SUBMIT = 9  # name of the function, payload pack_arguments

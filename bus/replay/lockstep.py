@@ -313,15 +313,16 @@ class Life:
             self.skip(f"timer {record.name} was recorded, and {self.cls.__name__} has none of that name")
 
     def _request(self, node: Node, record: Record) -> None:
-        method = record.name.partition(" ")[0]
+        method, _, client = record.name.partition(" ")
         server = next((s for s in self.cls.interface.servers if s.method == method), None)
         if server is None:
             self.skip(f"service method {method} was recorded, and {self.cls.__name__} has none of that name")
             return
         asks: type[Message] = server.service.request
         answers: type[Message] = server.service.reply
-        reply = self.run(record, getattr(node, method), codec(asks).decode(record.payload))
         full = self.recorded.resolve(server.service.name)
+        node.source = Source(client, full, record.seq, record.now_ns)
+        reply = self.run(record, getattr(node, method), codec(asks).decode(record.payload))
         payload = codec(answers).encode(zeroed(reply))
         self.result.made.append(Decision(full, answers, payload, record.now_ns, what="reply"))
 
