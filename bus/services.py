@@ -218,8 +218,8 @@ class _Request(Job):
     __slots__ = ("last_ns", "refuse")
 
     def __init__(
-        self, host: Host, served: _Served, source: Source, serve: Callable[[Any], None], request: Message, packed: bytes,
-        last_ns: int | None, refuse: Callable[[], None],
+        self, host: Host, served: _Served, source: Source, serve: Callable[[Any], None], request: Message,
+        packed: bytes, last_ns: int | None, refuse: Callable[[], None],
     ) -> None:  # fmt: skip
         name = f"{served.method} {source.node}"
         super().__init__(host, served.kind, name, serve, (request,), seq=source.seq, payload=packed)
