@@ -40,6 +40,7 @@ LOOK_EVERY_NS = 300_000
 """how long callbacks run before the sockets are looked at again"""
 TRACE_EVERY_S = 0.1
 BEACON_AFTER_S = 0.05
+DIAGNOSE_UNHEARD_EVERY = 10
 SWEEP_EVERY = 5
 """seconds between asking all locks again; inotify tells of deaths at once"""
 
@@ -484,7 +485,10 @@ class Executor:
         self._send_beacon()
         self._count_handshakes()
         for host in self.hosts:
-            self.diagnose(host)
+            # while nobody listens, the value that late joiners are shown may be a little old
+            outlet = host.outlets["diagnostics"]
+            if outlet.interest or outlet.feed is not None or self._seconds % DIAGNOSE_UNHEARD_EVERY == 0:
+                self.diagnose(host)
 
     def _count_handshakes(self) -> None:
         self.transport.ended()
