@@ -17,12 +17,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bus.discovery import NameTaken
+from bus.discovery import BadRuntimeDirectory, NameTaken
 from bus.executor import Executor, Failed, log_line
 from bus.host import Spec
 from bus.node import BadParameter
 from bus.root import MixedRoots, project_root
 from bus.target import BadTarget, node_class
+from bus.transport import Unreachable
 from schemas.base import BadName
 from schemas.system import LogLevel
 
@@ -124,11 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         project_root()
         options, parsed = parse(sys.argv[1:] if arguments is None else arguments)
+        if options.get("clock", "wall") not in ("wall", "sim"):
+            raise BadCommand(f"--clock: expected wall or sim, got {options['clock']}")
         executor = Executor(
             [spec for _, spec in parsed], domain=options.get("domain"), clock=options.get("clock", "wall"),
             tcp_host=options.get("tcp"), beat=lambda: pipe.say("BEAT"),
         )  # fmt: skip
-    except (MixedRoots, BadCommand, BadTarget, BadParameter, BadName) as error:
+    except (MixedRoots, BadCommand, BadTarget, BadParameter, BadName, BadRuntimeDirectory, Unreachable) as error:
         log_line(LogLevel.ERROR, str(error))
         return 2
     except NameTaken as error:

@@ -331,6 +331,10 @@ class Transport:
         self.pub.close(linger=LINGER_MS)
         self.router.close(linger=LINGER_MS)
         self._context.term()
+        for endpoint in (*self.pub_endpoints, *self.rpc_endpoints):
+            if endpoint.startswith("ipc://"):  # libzmq leaves the file
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(endpoint.removeprefix("ipc://"))
         self._epoll.close()
         self.alarm.close()
         wake_fd, self._wake_fd = self._wake_fd, -1
