@@ -8,6 +8,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,26 @@ def test_each_secret_package_is_imported_only_by_its_owner() -> None:
             if owners is not None and not any(module == o or module.startswith(f"{o}.") for o in owners):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}; only {owners or 'nobody'} may")
     assert not wrong, "\n".join(wrong)
+
+
+IMPORTED_AS = {"pyzmq": {"zmq"}, "pydantic": {"pydantic", "pydantic_core"}}
+"""What a distribution is imported as, where that is not its own name."""
+
+
+def test_what_is_imported_is_a_dependency_and_every_dependency_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared: set[str] = set()
+    for requirement in project["dependencies"]:
+        name = re.split(r"[<>=\[ ]", requirement)[0]
+        declared |= IMPORTED_AS.get(name, {name.replace("-", "_")})
+    own = {"schemas", "bus", "nodes", "erp", "web"}
+    used = {
+        name.split(".")[0]
+        for path in SOURCES
+        for _, name in imported(ast.parse(path.read_text()))
+        if module_name(path) != "bus.replay.pytest_plugin"  # loaded by pytest, so it is there
+    }
+    assert used - own - sys.stdlib_module_names == declared
 
 
 def test_nodes_take_time_and_chance_from_the_node_only() -> None:
