@@ -9,6 +9,7 @@ a publisher that sees the token has all the others active; it answers with its n
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bus import frame
@@ -16,6 +17,7 @@ from bus.discovery import Appeared, Changed, Entry, TopicEntry, Vanished
 from bus.inbox import Feed, Inbox, Item, Route
 from bus.link import PLENTY, Link
 from bus.node import EVERY, Gone, LinkEvent, Lost, Stale, Synced
+from bus.transport import reachable_first
 from schemas.base import PROFILES
 from schemas.grammar import definition, describe, match, type_hash
 from schemas.machine import ConditionLevel
@@ -44,13 +46,13 @@ EVERYTHING = "**"
 class _Peer:
     """One process we are connected to."""
 
-    __slots__ = ("asked_mono_ns", "endpoint", "nodes", "synced")
+    __slots__ = ("address", "nodes", "synced")
 
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, address: str) -> None:
+        self.address = address
+        """the endpoint it is reached by"""
         self.nodes: set[str] = set()
         self.synced = False
-        self.asked_mono_ns = 0
 
 
 class _Departed(NamedTuple):
@@ -162,6 +164,7 @@ class Peers:
 
     def _appeared(self, entry: Entry) -> bool:
         """Returns whether a connection or subscription was added."""
+        entry = replace(entry, rpc=reachable_first(entry.rpc))
         self.entries[entry.name] = entry
         new_servers = []
         for served in entry.serves:
@@ -183,8 +186,8 @@ class Peers:
         endpoint = entry.pub[0]
         peer = self._peers.get(endpoint)
         if peer is None:
-            peer = self._peers[endpoint] = _Peer(endpoint)
-            self._x.transport.connect(endpoint)
+            peer = self._peers[endpoint] = _Peer(reachable_first(entry.pub)[0])
+            self._x.transport.connect(peer.address)
             added = True
         peer.nodes.add(entry.name)
         return added
@@ -192,6 +195,7 @@ class Peers:
     def _vanished(self, entry: Entry, clean: bool) -> None:
         current = self.entries.get(entry.name)
         if current is not None and current.publisher_id == entry.publisher_id:
+            entry = current
             del self.entries[entry.name]
         self._servers = {n: e for n, e in self._servers.items() if e.publisher_id != entry.publisher_id}
         for other in self.entries.values():
@@ -215,7 +219,7 @@ class Peers:
         now_ns = self._x.monotonic_ns()
         for departed in list(self._departed.values()):
             entry = departed.entry
-            connected = [e for e in entry.pub[:1] if e in self._peers and e not in ended]
+            connected = [e for e in entry.pub[:1] if e in self._peers and self._peers[e].address not in ended]
             if (connected or unread) and now_ns - departed.since_ns < DEPART_WITHIN_NS:
                 continue
             feeds = {k: f for k, f in self.feeds.items() if k[0] == entry.publisher_id}
@@ -231,8 +235,7 @@ class Peers:
                 del self._fast[start]
             for endpoint in entry.pub[:1]:
                 if endpoint in self._peers and not self._peers[endpoint].nodes:
-                    del self._peers[endpoint]
-                    self._x.transport.disconnect(endpoint)
+                    self._x.transport.disconnect(self._peers.pop(endpoint).address)
             del self._departed[entry.publisher_id]
             self._drop_routes(entry)
         if self._departed:

@@ -65,6 +65,16 @@ class Alarm:
         os.close(self.fd)
 
 
+def reachable_first(endpoints: tuple[str, ...]) -> tuple[str, ...]:
+    """A peer's endpoints, the one to connect to in front: a socket file that is there, else tcp.
+
+    The file is not there where peers share the runtime directory's entries but not its sockets.
+    """
+    there = [e for e in endpoints if e.startswith("ipc://") and os.path.exists(e.removeprefix("ipc://"))]
+    tcp = [e for e in endpoints if not e.startswith("ipc://")]
+    return tuple(dict.fromkeys((*there, *tcp, *endpoints)))
+
+
 class Transport:
     """The sockets of one process. Used by one thread, except `wake`.
 

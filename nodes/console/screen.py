@@ -108,7 +108,7 @@ def _commands(board: Board, rise: str) -> list[RenderableType]:
     lines = [f'{rise} service call {name}/machine/inject \'{{"fault": "CRASH"}}\'']
     bag = shlex.quote(_bag_to_replay(board))
     if bag != "''":
-        lines.append(f"{rise} replay {name}/impact_cortex {bag} -p limit_pct=120")
+        lines.append(f"{rise} replay {name}/impact_cortex {bag} -p limit_pct=155")
     if any(m.interventions for m in board.machines.values()):
         lines.append(f'{rise} service call {name}/machine/reset \'{{"operator": "me", "reason": "checked the tool"}}\'')
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1))

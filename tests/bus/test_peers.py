@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from bus.testing import Domain
 from schemas.base import EVENT, Message, Topic
 from schemas.machine import ConditionLevel
 from tests.bus.live import counts, node, until
-from tests.bus.toys.talk import KEPT, Listener, Talker, Tapper, Word
+from tests.bus.toys.talk import ASK, KEPT, Listener, Question, Talker, Tapper, Word
 
 # --- who comes first does not matter --------------------------------------------------------------------------------
 
@@ -180,3 +181,18 @@ def test_an_incompatible_type_is_refused_with_both_definitions(
     assert "-- sent --" in said
     assert "-- wanted --" in said
     assert "_Other" in said
+
+
+def test_where_the_socket_files_cannot_be_reached_tcp_on_loopback_is(domain: Domain) -> None:
+    toys = "tests.bus.toys.talk"
+    nodes = (f"{toys}:Talker", "--name", "talker", "-p", "per_tick=1", "+", f"{toys}:Oracle", "--name", "oracle")
+    with domain.process("--tcp", "127.0.0.1", *nodes), domain.session() as before:
+        entry = before.directory.entries()["talker"]
+        assert [e.split(":")[0] for e in entry.pub] == ["ipc", "tcp"]
+        for endpoint in (entry.pub[0], entry.rpc[0]):
+            Path(endpoint.removeprefix("ipc://")).unlink()
+        with domain.running(Spec(Listener, "other")) as listener, domain.session() as session:
+            until(lambda: counts(listener, "talk/said")["received"] > 100)
+            assert counts(listener, "talk/said")["lost"] == 0
+            answer = session.call("talk/ask", ASK, Question(number=1), timeout_s=5.0)
+            assert answer.pid == entry.pid
