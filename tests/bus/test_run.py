@@ -164,9 +164,9 @@ def test_two_subscribers_of_one_topic_and_one_leaves(domain: Domain) -> None:
 
 
 def test_composition_in_a_process_of_its_own(domain: Domain) -> None:
-    both: tuple[str, ...] = (f"{TOYS}:Talker", "--namespace", "vmc1", "-p", "per_tick=1", "-p", "limit=200", "+")
-    both += (f"{TOYS}:Counter", "--namespace", "vmc1")
-    with domain.running(Spec(Listener, namespace="vmc1")) as listener, domain.process(*both):
+    talker = (f"{TOYS}:Talker", "--namespace", "vmc1", "-p", "per_tick=1", "-p", "limit=200", "+")
+    counter = (f"{TOYS}:Counter", "--namespace", "vmc1")
+    with domain.running(Spec(Listener, namespace="vmc1")) as listener, domain.process(*talker, *counter):
         until(lambda: node(listener).of("vmc1/talk/said") and node(listener).of("vmc1/talk/said")[0][-1] == 200)
         assert node(listener).of("vmc1/talk/said") == [list(range(1, 201))]
         assert counts(listener, "vmc1/talk/said")["lost"] == 0
