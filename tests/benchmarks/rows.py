@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,9 @@ from typing import Any
 import msgpack
 import psutil
 
+from bus.replay import replay
 from bus.testing import Domain
+from nodes.impact_cortex import ImpactCortex
 from schemas.codec import codec
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
 from tests.benchmarks.messages import Twenty, twenty
@@ -164,6 +167,79 @@ def stop_path(domain: Domain, count: int) -> list[Row]:
     return rows
 
 
+def stop_path_loaded(domain: Domain, count: int) -> list[Row]:
+    """The same in two processes under SCHED_FIFO, with eight busy nodes beside it."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            busy = stack.enter_context(Role("steady", json.dumps({"burst": 10_000_000})))
+            stack.enter_context(Role("listen"))
+            busy.start()
+        roles = [stack.enter_context(Role(r)) for r in ("steady_actor", "decide")]
+        got = "FIFO" if all(_fifo(r.pid) for r in roles) else "no FIFO"
+        results = [roles[0].go() for _ in range(count)]
+    delays = [r["delays_us"] for r in results]
+    every = [d for ds in delays for d in ds]
+    p999 = percentile(every, 99.9)
+    return [
+        Row(f"stop path, 8 busy nodes, {got}", "p99", interval([percentile(d, 99) for d in delays]), 1000.0, unit="us"),
+        Row(f"stop path, 8 busy nodes, {got}", "p99.9", Interval(p999, p999, p999), 5000.0, unit="us"),
+    ]
+
+
+def _fifo(pid: int) -> bool:
+    """SCHED_FIFO for every thread of a process, libzmq's included; False where that is not allowed."""
+    try:
+        for thread in psutil.Process(pid).threads():
+            os.sched_setscheduler(thread.id, os.SCHED_FIFO, os.sched_param(10))
+    except PermissionError:
+        return False
+    return True
+
+
+def cell(domain: Domain, count: int) -> list[Row]:
+    """The demo cell: from `rise launch` to all nodes ready; then its CPU and memory over 10 s."""
+    rise = os.path.join(os.path.dirname(sys.executable), "rise")
+    directory = f"recorder.directory={domain.root}/bags"
+    ready_s, cpu, pss_mb = [], [], []
+    for i in range(max(2, count // 5)):
+        start_ns = time.monotonic_ns()
+        command = [rise, "launch", "cell", "--domain", f"cell{i}", "-p", directory]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as launch:
+            assert launch.stdout is not None
+            while not launch.stdout.readline().startswith("ready:"):
+                pass
+            ready_s.append((time.monotonic_ns() - start_ns) / 1e9)
+            processes = [psutil.Process(launch.pid), *psutil.Process(launch.pid).children(recursive=True)]
+            time.sleep(2)  # what start-up cost is over
+            before = sum(sum(p.cpu_times()[:2]) for p in processes)
+            time.sleep(10)  # the thing measured is what it does in that time
+            cpu.append((sum(sum(p.cpu_times()[:2]) for p in processes) - before) / 10)
+            pss_mb.append(sum(p.memory_full_info().pss for p in processes) / 1e6)
+            launch.send_signal(signal.SIGINT)
+    return [
+        Row("demo cell", "all ready", interval(ready_s), 4.0, unit="s"),
+        Row("demo cell", "CPU of one core", interval(cpu), 1.0),
+        Row("demo cell", "PSS", interval(pss_mb), 1000.0, unit="MB"),
+    ]
+
+
+def lock_step(domain: Domain, count: int) -> list[Row]:
+    """Lock-step replay of a 1 kHz job through impact_cortex: recorded seconds per second."""
+    rise = os.path.join(os.path.dirname(sys.executable), "rise")
+    bags = domain.root / "bags"
+    command = [rise, "launch", "cell", "--domain", "job", "-p", f"recorder.directory={bags}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as launch:
+        time.sleep(40)  # the job that is replayed
+        launch.send_signal(signal.SIGINT)
+    (bag,) = bags.glob("*.mcap")
+    speeds = []
+    for _ in range(count):
+        result = replay(ImpactCortex, bag, node="vmc1/impact_cortex")
+        assert not result.problems, result.problems
+        speeds.append(result.span_ns / 1e9 / result.wall_s)
+    return [Row("lock-step replay, 40 s job", "times real time", interval(speeds), 50.0, at_least=True)]
+
+
 def idle(domain: Domain, count: int) -> list[Row]:
     """A node with nothing to do: CPU over 20 s, memory."""
     with domain.process("tests.benchmarks.idle") as child:
@@ -202,6 +278,9 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "fan_out": fan_out,
     "image": image,
     "stop": stop_path,
+    "stop_loaded": stop_path_loaded,
+    "cell": cell,
+    "replay": lock_step,
     "idle": idle,
     "cli": command_line,
     "recorder": recorder,
