@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -64,11 +65,21 @@ def main() -> None:
 
     try:
         project_root()
-        cli(prog_name="rise")
+        result = cli.main(prog_name="rise", standalone_mode=False)
+        sys.stdout.flush()
     except MixedRoots as error:
         sys.stderr.write(f"rise: {error}\n")
         sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
     except BrokenPipeError:
         # the reader of our output left (`rise topic echo ... | head`): no mistake of anybody
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
+    except (OSError, TimeoutError) as error:  # the runtime directory, a file: the text says which
+        sys.stderr.write(f"rise: {error}\n")
+        sys.exit(1)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,190 @@
+"""Message types and rows of the table by what people call them, as this checkout (or a node's own module) has them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import math
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+import schemas
+from bus.cli.graph import meant
+from bus.discovery import Entry, ServiceEntry
+from schemas import topics
+from schemas.base import Message, Service, Topic
+from schemas.grammar import definition, match, type_hash
+
+Row = Topic[Any] | Service[Any, Any]
+_PLUMBING = frozenset({"base", "codec", "grammar", "names", "topics"})
+
+
+def message_types() -> dict[str, type[Message]]:
+    """Every message type of schemas/ by its name."""
+    found: dict[str, type[Message]] = {}
+    for module in pkgutil.iter_modules(schemas.__path__):
+        if module.name in _PLUMBING or module.ispkg:
+            continue
+        loaded = importlib.import_module(f"schemas.{module.name}")
+        found |= {
+            name: value
+            for name, value in vars(loaded).items()
+            if inspect.isclass(value) and issubclass(value, Message) and value.__module__ == loaded.__name__
+        }
+    return found
+
+
+def named(word: str) -> Row | type[Message]:
+    """What a word means: a row (STOP), its name (machine/stop), a type (SpindleSample), or `module:NAME` of any module.
+
+    Raises:
+        ClickException: nothing of that name.
+    """
+    table = topics.table()
+    if word in table:
+        return table[word]
+    types = message_types()
+    if word in types:
+        return types[word]
+    by_name = {row.name.removeprefix("/"): row for row in table.values()}
+    if (name := word.removeprefix("/")) in by_name:
+        return by_name[name]
+    if ":" in word:
+        return _in_module(word)
+    hint = meant(word, [*table, *types, *by_name])
+    raise click.ClickException(f"no message type, topic or service {word!r} in schemas/; {hint}")
+
+
+def _in_module(word: str) -> Row | type[Message]:
+    module, _, name = word.partition(":")
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError as error:
+        raise click.ClickException(f"{word}: {error}") from None
+    value = getattr(loaded, name, None)
+    if isinstance(value, (Topic, Service)) or (inspect.isclass(value) and issubclass(value, Message)):
+        return value
+    known = [n for n, v in vars(loaded).items() if isinstance(v, (Topic, Service))]
+    raise click.ClickException(f"{module} has no message type, topic or service {name!r}; {meant(name, known)}")
+
+
+def row_of_topic(full_name: str, kind: type[Message]) -> Topic[Any] | None:
+    """The row of the table that a full name comes from: the longest one it ends in, with that type."""
+    fits = [
+        row
+        for row in topics.table().values()
+        if isinstance(row, Topic) and row.type is kind and _ends_in(full_name, row.name)
+    ]
+    return max(fits, key=lambda row: len(row.name), default=None)
+
+
+def _ends_in(full_name: str, name: str) -> bool:
+    if name.startswith("/"):
+        return full_name == name[1:]
+    name = name.removeprefix("node/")
+    return full_name == name or full_name.endswith(f"/{name}")
+
+
+def service_of(entry: Entry, served: ServiceEntry) -> Service[Any, Any]:
+    """The service a living node serves, with types that fit: from the table, or from the node's own class.
+
+    Raises:
+        ClickException: the types here are other ones, or there are none.
+    """
+    rows = [row for row in topics.table().values() if isinstance(row, Service)]
+    rows.sort(key=lambda row: (not _ends_in(served.name, row.name), -len(row.name)))
+    found = next((row for row in rows if _same_types(row, served)), None)
+    if found is None:
+        from bus.target import BadTarget, node_class
+
+        try:
+            own = [s.service for s in node_class(entry.target).interface.servers]
+        except BadTarget as error:
+            raise click.ClickException(f"{served.name}: its types are those of {entry.target}, and {error}") from None
+        found = next((row for row in own if _same_types(row, served)), None)
+        rows += own
+    if found is not None:
+        return found
+    reasons = _reasons(entry, served, rows)
+    raise click.ClickException(
+        f"{served.name}: {entry.name} has other types than this checkout{reasons}; call it from its own checkout"
+    )
+
+
+def _same_types(row: Service[Any, Any], served: ServiceEntry) -> bool:
+    return type_hash(row.request) == served.request_hash and type_hash(row.reply) == served.reply_hash
+
+
+def _reasons(entry: Entry, served: ServiceEntry, rows: list[Service[Any, Any]]) -> str:
+    for row in rows:
+        if row.request.__name__ == served.request_type and row.reply.__name__ == served.reply_type:
+            theirs = entry.definitions
+            told = [
+                *match(theirs.get(served.request_hash, definition(row.request)), definition(row.request)).reasons,
+                *match(definition(row.reply), theirs.get(served.reply_hash, definition(row.reply))).reasons,
+            ]
+            return f" ({'; '.join(told)})" if told else ""
+    return f" ({served.request_type} and {served.reply_type} are not in it)"
+
+
+# --- from JSON --------------------------------------------------------------------------------------------------------
+
+
+def message_from(kind: type[Message], text: str, **fill: Any) -> Message:
+    """A message from JSON; `null` for a number is no reading, `fill` gives fields of the type that JSON leaves out.
+
+    Raises:
+        UsageError: no JSON, or not of the type: every mistake with its path.
+    """
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"{kind.__name__}: not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise click.UsageError(f"{kind.__name__}: expected a JSON object, got {type(given).__name__}")
+    given = {**{name: value for name, value in fill.items() if name in kind.model_fields}, **given}
+    try:
+        return kind.model_validate_json(json.dumps(_with_nan(given, definition(kind))))
+    except ValidationError as error:
+        raise click.UsageError(_mistakes(kind, error)) from None
+
+
+def _with_nan(value: Any, defined: Mapping[str, Any]) -> Any:
+    """NaN where JSON has null and the type a number."""
+    wires = {f["name"]: f["type"] for f in defined["fields"]}
+    return {name: _number(item, wires.get(name)) for name, item in value.items()}
+
+
+def _number(value: Any, wire: Any) -> Any:
+    if value is None and wire == "float":
+        return math.nan
+    if not isinstance(wire, dict):
+        return value
+    if "unit" in wire:
+        return _number(value, wire["of"])
+    if "optional" in wire:
+        return None if value is None else _number(value, wire["optional"])
+    if "tuple" in wire and isinstance(value, list):
+        return [_number(item, wire["tuple"]) for item in value]
+    if "message" in wire and isinstance(value, dict):
+        return _with_nan(value, wire["message"])
+    return value
+
+
+def _mistakes(kind: type[Message], error: ValidationError) -> str:
+    told = []
+    for wrong in error.errors(include_url=False):
+        path = ".".join(str(step) for step in wrong["loc"]) or kind.__name__
+        if wrong["type"] == "extra_forbidden":
+            told.append(f"{path}: {kind.__name__} has no such field; {meant(str(wrong['loc'][-1]), kind.model_fields)}")
+        elif wrong["type"] == "missing":
+            told.append(f"{path}: missing")
+        else:
+            message = wrong["msg"][:1].lower() + wrong["msg"][1:]
+            told.append(f"{path}: {message}, got {json.dumps(wrong['input'], default=str)[:60]}")
+    return f"{kind.__name__}:\n" + "\n".join(f"  {line}" for line in told)

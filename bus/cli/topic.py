@@ -1,0 +1,309 @@
+"""`rise topic list | info | echo | hz | pub`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bus.cli.graph import (
+    EVERYTHING,
+    Verbs,
+    domain_option,
+    json_option,
+    living,
+    meets,
+    ms,
+    nobody_of,
+    print_json,
+    print_json_line,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from bus.cli.listening import Listening
+    from bus.discovery import Entry, TopicEntry
+    from bus.node import Raw
+
+
+@click.group(cls=Verbs)
+def command() -> None:
+    """Topics: what travels, who writes it, who reads it."""
+
+
+# --- who writes, who reads ----------------------------------------------------------------------------------------
+
+
+def _graph(nodes: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+    """Every topic by its full name."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def row(topic: TopicEntry) -> dict[str, Any]:
+        return found.setdefault(
+            topic.name,
+            {
+                "name": topic.name, "type": topic.type_name, "hash": topic.type_hash, "qos": topic.qos,
+                "key": topic.key, "publishers": [], "subscribers": [],
+            },
+        )  # fmt: skip
+
+    def plain(topics: tuple[TopicEntry, ...]) -> list[TopicEntry]:
+        return [t for t in topics if not t.name.startswith("*")]
+
+    for name, entry in nodes.items():
+        for topic in plain(entry.publishes):
+            row(topic)["publishers"].append(name)
+        for topic in plain(entry.subscribes):
+            row(topic)
+    for name, entry in nodes.items():
+        patterns = [t.name for t in entry.subscribes if t.name != EVERYTHING]
+        for topic_name, each in found.items():
+            if any(meets(pattern, topic_name) for pattern in patterns):
+                each["subscribers"].append(name)
+    return dict(sorted(found.items()))
+
+
+def _is_plumbing(name: str) -> bool:
+    return name.endswith(("/trace", "/parameters", "/_event"))
+
+
+def _find(name: str, graph: Mapping[str, dict[str, Any]]) -> str:
+    """The full name; its end is enough where only one topic ends so."""
+    wanted = name.removeprefix("/")
+    ending = [n for n in graph if n.endswith(f"/{wanted}")]
+    if wanted in graph or not ending:
+        return wanted if wanted in graph else nobody_of("topic", name, graph)
+    if len(ending) > 1:
+        raise click.ClickException(f"several topics end in {name!r}: {', '.join(ending)}; say which")
+    return ending[0]
+
+
+@command.command("list")
+@click.option("--all", "everything", is_flag=True, help="also traces, parameter and service events of every node")
+@json_option
+@domain_option
+def list_(everything: bool, as_json: bool, domain: str | None) -> None:
+    """Every topic of the domain: type, QoS, how many write and read it."""
+    rows = [row for row in _graph(living(domain)).values() if everything or not _is_plumbing(row["name"])]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("TOPIC", "TYPE", "QOS", "PUBLISHERS", "SUBSCRIBERS"),
+        [
+            (r["name"], r["type"], r["qos"], ", ".join(r["publishers"]) or "-", str(len(r["subscribers"])))
+            if len(r["publishers"]) <= 2
+            else (r["name"], r["type"], r["qos"], f"{len(r['publishers'])} nodes", str(len(r["subscribers"])))
+            for r in rows
+        ],
+    )
+
+
+@command.command()
+@click.argument("name")
+@click.option("--for", "seconds", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, metavar="S",
+              help="listen this long for rate and delay")  # fmt: skip
+@json_option
+@domain_option
+def info(name: str, seconds: float, as_json: bool, domain: str | None) -> None:
+    """A topic: type, QoS, publishers with their rate, subscribers with delay and losses.
+
+    What a subscriber has received, lost and how late is what it says itself on /diagnostics, since its start. Rate, and
+    the delay to this command, are measured here.
+    """
+    from bus.cli.listening import DIAGNOSTICS, Listening, count_row, diagnostics_in
+
+    nodes = living(domain)
+    graph = _graph(nodes)
+    row = graph[_find(name, graph)]
+    full = row["name"]
+    with Listening(domain, lambda topic, _: topic in (full, DIAGNOSTICS)) as listening:
+        batch = _for(listening, seconds)
+    said = diagnostics_in(batch)
+    measured = _measure([raw for raw in batch if raw.topic == full], listening.started_ns)
+    counts = [(node, c) for node, d in said.items() for c in d.topics if c.topic == full and node in nodes]
+    plain = {
+        **row,
+        "taps": [n for n, e in nodes.items() if any(t.name == EVERYTHING for t in e.subscribes)],
+        "publishers": [
+            {
+                "node": node,
+                "published": next((c.received for n, c in counts if n == node == c.publisher), None),
+                **(measured.get(node) or _measured([], [])),
+            }
+            for node in row["publishers"]
+        ],
+        "subscribers": [
+            {"node": node, "heard": [count_row(c) for n, c in counts if n == node != c.publisher]}
+            for node in [
+                *row["subscribers"],
+                *sorted({n for n, c in counts if n != c.publisher} - {*row["subscribers"]}),
+            ]
+        ],
+        "listened_s": seconds,
+    }
+    if as_json:
+        print_json(plain)
+    else:
+        _print_info(plain)
+
+
+def _print_info(plain: Mapping[str, Any]) -> None:
+    key = f", one value per {plain['key']}" if plain["key"] else ""
+    click.echo(f"{plain['name']}\n  type: {plain['type']} ({plain['hash']})\n  qos: {plain['qos']}{key}")
+    click.echo(f"publishers: {len(plain['publishers'])}")
+    for p in plain["publishers"]:
+        sent = "nothing yet" if not p["published"] else f"{p['published']} published"
+        click.echo(f"  {p['node']}: {sent}, {_rate(p, plain['listened_s'])}")
+        if p["received"]:
+            click.echo(
+                f"    here: delay p50 {ms(p['delay_p50_ms'])} ms, p99 {ms(p['delay_p99_ms'])} ms, lost {p['lost']}"
+            )
+    click.echo(f"subscribers: {len(plain['subscribers'])}")
+    for s in plain["subscribers"]:
+        click.echo(f"  {s['node']}" + ("" if s["heard"] else ": has heard nothing"))
+        for c in s["heard"]:
+            bad = [f"{c[what]} {what}" for what in ("dropped", "expired", "repaired", "undecodable") if c[what]]
+            click.echo(
+                f"    from {c['publisher']}: received {c['received']}, lost {c['lost']}"
+                f"{', ' + ', '.join(bad) if bad else ''}, "
+                f"delay p50 {ms(c['delay_p50_ms'])} ms, p99 {ms(c['delay_p99_ms'])} ms"
+            )
+    if plain["taps"]:
+        click.echo(f"recorded or watched by: {', '.join(plain['taps'])}")
+
+
+def _rate(p: Mapping[str, Any], seconds: float) -> str:
+    if math.isnan(p["rate_hz"]):
+        return f"{p['received']} in {seconds:g} s"
+    return f"{p['rate_hz']:.1f} Hz"
+
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+
+def _for(listening: Listening, seconds: float) -> list[Raw]:
+    """Everything that comes in a time."""
+    batch: list[Raw] = []
+    ends_ns = listening.session.now_ns + int(seconds * 1e9)
+    while (left_ns := ends_ns - listening.session.now_ns) > 0:
+        batch += listening.take(left_ns / 1e9)
+    return batch
+
+
+def _measure(batch: list[Raw], since_ns: int) -> dict[str, dict[str, Any]]:
+    """Per publisher what its sequence numbers say. Latched values from before do not count."""
+    measured = {}
+    for publisher in {raw.publisher for raw in batch}:
+        own = [raw for raw in batch if raw.publisher == publisher]
+        gaps = [raw for raw in own if raw.lost_first]
+        measured[publisher] = _measured([r for r in own if not r.lost_first and r.stamp_ns >= since_ns], gaps)
+    return measured
+
+
+def _measured(heard: list[Raw], gaps: list[Raw]) -> dict[str, Any]:
+    """The publisher's own rate: numbers and time stamps are its, so what is lost on the way here changes nothing."""
+    from bus.diagnostics import percentiles_ms
+
+    # a restarted publisher counts from 1 again
+    heard = [raw for raw in heard if raw.publisher_id == heard[-1].publisher_id]
+    rate_hz = math.nan
+    if len(heard) > 1 and heard[-1].stamp_ns > heard[0].stamp_ns:
+        rate_hz = (heard[-1].seq - heard[0].seq) / ((heard[-1].stamp_ns - heard[0].stamp_ns) / 1e9)
+    p50_ms, p99_ms = percentiles_ms(raw.received_ns - raw.stamp_ns for raw in heard)
+    missing = heard[-1].seq - heard[0].seq + 1 - len(heard) if heard else 0
+    return {
+        "rate_hz": rate_hz,
+        "received": len(heard),
+        "lost": max(missing, sum(raw.seq - raw.lost_first + 1 for raw in gaps)),
+        "delay_p50_ms": p50_ms,
+        "delay_p99_ms": p99_ms,
+    }
+
+
+@command.command()
+@click.argument("name")
+@click.option("--window", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, metavar="S",
+              help="measure this long for each line")  # fmt: skip
+@click.option("--count", type=click.IntRange(1), help="this many windows, then end")
+@click.option("--once", is_flag=True, help="one window")
+@json_option
+@domain_option
+def hz(name: str, window: float, count: int | None, once: bool, as_json: bool, domain: str | None) -> None:
+    """The rate of a topic, from its publisher's sequence numbers and time stamps.
+
+    It is exact even when this command cannot keep up: how many it received and lost itself is said beside it.
+    """
+    from bus.cli.listening import Listening
+
+    graph = _graph(living(domain))
+    full = _find(name, graph)
+    left = 1 if once else count
+    with Listening(domain, lambda topic, _: topic == full) as listening:
+        since_ns = listening.session.now_ns
+        while left is None or left > 0:
+            measured = _measure(_for(listening, window), since_ns)
+            if not measured and not as_json:
+                click.echo(f"{full}: nothing in {window:g} s")
+            for publisher, m in sorted(measured.items()):
+                if as_json:
+                    print_json_line({"topic": full, "publisher": publisher, "window_s": window, **m})
+                else:
+                    rate = "no rate yet" if math.isnan(m["rate_hz"]) else f"{m['rate_hz']:.2f} Hz"
+                    click.echo(f"{full} from {publisher}: {rate}, here {m['received']} received, {m['lost']} lost")
+            left = None if left is None else left - 1
+
+
+# --- echo and pub are stories of their own --------------------------------------------------------------------------
+
+
+@command.command()
+@click.argument("name")
+@click.option("--field", "path", metavar="PATH", help="only this field: spindle.load_pct, findings.0.code")
+@click.option("--count", type=click.IntRange(1), help="this many messages, then end")
+@click.option("--once", is_flag=True, help="one message")
+@click.option("--full", is_flag=True, help="every value of arrays, tuples and bytes")
+@json_option
+@domain_option
+def echo(
+    name: str, path: str | None, count: int | None, once: bool, full: bool, as_json: bool, domain: str | None
+) -> None:
+    """The messages of a topic as they come, with units. `*/machine/state` hears every machine.
+
+    Types are read by the definition that their publisher gave: one that this checkout does not know is shown as well.
+    """
+    from bus.cli.topic_echo import echo as run
+
+    graph = _graph(living(domain))
+    wanted = name.removeprefix("/") if name.startswith("*/") else _find(name, graph)
+    if not any(meets(wanted, n) and graph[n]["publishers"] for n in graph):
+        click.echo(f"nobody publishes {wanted} yet; waiting", err=True)
+    run(domain, wanted, path, 1 if once else count, full=full, as_json=as_json)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("type_or_row", metavar="TYPE")
+@click.argument("text", metavar="JSON")
+@click.option(
+    "--rate",
+    "rate_hz",
+    type=click.FloatRange(0.001, 10_000),
+    metavar="HZ",
+    help="again and again, until Ctrl-C or --count",
+)
+@click.option("--count", type=click.IntRange(1), help="this many; default 1, with --rate no end")
+@click.option("--force", is_flag=True, help="although a living node writes this topic")
+@domain_option
+def pub(
+    name: str, type_or_row: str, text: str, rate_hz: float | None, count: int | None, force: bool, domain: str | None
+) -> None:
+    """Publish a message: TYPE is a row of schemas/topics.py (ALARM), a message type, or MODULE:NAME.
+
+    A `stamp_ns` that JSON leaves out is the time of sending. A latched value lasts as long as this command.
+    """
+    from bus.cli.topic_pub import pub as run
+
+    run(domain, name.removeprefix("/"), type_or_row, text, rate_hz, count or (None if rate_hz else 1), force=force)
