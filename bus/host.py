@@ -382,7 +382,7 @@ class Host:
             return Done(ok=False, text=f"{self.name} has no parameter {request.name!r}")
         try:
             value = declared.check(json.loads(request.json_value))
-        except (BadParameter, ValueError) as error:
+        except (BadParameter, ValueError, RecursionError) as error:
             return Done(ok=False, text=str(error))
         old = json.dumps(self.node.__dict__[request.name])
         self.node.__dict__[request.name] = value

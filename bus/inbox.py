@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from bus.clock import SimClock
 from bus.link import PLENTY, Counts, Link
 from bus.node import Raw, Source, Subscription, Tap
 from bus.trace import Kind, pack_batch
@@ -28,6 +29,7 @@ class Feed:
         "counts",
         "first_seq",
         "heard_mono_ns",
+        "heard_sim",
         "link",
         "node",
         "overflow",
@@ -61,6 +63,8 @@ class Feed:
         self.unknown_fields = 0
         self.first_seq = 0
         self.heard_mono_ns = 0
+        self.heard_sim = (0, 0)
+        """under a simulated clock: heard_mono_ns, and what that clock said when it was first seen"""
         self.stale = False
         self.overflow: deque[Item] = deque()
         """of a repaired topic of this process: what its readers have no room for yet"""
@@ -110,6 +114,7 @@ class Inbox:
         "_lifespan_ns",
         "_method",
         "_names",
+        "_sim",
         "_type",
         "host",
         "items",
@@ -124,6 +129,7 @@ class Inbox:
         self._type: type[Message] = subscription.topic.type
         self._codec = codec(self._type)
         self._lifespan_ns = int((subscription.lifespan_s or 0) * 1e9)
+        self._sim = host.clock if isinstance(host.clock, SimClock) else None
         self._batch = subscription.batch_s is not None
         self._flush_armed = False
         self._names: dict[str, str] = {}
@@ -155,9 +161,12 @@ class Inbox:
 
     def _message(self, item: Item, now_mono_ns: int) -> Message | None:
         counts = item.feed.counts
-        if self._lifespan_ns and now_mono_ns - item.mono_ns > self._lifespan_ns:
-            counts.expired += 1
-            return None
+        if self._lifespan_ns:
+            sim = self._sim
+            age_ns = now_mono_ns - item.mono_ns if sim is None else sim.now_ns() - item.wall_ns
+            if age_ns > self._lifespan_ns:
+                counts.expired += 1
+                return None
         message = item.message
         if type(message) is self._type:
             return message

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bus import frame
+from bus.clock import SimClock
 from bus.discovery import Appeared, Changed, Entry, TopicEntry, Vanished
 from bus.inbox import Feed, Inbox, Item, Route
 from bus.link import PLENTY, Link
@@ -655,11 +656,21 @@ class Peers:
 
     def check_silence(self, topic: str, deadline_s: float) -> None:
         """Say `Stale` once for every publisher of the topic that has been silent for `deadline_s`."""
-        now_ns = self._x.monotonic_ns()
-        heard = [f for f in self.feeds.values() if f.topic == topic]
-        heard += [f for f in self._x.own_feeds.values() if f.topic == topic]
-        for feed in heard:
-            silent_ns = now_ns - feed.heard_mono_ns
+        now_ns, clock = self._x.monotonic_ns(), self._x.clock
+        for feed in (*self.feeds.values(), *self._x.own_feeds.values()):
+            if not _matches(topic, feed.topic):
+                continue
+            if isinstance(clock, SimClock):
+                if feed.heard_sim[0] != feed.heard_mono_ns:
+                    feed.heard_sim = (feed.heard_mono_ns, clock.now_ns())
+                silent_ns = clock.now_ns() - feed.heard_sim[1]
+            else:
+                silent_ns = now_ns - feed.heard_mono_ns
             if feed.heard_mono_ns and not feed.stale and silent_ns > deadline_s * 1e9:
                 feed.stale = True
-                self.tell(topic, Stale(feed.source(), silent_ns / 1e9))
+                self.tell(feed.topic, Stale(feed.source(), silent_ns / 1e9))
+
+
+def _matches(pattern: str, topic: str) -> bool:
+    """Whether a full name, or one that begins with `*` for every namespace, means this topic."""
+    return pattern == topic or (pattern.startswith(f"{EVERY}/") and topic.partition("/")[2] == pattern[2:])

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bus.host import Spec
-from bus.node import Gone, Lost, Node, publisher, subscription
+from bus.node import Gone, LinkEvent, Lost, Node, Stale, Synced, on_link, publisher, subscription
 from bus.testing import Domain
 from schemas.base import EVENT, Message, Topic
 from schemas.machine import ConditionLevel
 from tests.bus.live import counts, node, until
-from tests.bus.toys.talk import ASK, KEPT, Listener, Question, Talker, Tapper, Word
+from tests.bus.toys.talk import ASK, KEPT, SENSED, Listener, Question, Talker, Tapper, Word
 
 # --- who comes first does not matter --------------------------------------------------------------------------------
 
@@ -77,6 +77,25 @@ def test_stale_once_and_back(domain: Domain) -> None:
         talker.hosts[0].submit(node(talker).say, 1)
         until(lambda: node(listener).kinds("talk/sensed").count("Stale") == 2)
         assert node(listener).of("talk/sensed") == [[1, 2]]
+
+
+def test_a_pattern_is_told_of_silence_too(domain: Domain) -> None:
+    class All(Node):
+        def on_configure(self) -> None:
+            self.events: list[LinkEvent] = []
+
+        @subscription(SENSED, namespace="*")
+        def on_sensed(self, word: Word) -> None: ...
+
+        @on_link(SENSED)
+        def on_sensed_link(self, event: LinkEvent) -> None:
+            self.events.append(event)
+
+    with domain.running(Spec(All, name="all")) as every:
+        with domain.running(Spec(Talker, namespace="vmc1")):
+            until(lambda: [type(e) for e in node(every).events] == [Synced, Stale])
+        until(lambda: [type(e) for e in node(every).events] == [Synced, Stale, Gone])
+        assert {e.source.topic for e in node(every).events} == {"vmc1/talk/sensed"}
 
 
 def test_a_clean_exit_is_gone_after_the_last_message(domain: Domain) -> None:

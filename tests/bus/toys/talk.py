@@ -210,7 +210,7 @@ class Tapper(Node):
         self.raws += batch
 
     def select(self, topic: str, type_name: str) -> bool:
-        return "talk/" in topic or topic.startswith("talker")
+        return "talk/" in topic or topic.startswith(("talker", "failing"))
 
 
 for _cls in (Talker, Listener, Counter, Oracle, Failing, Digger, Tapper):
