@@ -122,7 +122,7 @@ def info(name: str, seconds: float, as_json: bool, domain: str | None) -> None:
     with Listening(domain, lambda topic, _: topic in (full, DIAGNOSTICS)) as listening:
         batch = _for(listening, seconds)
     said = diagnostics_in(batch)
-    measured = _measure([raw for raw in batch if raw.topic == full], listening.started_ns)
+    measured = measure([raw for raw in batch if raw.topic == full], listening.started_ns)
     counts = [(node, c) for node, d in said.items() for c in d.topics if c.topic == full and node in nodes]
     plain = {
         **row,
@@ -130,7 +130,9 @@ def info(name: str, seconds: float, as_json: bool, domain: str | None) -> None:
         "publishers": [
             {
                 "node": node,
-                "published": next((c.received for n, c in counts if n == node == c.publisher), None),
+                "published": next(
+                    (c.received for n, c in counts if n == node == c.publisher), 0 if node in said else None
+                ),
                 **(measured.get(node) or _measured([], [])),
             }
             for node in row["publishers"]
@@ -193,7 +195,7 @@ def _for(listening: Listening, seconds: float) -> list[Raw]:
     return batch
 
 
-def _measure(batch: list[Raw], since_ns: int) -> dict[str, dict[str, Any]]:
+def measure(batch: list[Raw], since_ns: int) -> dict[str, dict[str, Any]]:
     """Per publisher what its sequence numbers say. Latched values from before do not count."""
     measured = {}
     for publisher in {raw.publisher for raw in batch}:
@@ -244,7 +246,7 @@ def hz(name: str, window: float, count: int | None, once: bool, as_json: bool, d
     with Listening(domain, lambda topic, _: topic == full) as listening:
         since_ns = listening.session.now_ns
         while left is None or left > 0:
-            measured = _measure(_for(listening, window), since_ns)
+            measured = measure(_for(listening, window), since_ns)
             if not measured and not as_json:
                 click.echo(f"{full}: nothing in {window:g} s")
             for publisher, m in sorted(measured.items()):

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bus.testing import Domain
+from tests.bus.cli.shop import document, open_shop, rise
+
+
+@pytest.fixture(autouse=True)
+def shop() -> Iterator[Domain]:
+    with open_shop() as domain:
+        yield domain
+
+
+LIMIT = {
+    "node": "vmc1/mill",
+    "name": "limit_pct",
+    "value": 85.0,
+    "default": 85.0,
+    "type": "number",
+    "unit": "%",
+    "doc": "above it the feed is refused",
+    "ge": 0.0,
+    "le": 200.0,
+}
+
+
+def test_list_get_describe() -> None:
+    assert document("param", "list") == [LIMIT]
+    assert document("param", "list", "mill") == [LIMIT]
+    assert document("param", "get", "vmc1/mill", "limit_pct") == LIMIT
+    assert document("param", "describe", "mill") == [LIMIT]
+    assert rise("param", "get", "mill", "limit_pct").stdout == "85.0 %\n"
+    assert rise("param", "describe", "mill", "limit_pct").stdout == (
+        "limit_pct = 85.0 %\n  number, at least 0 and at most 200, default 85.0\n  above it the feed is refused\n"
+    )
+    assert rise("param", "list", "watch").stdout == "no parameters\n"
+
+
+def test_set_says_old_and_new() -> None:
+    assert rise("param", "set", "mill", "limit_pct", "90").stdout == "vmc1/mill limit_pct: 85.0 -> 90.0 %\n"
+    assert document("param", "get", "mill", "limit_pct")["value"] == 90.0
+    assert document("param", "set", "mill", "limit_pct", "91")["old"] == 90.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["mill", "limit_pct", "300"], "limit_pct: 300.0 is above 200 %"),
+        (["mill", "limit_pct", "high"], "limit_pct: expected number, got str 'high'"),
+        (["mill", "limt_pct", "3"], "no parameter of vmc1/mill 'limt_pct'; did you mean 'limit_pct'?"),
+        (["mull", "limit_pct", "3"], "no node 'mull'"),
+    ],
+)
+def test_what_the_node_refuses(arguments: list[str], said: str) -> None:
+    done = rise("param", "set", *arguments)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert document("param", "get", "mill", "limit_pct")["value"] == 85.0
