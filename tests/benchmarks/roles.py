@@ -216,7 +216,7 @@ def serve(classes: list[type[Node]], parameters: dict[str, Any]) -> None:
         Spec(
             c,
             f"{c.__name__.lower()}_{os.getpid()}",
-            "b",
+            str(parameters.get("namespace", "b")),
             {k: v for k, v in parameters.items() if k in c.interface.parameters},
         )
         for c in classes

@@ -170,9 +170,10 @@ def stop_path(domain: Domain, count: int) -> list[Row]:
 def stop_path_loaded(domain: Domain, count: int) -> list[Row]:
     """The same in two processes under SCHED_FIFO, with eight busy nodes beside it."""
     with contextlib.ExitStack() as stack:
-        for _ in range(4):
-            busy = stack.enter_context(Role("steady", json.dumps({"burst": 10_000_000})))
-            stack.enter_context(Role("listen"))
+        for i in range(4):
+            elsewhere = {"namespace": f"busy{i}", "burst": 10_000_000}
+            busy = stack.enter_context(Role("steady", json.dumps(elsewhere)))
+            stack.enter_context(Role("listen", json.dumps(elsewhere)))
             busy.start()
         roles = [stack.enter_context(Role(r)) for r in ("steady_actor", "decide")]
         got = "FIFO" if all(_fifo(r.pid) for r in roles) else "no FIFO"
