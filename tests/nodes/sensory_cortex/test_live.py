@@ -44,6 +44,14 @@ class Ear:
     def of(self, topic: Topic[M]) -> list[M]:
         return [codec(topic.type).decode(r.payload) for r in self.raw.get(f"m/{topic.name}", [])]
 
+    def rows(self, topic: Topic[SignalBlock]) -> int:
+        """How far the rows have come: the end of the last block."""
+        raws = self.raw.get(f"m/{topic.name}")
+        if not raws:
+            return 0
+        block = codec(SignalBlock).decode(raws[-1].payload)
+        return block.first_row + len(block.data.array)
+
     def last_is(self, topic: Topic[Any], text: str) -> bool:
         return text.encode() in self.raw.get(f"m/{topic.name}", [Raw("", "", 0, 0, 0, 0, b"", "", "", "")])[-1].payload
 
@@ -100,7 +108,9 @@ def test_a_table_comes_through_as_fast_as_possible_whole(domain: Domain, tmp_pat
     columns = {"columns": {"x_mm": "x", "y_mm": "y"}, "period_ms": 1.0}
     spec = mill(driver="recording", path=str(path), columns=columns, speed=0.0, loop=False, start_delay_s=0.5)
     with domain.running(spec), domain.session(select=of_machine, heard=ear) as session:
+        # the state that says so is told before the last rows
         assert session.executor.spin(lambda: ear.last_is(topics.MACHINE_STATE, "PROGRAM_COMPLETED"), 20.0)
+        session.executor.spin(lambda: ear.rows(topics.SAMPLES) >= 5000, 5.0)
     assert_every_row_once(ear.of(topics.SAMPLES), 5000)
     values = np.concatenate([b.data.array for b in ear.of(topics.SAMPLES)])
     assert values[:, 0].tolist() == list(range(5000))
@@ -129,5 +139,6 @@ def test_real_recordings_come_through_whole(
     )
     with domain.running(spec), domain.session(select=of_machine, heard=ear) as session:
         assert session.executor.spin(lambda: ear.last_is(topics.MACHINE_STATE, "PROGRAM_COMPLETED"), 40.0)
+        session.executor.spin(lambda: ear.rows(topic) >= rows, 5.0)
     assert_every_row_once(ear.of(topic), rows)
     assert ear.lost == 0
