@@ -1,4 +1,4 @@
-"""Message types and rows of the table by what people call them, as this checkout (or a node's own module) has them."""
+"""Message types and rows of the table by what people call them, and messages from JSON."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import click
 from pydantic import ValidationError
 
 import schemas
+from bus.cli.defined_types import message_type
 from bus.cli.graph import meant
 from bus.discovery import Entry, ServiceEntry
 from schemas import topics
 from schemas.base import Message, Service, Topic
-from schemas.grammar import definition, match, type_hash
+from schemas.grammar import definition, type_hash
 
 Row = Topic[Any] | Service[Any, Any]
 _PLUMBING = frozenset({"base", "codec", "grammar", "names", "topics"})
@@ -64,8 +65,8 @@ def _in_module(word: str) -> Row | type[Message]:
     module, _, name = word.partition(":")
     try:
         loaded = importlib.import_module(module)
-    except ImportError as error:
-        raise click.ClickException(f"{word}: {error}") from None
+    except Exception as error:  # whatever the module does while it is imported: it is the user's
+        raise click.ClickException(f"{word}: importing it failed: {type(error).__name__}: {error}") from None
     value = getattr(loaded, name, None)
     if isinstance(value, (Topic, Service)) or (inspect.isclass(value) and issubclass(value, Message)):
         return value
@@ -90,46 +91,25 @@ def _ends_in(full_name: str, name: str) -> bool:
     return full_name == name or full_name.endswith(f"/{name}")
 
 
-def service_of(entry: Entry, served: ServiceEntry) -> Service[Any, Any]:
-    """The service a living node serves, with types that fit: from the table, or from the node's own class.
+def service_of(entry: Entry, served: ServiceEntry, text: str) -> Service[Any, Any]:
+    """The service a living node serves: from the table where the types are the same, else as the node defines them.
 
     Raises:
-        ClickException: the types here are other ones, or there are none.
+        ClickException: the entry does not hold the definitions.
     """
-    rows = [row for row in topics.table().values() if isinstance(row, Service)]
-    rows.sort(key=lambda row: (not _ends_in(served.name, row.name), -len(row.name)))
-    found = next((row for row in rows if _same_types(row, served)), None)
-    if found is None:
-        from bus.target import BadTarget, node_class
-
-        try:
-            own = [s.service for s in node_class(entry.target).interface.servers]
-        except BadTarget as error:
-            raise click.ClickException(f"{served.name}: its types are those of {entry.target}, and {error}") from None
-        found = next((row for row in own if _same_types(row, served)), None)
-        rows += own
-    if found is not None:
-        return found
-    reasons = _reasons(entry, served, rows)
-    raise click.ClickException(
-        f"{served.name}: {entry.name} has other types than this checkout{reasons}; call it from its own checkout"
-    )
+    for row in topics.table().values():
+        if isinstance(row, Service) and _ends_in(served.name, row.name) and _same_types(row, served):
+            return row
+    try:
+        request, reply = entry.definitions[served.request_hash], entry.definitions[served.reply_hash]
+    except KeyError:
+        raise click.ClickException(f"{served.name}: {entry.name} does not say what its types are") from None
+    made = message_type(request, given=_object(request["name"], text)), message_type(reply)
+    return Service(f"/{served.name}", *made, idempotent=served.idempotent, acts_on_machine=served.acts_on_machine)
 
 
 def _same_types(row: Service[Any, Any], served: ServiceEntry) -> bool:
     return type_hash(row.request) == served.request_hash and type_hash(row.reply) == served.reply_hash
-
-
-def _reasons(entry: Entry, served: ServiceEntry, rows: list[Service[Any, Any]]) -> str:
-    for row in rows:
-        if row.request.__name__ == served.request_type and row.reply.__name__ == served.reply_type:
-            theirs = entry.definitions
-            told = [
-                *match(theirs.get(served.request_hash, definition(row.request)), definition(row.request)).reasons,
-                *match(definition(row.reply), theirs.get(served.reply_hash, definition(row.reply))).reasons,
-            ]
-            return f" ({'; '.join(told)})" if told else ""
-    return f" ({served.request_type} and {served.reply_type} are not in it)"
 
 
 # --- from JSON --------------------------------------------------------------------------------------------------------
@@ -141,17 +121,22 @@ def message_from(kind: type[Message], text: str, **fill: Any) -> Message:
     Raises:
         UsageError: no JSON, or not of the type: every mistake with its path.
     """
-    try:
-        given = json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"{kind.__name__}: not JSON: {error}") from None
-    if not isinstance(given, dict):
-        raise click.UsageError(f"{kind.__name__}: expected a JSON object, got {type(given).__name__}")
+    given = _object(kind.__name__, text)
     given = {**{name: value for name, value in fill.items() if name in kind.model_fields}, **given}
     try:
         return kind.model_validate_json(json.dumps(_with_nan(given, definition(kind))))
     except ValidationError as error:
         raise click.UsageError(_mistakes(kind, error)) from None
+
+
+def _object(type_name: str, text: str) -> dict[str, Any]:
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{type_name}: not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise click.UsageError(f"{type_name}: expected a JSON object, got {type(given).__name__}")
+    return given
 
 
 def _with_nan(value: Any, defined: Mapping[str, Any]) -> Any:

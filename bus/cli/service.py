@@ -76,7 +76,7 @@ def call(name: str, text: str, timeout_s: float, as_json: bool, domain: str | No
     full = name.removeprefix("/")
     if full not in served:
         nobody_of("service", name, served)
-    service = service_of(*served[full])
+    service = service_of(*served[full], text)
     message_from(service.request, text, stamp_ns=0)
     with Session(domain) as session:
         request = message_from(service.request, text, stamp_ns=session.now_ns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from bus.cli.graph import directory, is_tool, meets
@@ -25,14 +27,14 @@ def pub(
     entries = [e for e in directory(domain).entries().values() if not is_tool(e)]
     topic = _topic(full, type_or_row, entries)
     message_from(topic.type, text, stamp_ns=0)
-    writers = [e.name for e in entries if any(meets(t.name, full) and t.name == full for t in e.publishes)]
+    writers = [e.name for e in entries if any(t.name == full for t in e.publishes)]
     if writers and topic.writers == "one" and not force:
         raise click.ClickException(
             f"{full} has one writer, and {', '.join(writers)} is it: stop it first, or say --force"
         )
     # declared like any node's, so that whoever subscribes is there before the first message leaves
     cls = type("_Writer", (Node,), {"__doc__": "Publishes what was typed.", "out": publisher(topic)})
-    with Executor([Spec(cls, f"_pub_{topic.name.rsplit('/', 1)[-1]}")], domain=domain) as executor:
+    with Executor([Spec(cls, f"_pub_{os.urandom(4).hex()}")], domain=domain) as executor:
         executor.start()
         host = executor.hosts[0]
         sent = 0
