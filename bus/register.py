@@ -216,11 +216,19 @@ class Register:
             if not self.alive(stem):
                 self.tidy(stem)
         before = time.time() - STRAY_S
+        # a living node's sockets are not asked: it would count the question as a connection that speaks no ZMTP
+        owned = {
+            Path(endpoint).name
+            for entry in map(self.living, self.stems())
+            if entry is not None
+            for endpoint in (*entry.pub, *entry.rpc)
+        }
         for folder in (self.folder.nodes, self.folder.sockets):
             with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
                 for file in found:
                     with contextlib.suppress(OSError):
-                        if file.stat(follow_symlinks=False).st_mtime < before and _is_stray(file):
+                        old = file.stat(follow_symlinks=False).st_mtime < before
+                        if old and file.name not in owned and _is_stray(file):
                             os.unlink(file.path)
 
 

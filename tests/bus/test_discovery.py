@@ -369,6 +369,21 @@ def test_strays_are_removed_when_a_node_starts(directory: Directory, nodes: Node
     leave(process)
 
 
+def test_the_socket_of_a_living_node_is_not_asked(directory: Directory) -> None:
+    # its owner would count the question as a connection of a stranger, and report a finding
+    with socket.socket(socket.AF_UNIX) as owned:
+        path = directory.socket_path()
+        owned.bind(path)
+        owned.listen()
+        owned.setblocking(False)
+        os.utime(path, (0, 0), follow_symlinks=False)
+        registration = directory.register(Entry("core", rpc=(f"ipc://{path}",)))
+        directory.register(Entry("another")).close()
+        with pytest.raises(BlockingIOError):
+            owned.accept()
+        registration.close()
+
+
 def test_a_stuck_tidier_is_an_error_not_a_hang(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bus.register.TIDYING_S", 0.05)
     stuck = ofd.LockFile(directory.path / "nodes" / "core.lock")
