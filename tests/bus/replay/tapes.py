@@ -26,6 +26,9 @@ def record(path: Path, *, judge: Mapping[str, Any] | None = None, verdicts: int 
             def seen(count: int) -> Callable[[], bool]:
                 return lambda: sum(r.topic == "mill1/toy/verdict" for r in Tape.heard) >= count
 
+            def traced() -> int:
+                return sum(r.topic == "mill1/judge/trace" for r in Tape.heard)
+
             assert session.spin(seen(verdicts // 2), 10.0)
             session.call("mill1/toy/ask", ASK, Told(text="limit"), timeout_s=2.0)
             late = session.start_call("mill1/toy/ask", ASK, Told(text="late"), timeout_s=0.0)
@@ -34,6 +37,9 @@ def record(path: Path, *, judge: Mapping[str, Any] | None = None, verdicts: int 
             session.call("mill1/judge/set_parameter", topics.NODE_SET_PARAMETER, changed, timeout_s=2.0)
             session.call("mill1/toy/ask", ASK, Told(text="limit"), timeout_s=2.0)
             assert session.spin(seen(verdicts), 10.0)
+            # a later block of the trace: a bag can be cut after the parameter was set
+            blocks = traced()
+            assert session.spin(lambda: traced() >= blocks + 2, 10.0)
     definitions = {h: d for e in entries.values() for h, d in e["definitions"].items()}
     with BagWriter(path) as writer:
         for name in ("mill1/saw", "mill1/judge"):
