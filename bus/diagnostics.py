@@ -22,7 +22,7 @@ def diagnostics(host: Host) -> Diagnostics:
     levels = {f.level for f in host.findings.values()}
     level = next((each for each in _WORST if each in levels), ConditionLevel.NORMAL)
     mine = {id(i) for i in host.inboxes} | {id(t) for t in host.taps}
-    feeds = [*x.peers.feeds.values(), *x.own_feeds.values()]
+    feeds = [*x.intake.feeds.values(), *x.own_feeds.values()]
     heard = [f for f in feeds if any(id(q) in mine for q in (*f.route.inboxes, *f.route.taps))]
     sent = [
         TopicCount(

@@ -23,6 +23,7 @@ from bus.diagnostics import diagnostics
 from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEntry
 from bus.host import Host, Job, Spec
 from bus.inbox import Feed, Inbox, Item, TapInbox
+from bus.intake import Intake
 from bus.node import EVERY, Synced
 from bus.outlet import Outlet
 from bus.peers import EVERYTHING, Peers
@@ -98,9 +99,10 @@ class Executor:
         self.published_names = {name for h in self.hosts for _, name in h.publishes()}
         self.transport = Transport(pub_path, rpc_path, tcp_host=tcp_host)
         self.peers = Peers(self)
+        self.intake = Intake(self)
         self.caller = Caller(self)
         self.desk = Desk(self)
-        self.transport.watch(self.transport.sub, self.peers.drain)
+        self.transport.watch(self.transport.sub, self.intake.drain)
         self.transport.watch(self.transport.pub, self._drain_subscriptions)
         self.transport.watch(self.transport.router, self._drain_requests)
         self.transport.on_reply(lambda data: self._on_control(None, data))
@@ -183,7 +185,7 @@ class Executor:
         self.start_traces()
         for feed in self.own_feeds.values():  # as by socket: whoever is there is silent from now on
             feed.heard_mono_ns = self.monotonic_ns()
-            self.peers.tell(feed.topic, Synced(feed.source(1)))
+            self.intake.tell(feed.topic, Synced(feed.source(1)))
         for host in self.hosts:
             host.configure()
         if self._failure is None and any("callback_failed" in h.findings for h in self.hosts):
@@ -194,7 +196,7 @@ class Executor:
                 self._schedule(host, timer.method, getattr(host.node, timer.method), int(timer.period_s * 1e9))
             host.start_workers()
         for topic, deadline_s in self._judged().items():
-            self._every(deadline_s / 2, lambda t=topic, d=deadline_s: self.peers.check_silence(t, d))  # type: ignore[misc] # loop values bound as defaults
+            self._every(deadline_s / 2, lambda t=topic, d=deadline_s: self.intake.check_silence(t, d))  # type: ignore[misc] # loop values bound as defaults
         self._every(1.0, self._each_second)
         for i, registration in enumerate(self._registrations):
             registration.update(replace(registration.entry, ready=True))
@@ -347,7 +349,7 @@ class Executor:
             feed.stale = False
             item = Item(feed, outlet.seq, mono_ns, wall_ns, None, None, message)
             if topic.qos.repaired:
-                self.peers.put_own(feed, item)
+                self.intake.put_own(feed, item)
             else:
                 feed.route.put(item, wall_ns)
         if frames is not None:
@@ -443,7 +445,7 @@ class Executor:
     def _drain_subscriptions(self) -> None:
         for subscription in self.transport.subscriptions():
             if subscription is None:
-                self.peers.bad("bytes that are no subscription")
+                self.intake.bad("bytes that are no subscription")
             else:
                 self.peers.on_subscription(*subscription)
 
@@ -458,13 +460,13 @@ class Executor:
                 case frame.Request() if identity is not None:
                     self.desk.on_request(identity, message)
                 case frame.Repair() if identity is not None:
-                    self.peers.on_repair(identity, message)
+                    self.intake.on_repair(identity, message)
                 case frame.Reply():
                     self.caller.on_reply(message)
                 case frame.Repaired():
-                    self.peers.on_repaired(message)
+                    self.intake.on_repaired(message)
         except frame.BadFrame as error:
-            self.peers.bad(str(error))
+            self.intake.bad(str(error))
 
     def _run_timers(self) -> int:
         timers = self._timers
@@ -493,10 +495,10 @@ class Executor:
     def _count_handshakes(self) -> None:
         self.transport.ended()
         for _ in range(self.transport.bad_handshakes()):
-            self.peers.bad("a connection that does not speak ZMTP")
-        if self.peers.bad_frames != self._bad_frames_told:
-            self._bad_frames_told = self.peers.bad_frames
-            text = f"{self.peers.bad_frames} frames or connections that are none of this bus"
+            self.intake.bad("a connection that does not speak ZMTP")
+        if self.intake.bad_frames != self._bad_frames_told:
+            self._bad_frames_told = self.intake.bad_frames
+            text = f"{self.intake.bad_frames} frames or connections that are none of this bus"
             self.hosts[0].report("bad_frames", ConditionLevel.WARNING, text)
 
     def diagnose(self, host: Host) -> None:

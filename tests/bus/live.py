@@ -25,6 +25,6 @@ def node(executor: Executor, index: int = 0) -> Any:
 
 def counts(executor: Executor, topic: str) -> dict[str, int]:
     """The counters of everything this process heard on a topic, summed."""
-    feeds = [*executor.peers.feeds.values(), *executor.own_feeds.values()]
+    feeds = [*executor.intake.feeds.values(), *executor.own_feeds.values()]
     kinds = ("received", "lost", "dropped", "expired", "undecodable", "unknown_fields", "repaired")
     return {k: sum(getattr(f.counts, k) for f in feeds if f.topic == topic) for k in kinds}

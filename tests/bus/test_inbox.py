@@ -146,7 +146,7 @@ def test_a_pattern_hears_namespaces_that_come_later_one_level_deep(domain: Domai
                 if namespace.startswith("vmc"):
                     until(lambda n=namespace: (n, 1) in node(every).heard)  # type: ignore[misc] # loop value bound as default
         assert node(every).heard == [("vmc1", 1), ("vmc2", 1)]
-        until(lambda: not every.peers.feeds)
+        until(lambda: not every.intake.feeds)
         assert not [r for r in every.peers.routes if r.startswith("vmc")], "what nobody publishes is let go of"
 
 

@@ -107,7 +107,7 @@ def test_a_clean_exit_is_gone_after_the_last_message(domain: Domain) -> None:
         gone = next(e for e in node(listener).events if isinstance(e, Gone))
         assert gone.clean
         assert gone.source.node == "talker"
-        assert not listener.peers.feeds
+        assert not listener.intake.feeds
 
 
 def test_what_nobody_can_repair_any_more_is_lost_before_gone(domain: Domain) -> None:
@@ -138,11 +138,11 @@ def test_many_publishers_come_and_go_and_leave_nothing(domain: Domain) -> None:
         for n in range(25):
             with domain.running(Spec(Talker, name=f"talker{n}", parameters={"last": 1})):
                 pass
-        until(lambda: not one.peers.feeds)
+        until(lambda: not one.intake.feeds)
         assert sum(r.topic == "talk/said" for r in node(one).raws) == 25
         peers = one.peers
         assert len(peers.routes) <= routes + 2
-        assert not peers._fast
+        assert not one.intake._fast
         assert not peers._peers
         assert not peers.listeners
 

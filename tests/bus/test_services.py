@@ -186,7 +186,7 @@ def test_garbage_is_refused_and_the_node_lives(domain: Domain) -> None:
         raw.send(10, 4)
         assert raw.reply().error == ""
         until(lambda: "bad_frames" in server.hosts[0].findings)
-        assert server.peers.bad_frames == 4
+        assert server.intake.bad_frames == 4
 
 
 def test_random_control_messages(domain: Domain) -> None:

@@ -148,7 +148,7 @@ def test_bytes_that_are_no_zmtp_are_counted(domain: Domain, which: str, capfd: p
                 stranger.connect(path(talker, which))
                 stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" if n % 2 else os.urandom(2000))
         until(lambda: "bad_frames" in talker.hosts[0].findings)
-        assert talker.peers.bad_frames >= 1
+        assert talker.intake.bad_frames >= 1
         still_talks(listener, talker)
     assert capfd.readouterr().err.count("none of this bus") == 1, "logged once"
 
@@ -160,7 +160,7 @@ def test_odd_subscriptions(domain: Domain, sockets: Sockets) -> None:
         odd = [b"", b"\x07junk", os.urandom(300), b"\x01", b"\x00never", b"\x01\xff", b"\x01\xff\xff\x00\xfe"]
         for data in [*odd, b"\x01" + os.urandom(200)]:
             stranger.send(data)
-        until(lambda: talker.peers.bad_frames >= 2)
+        until(lambda: talker.intake.bad_frames >= 2)
         still_talks(listener, talker)
         stranger.close(linger=0)
         still_talks(listener, talker)
@@ -190,7 +190,7 @@ def test_requests_of_megabytes_and_cut_in_half(domain: Domain) -> None:
             stranger.sendall(long_frame(b"too long for anybody", 2**40))
             while stranger.recv(4096):
                 pass
-        until(lambda: talker.peers.bad_frames == 1)
+        until(lambda: talker.intake.bad_frames == 1)
         still_talks(listener, talker)
 
 
@@ -258,8 +258,8 @@ def test_a_publisher_that_sends_garbage(domain: Domain, sockets: Sockets, capfd:
                 sent += 1
             send_in_parts(rogue, word(rogue, 1))
             until(lambda: "bad_frames" in listener.hosts[0].findings)
-            assert listener.peers.bad_frames > sent // 2
-            assert len(listener.peers.feeds) < 12, "numbers that nobody has make no feeds"
+            assert listener.intake.bad_frames > sent // 2
+            assert len(listener.intake.feeds) < 12, "numbers that nobody has make no feeds"
             still_talks(listener, talker)
         finally:
             rogue.close()
