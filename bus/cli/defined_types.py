@@ -39,7 +39,7 @@ def _annotation(wire: Any, unit: str | None = None) -> Any:
     if "tuple" in wire:
         return tuple[_annotation(wire["tuple"]), ...]  # type: ignore[misc] # made at run time
     if "optional" in wire:
-        return Optional[_annotation(wire["optional"])]  # noqa: UP045 # `|` knows no type made at run time
+        return Optional[_annotation(wire["optional"])]  # noqa: UP045 # a type made at run time knows no `|`
     if "unit" in wire:
         return _annotation(wire["of"], wire["unit"])
     return message_type(wire["message"])
