@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from enum import StrEnum
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 from pydantic import create_model
 
@@ -39,7 +39,7 @@ def _annotation(wire: Any, unit: str | None = None) -> Any:
     if "tuple" in wire:
         return tuple[_annotation(wire["tuple"]), ...]  # type: ignore[misc] # made at run time
     if "optional" in wire:
-        return Optional[_annotation(wire["optional"])]  # noqa: UP045 # a type made at run time knows no `|`
+        return _annotation(wire["optional"]) | None
     if "unit" in wire:
         return _annotation(wire["of"], wire["unit"])
     return message_type(wire["message"])
