@@ -6,7 +6,6 @@ queue, never nested: whatever a callback causes runs after it.
 
 from __future__ import annotations
 
-import heapq
 import os
 import socket
 import sys
@@ -21,20 +20,21 @@ from bus import frame
 from bus.clock import Clock, SimClock, WallClock
 from bus.diagnostics import diagnostics
 from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEntry
-from bus.host import Host, Job, Spec
+from bus.host import Host, Spec
 from bus.inbox import Feed, Inbox, Item, TapInbox
 from bus.intake import Intake
 from bus.node import EVERY, Synced
 from bus.outlet import Outlet
 from bus.peers import EVERYTHING, Peers
 from bus.services import Caller, Desk
-from bus.trace import Kind, TraceWriter
+from bus.timers import Follower, Timers
+from bus.trace import TraceWriter
 from bus.transport import Transport
 from schemas import topics
 from schemas.base import Message, Service, Topic
 from schemas.grammar import definition, type_hash
 from schemas.machine import ConditionLevel
-from schemas.system import ClockTick, LogLevel
+from schemas.system import LogLevel
 
 READY_WITHIN_NS = 2_000_000_000
 LOOK_EVERY_NS = 300_000
@@ -82,10 +82,10 @@ class Executor:
         self.own_feeds: dict[tuple[int, str], Feed] = {}
         self.not_answered: list[str] = []
         """publishers and listeners that were there at the start and did not answer in time"""
-        self._timers: list[tuple[int, int, Callable[[], None]]] = []
-        self._timer_count = 0
-        self._sim_timers: list[tuple[int, int, Host, str, Callable[[], None], int]] = []
+        self.timers = Timers()
+        self.after = self.timers.after
         self._stopping = False
+        self._follower: Follower | None = None
         self._failure: str | None = None
         self._started = False
         self._beat = beat
@@ -130,7 +130,8 @@ class Executor:
                 if not name.startswith(f"{EVERY}/"):
                     self._open_outlet(host, topic, name)
         if isinstance(self.clock, SimClock):
-            self._follow_clock()
+            self._follower = Follower(self, self.clock)
+            self.peers.add_inbox(self._follower, "clock")  # type: ignore[arg-type] # has what a route asks of an inbox
         self.directory.watch()
         for host in self.hosts:
             self._registrations.append(self.directory.register(self._entry(host)))
@@ -193,11 +194,11 @@ class Executor:
             return
         for host in self.hosts:
             for timer in host.node.interface.timers:
-                self._schedule(host, timer.method, getattr(host.node, timer.method), int(timer.period_s * 1e9))
+                (self._follower or self.timers).add(host, timer)
             host.start_workers()
         for topic, deadline_s in self._judged().items():
-            self._every(deadline_s / 2, lambda t=topic, d=deadline_s: self.intake.check_silence(t, d))  # type: ignore[misc] # loop values bound as defaults
-        self._every(1.0, self._each_second)
+            self.timers.every(deadline_s / 2, lambda t=topic, d=deadline_s: self.intake.check_silence(t, d))  # type: ignore[misc] # loop values bound as defaults
+        self.timers.every(1.0, self._each_second)
         for i, registration in enumerate(self._registrations):
             registration.update(replace(registration.entry, ready=True))
             self.diagnose(self.hosts[i])
@@ -220,7 +221,7 @@ class Executor:
             outlet = host.outlets[host.resolve(topics.NODE_TRACE.name)]
             if host.trace is None and (outlet.interest or (host.publisher_id, outlet.full_name) in self.own_feeds):
                 host.trace = TraceWriter(host.parameters_json())
-                self._every(TRACE_EVERY_S, lambda h=host: self.flush_trace(h))  # type: ignore[misc] # loop value bound as default
+                self.timers.every(TRACE_EVERY_S, lambda h=host: self.flush_trace(h))  # type: ignore[misc] # loop value bound as default
 
     def flush_trace(self, host: Host) -> None:
         block = host.trace.take() if host.trace is not None else None
@@ -231,84 +232,6 @@ class Executor:
 
     def now_ns(self) -> int:
         return self.monotonic_ns() + self.anchor_ns
-
-    def after(self, delay_s: float, function: Callable[[], None]) -> None:
-        """Run something of the bus's own (not a node's callback) once, `delay_s` of monotonic time from now."""
-        self._timer_count += 1
-        due_ns = self.monotonic_ns() + int(delay_s * 1e9)
-        heapq.heappush(self._timers, (due_ns, self._timer_count, function))
-
-    def _every(self, period_s: float, function: Callable[[], None]) -> None:
-        def again() -> None:
-            self.after(period_s, again)
-            function()
-
-        self.after(period_s, again)
-
-    def _schedule(self, host: Host, name: str, method: Callable[[], None], period_ns: int) -> None:
-        """A node's timer, on an absolute schedule of its clock."""
-        if isinstance(self.clock, SimClock):
-            self._timer_count += 1
-            due = self.clock.now_ns() + period_ns
-            heapq.heappush(self._sim_timers, (due, self._timer_count, host, name, method, period_ns))
-            return
-        due_ns = self.monotonic_ns() + period_ns
-
-        def run() -> None:
-            nonlocal due_ns
-            start_ns = self.monotonic_ns()
-            host.invoke(Kind.TIMER, name, method)
-            due_ns += period_ns
-            now_ns = self.monotonic_ns()
-            if now_ns - start_ns > host.callback_max_ns:
-                host.took(name, now_ns - start_ns)
-            if due_ns <= now_ns:  # missed periods are skipped, the schedule is kept
-                due_ns += ((now_ns - due_ns) // period_ns + 1) * period_ns
-            self._timer_count += 1
-            heapq.heappush(self._timers, (due_ns, self._timer_count, run))
-
-        self._timer_count += 1
-        heapq.heappush(self._timers, (due_ns, self._timer_count, run))
-
-    def _follow_clock(self) -> None:
-        """Take the time from /clock: its messages move the clock and run the timers that are due."""
-        from bus.node import Subscription
-
-        class _Ticker:
-            """Stands in for an inbox: the clock moves when the tick arrives, before anything else is dispatched."""
-
-            def __init__(self, executor: Executor) -> None:
-                self.executor = executor
-                self.subscription = Subscription(topics.CLOCK, "", None, 1, None, None)
-                self.host = executor.hosts[0]
-
-            room = 1
-
-            def put(self, item: Item) -> None:
-                from schemas.codec import DecodeError, codec
-
-                try:
-                    self.executor.tick(codec(ClockTick).decode(item.payload or b"", item.tail))
-                except DecodeError as error:
-                    self.host.warn_once("bad clock", str(error))
-
-        self.peers.add_inbox(_Ticker(self), "clock")  # type: ignore[arg-type] # the three attributes of an inbox that a route uses
-
-    def tick(self, tick: ClockTick) -> None:
-        """The simulated clock says what time it is."""
-        assert isinstance(self.clock, SimClock)
-        if self.clock.set(tick.now_ns):
-            self._sim_timers.clear()
-            for host in self.hosts:
-                host.configure()
-                for timer in host.node.interface.timers:
-                    self._schedule(host, timer.method, getattr(host.node, timer.method), int(timer.period_s * 1e9))
-        while self._sim_timers and self._sim_timers[0][0] <= tick.now_ns:
-            due, _, host, name, method, period_ns = heapq.heappop(self._sim_timers)
-            self.ready.append(Job(host, Kind.TIMER, name, method))
-            self._timer_count += 1
-            due += period_ns * ((tick.now_ns - due) // period_ns + 1)
-            heapq.heappush(self._sim_timers, (due, self._timer_count, host, name, method, period_ns))
 
     # --- publishing ------------------------------------------------------------------------------------------------
 
@@ -402,7 +325,7 @@ class Executor:
 
     def stop(self) -> None:
         """End `run` after the current callback; from any thread or a signal handler."""
-        self._stopping = True
+        self._stopping = self.timers.stopped = True
         self.transport.wake()
 
     def entries(self) -> dict[str, Entry]:
@@ -418,11 +341,11 @@ class Executor:
         if dispatch and ready:
             self.transport.look()
         else:
-            next_ns = self._timers[0][0] if self._timers else None
+            next_ns = self.timers.next_ns()
             if until_ns is not None:
                 next_ns = until_ns if next_ns is None else min(next_ns, until_ns)
             self.transport.wait(next_ns)
-        now_ns = self._run_timers()
+        now_ns = self.timers.run_due()
         if not dispatch:
             return
         for take in self.polled:
@@ -467,15 +390,6 @@ class Executor:
                     self.intake.on_repaired(message)
         except frame.BadFrame as error:
             self.intake.bad(str(error))
-
-    def _run_timers(self) -> int:
-        timers = self._timers
-        due_ns = self.monotonic_ns()  # those that become due meanwhile wait for a look at the sockets
-        if not timers or timers[0][0] > due_ns:
-            return due_ns
-        while timers and timers[0][0] <= due_ns and not self._stopping:
-            heapq.heappop(timers)[2]()
-        return self.monotonic_ns()
 
     def _each_second(self) -> None:
         self._seconds += 1
