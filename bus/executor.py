@@ -27,6 +27,7 @@ from bus.node import EVERY, Synced
 from bus.outlet import Outlet
 from bus.peers import EVERYTHING, Peers
 from bus.services import Caller, Desk
+from bus.target import target_of
 from bus.timers import Follower, Timers
 from bus.trace import TraceWriter
 from bus.transport import Transport
@@ -162,7 +163,7 @@ class Executor:
             heard.append(TopicEntry(EVERYTHING, "", "", ""))
         cls = type(host.node)
         return Entry(
-            name=host.name, namespace=host.namespace, target=f"{cls.__module__}:{cls.__qualname__}", pid=os.getpid(),
+            name=host.name, namespace=host.namespace, target=target_of(cls), pid=os.getpid(),
             host=socket.gethostname(), publisher_id=host.publisher_id, started_ns=self.now_ns(),
             clock="wall" if isinstance(self.clock, WallClock) else "sim", pub=self.transport.pub_endpoints,
             rpc=self.transport.rpc_endpoints, publishes=tuple(topic_entry(t, n) for t, n in host.publishes()),

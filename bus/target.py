@@ -11,6 +11,8 @@ from types import ModuleType
 
 from bus.node import Node
 
+SHOP = "shop_"
+
 
 class BadTarget(ValueError):
     """The target leads to no node class; `.id` is the stable id of the check, the text says what was found instead."""
@@ -66,6 +68,33 @@ def node_class(target: str) -> type[Node]:
     return classes.pop()
 
 
+def target_of(cls: type[Node]) -> str:
+    """What leads back to a class: its module, or the last two parts of its file's path: a folder may move."""
+    module = cls.__module__
+    if module.startswith(SHOP):
+        file = Path(sys.modules[module].__file__ or "").resolve()
+        module = f"{file.parent.name}/{file.name}"
+    return f"{module}:{cls.__qualname__}"
+
+
+def recorded_class(target: str, bag: Path) -> type[Node]:
+    """The class that a bag calls `target`; a shop's file is looked for in the folders above the bag and above here.
+
+    Raises:
+        BadTarget: as `node_class`.
+    """
+    where, name = split(target)
+    if not is_path(where):
+        return node_class(target)
+    for folder in (*bag.resolve().parents, Path.cwd(), *Path.cwd().parents):
+        if (folder / where).is_file():
+            return node_class(f"{folder / where}:{name}")
+    raise BadTarget(
+        "module-missing",
+        f"there is no {where} in a folder above {bag} or above this one: run this in the shop's folder",
+    )
+
+
 def _nodes(module: ModuleType) -> dict[str, type[Node]]:
     """The node classes that the module, or a submodule of it, defines."""
     own = module.__name__
@@ -99,7 +128,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadTarget("module-missing", f"there is no file {path}")
     folder = path.resolve().parent
-    package = f"shop_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    package = f"{SHOP}{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
     if package not in sys.modules:
         made = ModuleType(package, f"The nodes in {folder}.")
         made.__path__ = [str(folder)]

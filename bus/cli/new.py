@@ -18,7 +18,7 @@ def command() -> None:
 @command.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 def shop(folder: Path) -> None:
-    """A shop in DIR: launch/shop.py, site.toml, a node and its test."""
+    """A shop in DIR: launch/shop.py, site.toml, a node and its test, a folder where bags are tests."""
     if folder.exists() and any(folder.iterdir()):
         raise click.UsageError(f"{folder} is not empty: name a new folder")
     shutil.copytree(TEMPLATES / "shop", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))

@@ -82,12 +82,12 @@ def _find(node: str, bag: Path) -> tuple[type[Node], str]:
     from bus.bag import BagReader
     from bus.replay import NotReplayable
     from bus.replay.inputs import recorded_nodes
-    from bus.target import node_class
+    from bus.target import node_class, recorded_class
 
     with BagReader(bag) as reader:
         known = {n.name: n for n in recorded_nodes(reader)}
     if node in known:
-        return node_class(known[node].target), node
+        return recorded_class(known[node].target, bag), node
     if "/" in node and not node.endswith(".py"):
         raise NotReplayable(f"{bag}: no node {node} in it; it has {', '.join(known) or 'none'}")
     return node_class(node), ""

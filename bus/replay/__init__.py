@@ -26,6 +26,7 @@ from bus.replay.follow import Progress, follow, follow_canonically
 from bus.replay.inputs import Inputs, NotReplayable, RecordedNode, recorded_nodes
 from bus.replay.lockstep import Invoke
 from bus.replay.run import Run
+from bus.target import target_of
 
 __all__ = [
     "Decision",
@@ -131,7 +132,7 @@ def _choose(reader: BagReader, wanted: Wanted) -> RecordedNode:
     if wanted.node:
         found = [n for n in nodes if n.name == wanted.node]
     else:
-        target = f"{wanted.cls.__module__}:{wanted.cls.__qualname__}"
+        target = target_of(wanted.cls)
         found = [n for n in nodes if n.target == target]
     if len(found) == 1:
         return found[0]

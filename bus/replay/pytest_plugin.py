@@ -21,7 +21,7 @@ from bus.replay import NotReplayable, replay
 from bus.replay.differences import differences
 from bus.replay.expected import beside, changes
 from bus.replay.inputs import RecordedNode, recorded_nodes
-from bus.target import BadTarget, node_class
+from bus.target import BadTarget, recorded_class
 from bus.trace import BadTrace
 
 
@@ -72,7 +72,7 @@ class BagItem(pytest.Item):
 
     def runtest(self) -> None:
         try:
-            cls = node_class(self.node.target)
+            cls = recorded_class(self.node.target, self.path)
             if cls.interface.taps:
                 return  # a recorder: what it heard is the bag itself
             result = replay(cls, self.path, node=self.node.name)

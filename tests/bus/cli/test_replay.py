@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from bus.cli.replay import command
 from bus.replay.expected import beside
+from bus.target import node_class, target_of
 from tests.bus.replay.tapes import record, rewrite
 
 ROOT = Path(__file__).parents[3]
@@ -122,3 +123,21 @@ def test_step_to_the_end_gives_the_result(bag: Path) -> None:
     done = rise("mill1/judge", bag, "--step", "--at", "1000")
     assert done.exit_code == 0
     assert "no differences" in done.stdout
+
+
+def test_a_node_from_a_file_is_found_by_its_name_wherever_the_shop_lies(bag: Path, tmp_path: Path) -> None:
+    node = "from tests.bus.replay.toys import Judge as Toy\n\n\nclass Judge(Toy):\n    pass\n"
+    for shop in ("here", "moved"):
+        (tmp_path / shop / "nodes").mkdir(parents=True)
+        (tmp_path / shop / "nodes/judge.py").write_text(node)
+    target = target_of(node_class(str(tmp_path / "here/nodes/judge.py")))
+    assert target == "nodes/judge.py:Judge"
+
+    moved = rewrite(bag, tmp_path / "moved/saw.mcap", lambda m: True, target=target)
+    assert rise("mill1/judge", moved).exit_code == 0
+    two = rise(tmp_path / "moved/nodes/judge.py", moved)
+    assert two.exit_code == 2
+    assert "mill1/judge, mill1/saw are all Judge" in two.stderr
+    alone = rise("mill1/judge", shutil.copy(moved, tmp_path / "alone.mcap"))
+    assert alone.exit_code == 2
+    assert "there is no nodes/judge.py in a folder above" in alone.stderr

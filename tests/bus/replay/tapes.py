@@ -57,11 +57,17 @@ def write(writer: BagWriter, raw: Raw, definitions: Mapping[str, Any]) -> None:
     writer.write(channel, raw.seq, raw.received_ns, raw.stamp_ns, raw.payload)
 
 
-def rewrite(bag: Path, path: Path, keep: Callable[[BagMessage], bool], words: Mapping[str, str] | None = None) -> Path:
-    """The same bag without some messages."""
+def rewrite(
+    bag: Path,
+    path: Path,
+    keep: Callable[[BagMessage], bool],
+    words: Mapping[str, str] | None = None,
+    target: str = "",
+) -> Path:
+    """The same bag without some messages; `target` instead of what its nodes were."""
     with BagReader(bag) as reader, BagWriter(path) as writer:
         for entry in reader.nodes().values():
-            writer.node(entry)
+            writer.node({**entry, "target": target} if target else entry)
         if words:
             writer.metadata("cut", words)
         for m in reader.messages():
