@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from bus.context import Context, LinkEvent, Outcome, Raw
-from schemas.base import Message, Service, Topic
+from schemas.base import BadName, Message, Service, Topic, check_name
 
 if TYPE_CHECKING:
     from bus.node import Node
@@ -110,7 +110,7 @@ def parameter(
 
 
 class Publisher(Generic[M]):
-    """Publishes on one topic; `at(namespace)` where the declaration says `namespace="*"`."""
+    """Publishes on one topic, or with `at(namespace)` in one of many, where the declaration says `namespace="*"`."""
 
     __slots__ = ("_context", "_names", "full_name", "topic")
 
@@ -124,6 +124,8 @@ class Publisher(Generic[M]):
         """Send to whoever listens; never blocks. Raises TypeError for a message of another type."""
         if type(message) is not self.topic.type:
             raise TypeError(f"{self.full_name} carries {self.topic.type.__name__}, not {type(message).__name__}")
+        if not self.full_name:
+            raise TypeError(f"{self.topic.name} is declared for many namespaces: at(namespace).publish(...)")
         self._context.publish(self.topic, self.full_name, message)
 
     def withdraw(self, key: str = "") -> None:
@@ -131,9 +133,18 @@ class Publisher(Generic[M]):
         self._context.withdraw(self.full_name, key)
 
     def at(self, namespace: str) -> Publisher[M]:
-        """The same topic in another namespace."""
+        """The topic in one of the many namespaces it is declared for.
+
+        Raises:
+            TypeError: it is declared for one only: others would not know of the name.
+            BadName: `namespace` is not one segment.
+        """
         found = self._names.get(namespace)
         if found is None:
+            if self.full_name:
+                raise TypeError(f"{self.full_name} is declared for one namespace, not with namespace='*'")
+            if "/" in check_name(namespace):
+                raise BadName(f"bad namespace {namespace!r}: it is one segment, as `*` stands for one")
             found = Publisher(self._context, self.topic, self._context.resolve(self.topic.name, namespace))
             self._names[namespace] = found
         return found

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from bus.host import Spec
 from bus.node import Lost, Node, Raw, publisher, subscription, tap, timer
 from bus.testing import Domain
+from schemas.base import BadName
 from tests.bus.live import counts, node, until
 from tests.bus.toys.talk import KEPT, SAID, SENSED, Listener, Talker, Tapper, Word
 
@@ -158,9 +161,17 @@ def test_a_publisher_for_many_namespaces(domain: Domain) -> None:
         def plan(self) -> None:
             self.kept.at("vmc7").publish(Word(number=7, text="job"))
 
-    with domain.running(Spec(Listener, namespace="vmc7")) as listener, domain.running(Spec(Planner, name="planner")):
+    with domain.running(Spec(Listener, namespace="vmc7")) as listener, domain.running(Spec(Planner)) as planner:
         until(lambda: node(listener).of("vmc7/talk/kept"))
         assert node(listener).of("vmc7/talk/kept")[0][0] == 7
+        many = node(planner).kept
+        with pytest.raises(TypeError, match="declared for many namespaces"):
+            many.publish(Word(number=7, text="job"))
+        with pytest.raises(TypeError, match="declared for one namespace"):
+            many.at("vmc7").at("vmc8")
+        for bad in ("", "*", "Hall", "hall/vmc8"):
+            with pytest.raises(BadName):
+                many.at(bad)
 
 
 def test_batches(domain: Domain) -> None:
