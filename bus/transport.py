@@ -12,6 +12,7 @@ import ipaddress
 import os
 import select
 import struct
+import threading
 from collections.abc import Callable, Iterator
 
 import zmq
@@ -101,6 +102,7 @@ class Transport:
         self.rpc_endpoints = self._bind(self.router, rpc_path, tcp_host)
         self.alarm = Alarm()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake_lock = threading.RLock()  # not Lock: a signal handler may come in the middle of `wake` or `close`
         self._endings = self.sub.get_monitor_socket(zmq.Event.CONNECTED | zmq.Event.DISCONNECTED)
         self._ended: set[str] = set()
         self._monitors = [s.get_monitor_socket(_MONITOR_EVENTS) for s in (self.pub, self.router)]
@@ -315,8 +317,9 @@ class Transport:
 
     def wake(self) -> None:
         """End a `wait`; from any thread, or a signal handler."""
-        if self._wake_fd >= 0:
-            os.eventfd_write(self._wake_fd, 1)
+        with self._wake_lock:
+            if self._wake_fd >= 0:
+                os.eventfd_write(self._wake_fd, 1)
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -347,8 +350,9 @@ class Transport:
                     os.unlink(endpoint.removeprefix("ipc://"))
         self._epoll.close()
         self.alarm.close()
-        wake_fd, self._wake_fd = self._wake_fd, -1
-        os.close(wake_fd)
+        with self._wake_lock:
+            wake_fd, self._wake_fd = self._wake_fd, -1
+            os.close(wake_fd)
 
 
 def _is_loopback(host: str) -> bool:

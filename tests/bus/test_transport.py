@@ -6,7 +6,9 @@ import contextlib
 import os
 import random
 import socket
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zmq
@@ -296,3 +298,22 @@ def test_who_never_answers_is_named_and_holds_nobody_up(domain: Domain, sockets:
             assert listener.not_answered == ["rogue"]
     finally:
         rogue.close()
+
+
+def test_wake_in_the_middle_of_close_meets_no_closed_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = Transport(str(tmp_path / "pub"), str(tmp_path / "rpc"))
+    closing = threading.Thread(target=transport.close)
+    write = os.eventfd_write
+
+    def held_up(fd: int, value: int) -> None:
+        closing.start()
+        closing.join(0.2)
+        write(fd, value)
+
+    monkeypatch.setattr(os, "eventfd_write", held_up)
+    transport.wake()
+    closing.join(10)
+    assert not closing.is_alive()
+    transport.wake()
