@@ -104,7 +104,9 @@ def _commands(board: Board, rise: str) -> list[RenderableType]:
     """Lines to paste into another terminal as they stand."""
     if not board.machines:
         return []
-    name = sorted(board.machines)[0]
+    # where something happened last, else the first
+    machines = [board.machines[n] for n in sorted(board.machines)]
+    name = max(machines, key=lambda m: m.interventions[-1].stamp_ns if m.interventions else 0).name
     lines = [f'{rise} service call {name}/machine/inject \'{{"fault": "CRASH"}}\'']
     bag = shlex.quote(_bag_to_replay(board))
     if bag != "''":
