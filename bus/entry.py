@@ -66,7 +66,7 @@ class Entry:
     real: bool = False
     """it drives hardware, not a simulation: a bag is never played into its domain"""
     pub: tuple[str, ...] = ()
-    """endpoints of its publisher socket"""
+    """endpoints of its publisher socket, and of its lane (`unix://`)"""
     rpc: tuple[str, ...] = ()
     """endpoints of its service socket"""
     publishes: tuple[TopicEntry, ...] = ()
@@ -143,6 +143,12 @@ _COLUMNS: dict[type, dict[str, str]] = {
     kind: {f.name: str(f.type) for f in fields(kind)} for kind in (TopicEntry, ServiceEntry)
 }
 _PLAIN: dict[str, type] = {"str": str, "int": int, "bool": bool, "object": dict}
+
+
+def socket_file(endpoint: str) -> str | None:
+    """The file of an endpoint that has one."""
+    scheme, _, path = endpoint.partition("://")
+    return path if scheme in ("ipc", "unix") else None
 
 
 def _checked(at: str, value: Any, kind: str) -> Any:

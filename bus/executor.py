@@ -74,10 +74,11 @@ class Executor:
         self.directory = directory or Directory(domain)
         self.anchor_ns = self.directory.anchor_ns()
         self.clock: Clock = WallClock(self.anchor_ns) if clock == "wall" else SimClock()
-        pub_path, rpc_path = self.directory.socket_path(), self.directory.socket_path()
+        pub_path, rpc_path, lane_path = (self.directory.socket_path() for _ in range(3))
+        self.lanes = os.environ.get("RISE_LANES", "1") != "0"
+        """whether this process offers and takes the short way between processes of one host"""
         self.socket_name = pub_path.rsplit("/", 1)[-1]
         self.ready: deque[Any] = deque()
-        self.round_ended_ns = 0
         self.polled: list[Callable[[], None]] = []
         self.worker_counts: dict[tuple[str, str], list[int]] = {}
         self.own_feeds: dict[tuple[int, str], Feed] = {}
@@ -86,6 +87,7 @@ class Executor:
         self.timers = Timers()
         self.after = self.timers.after
         self._stopping = False
+        self._round_ended_ns = 0
         self._follower: Follower | None = None
         self._failure: str | None = None
         self._started = False
@@ -98,15 +100,15 @@ class Executor:
         self.hosts = [Host(self, spec, self.clock) for spec in specs]
         self.called = {name for h in self.hosts for _, name in h.calls()}
         self.published_names = {name for h in self.hosts for _, name in h.publishes()}
-        self.transport = Transport(pub_path, rpc_path, tcp_host=tcp_host)
+        self.transport = Transport(pub_path, rpc_path, lane_path=lane_path if self.lanes else None, tcp_host=tcp_host)
         self.peers = Peers(self)
         self.intake = Intake(self)
         self.caller = Caller(self)
         self.desk = Desk(self)
-        self.transport.watch(self.transport.sub, self.intake.drain)
-        self.transport.watch(self.transport.pub, self._drain_subscriptions)
-        self.transport.watch(self.transport.router, self._drain_requests)
-        self.transport.on_reply(lambda data: self._on_control(None, data))
+        self.transport.hear(
+            frames=self.intake.take, subscription=self.peers.on_subscription, request=self._on_control,
+            reply=lambda data: self._on_control(None, data), bad=self.intake.bad,
+        )  # fmt: skip
         try:
             self._open()
         except BaseException:
@@ -277,7 +279,7 @@ class Executor:
             else:
                 feed.route.put(item, wall_ns)
         if frames is not None:
-            self.transport.send(*frames)
+            self.transport.send(outlet.prefix, *frames)
             if topic.qos.repaired:
                 self._last_published_ns = mono_ns
                 if not self._beacon_armed:
@@ -297,7 +299,8 @@ class Executor:
             if last and self.peers.wanted_elsewhere(frame.BEACON):
                 body = frame.encode(frame.Beacon(host.publisher_id, last))
                 self.transport.send(
-                    frame.pack(frame.BEACON, host.publisher_id, 0, self.monotonic_ns(), self.now_ns(), body)
+                    frame.BEACON,
+                    frame.pack(frame.BEACON, host.publisher_id, 0, self.monotonic_ns(), self.now_ns(), body),
                 )
 
     # --- the loop --------------------------------------------------------------------------------------------------
@@ -339,7 +342,8 @@ class Executor:
     def _round(self, *, dispatch: bool = True, until_ns: int | None = None) -> None:
         """Sockets into queues, timers that are due, then callbacks until it is time to look at the sockets again."""
         ready = self.ready
-        if dispatch and ready:
+        ready_before = dispatch and bool(ready)
+        if ready_before:
             self.transport.look()
         else:
             next_ns = self.timers.next_ns()
@@ -355,7 +359,8 @@ class Executor:
             if host.submitted:
                 host.run_submitted()
         monotonic_ns = self.monotonic_ns
-        look_again_ns = now_ns + LOOK_EVERY_NS
+        # callbacks get at least as long as the look took: who only ever takes in gets nothing done
+        look_again_ns = now_ns + max(LOOK_EVERY_NS, now_ns - self._round_ended_ns if ready_before else 0)
         while ready:
             entry = ready.popleft()
             entry.run(now_ns)
@@ -364,18 +369,7 @@ class Executor:
                 entry.host.took(entry.what, now_ns - start_ns)
             if now_ns > look_again_ns or self._stopping:
                 break
-        self.round_ended_ns = now_ns
-
-    def _drain_subscriptions(self) -> None:
-        for subscription in self.transport.subscriptions():
-            if subscription is None:
-                self.intake.bad("bytes that are no subscription")
-            else:
-                self.peers.on_subscription(*subscription)
-
-    def _drain_requests(self) -> None:
-        for identity, data in self.transport.requests():
-            self._on_control(identity, data)
+        self._round_ended_ns = now_ns
 
     def _on_control(self, identity: bytes | None, data: bytes) -> None:
         try:
@@ -408,6 +402,7 @@ class Executor:
                 self.diagnose(host)
 
     def _count_handshakes(self) -> None:
+        self.transport.reconnect()
         self.transport.ended()
         for _ in range(self.transport.bad_handshakes()):
             self.intake.bad("a connection that does not speak ZMTP")

@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bus.clock import Clock
+from bus.clock import Clock, WallClock
 from bus.inbox import Inbox, TapInbox
 from bus.node import EVERY, BadParameter, BlockingCallError, LinkEvent, Node, Outcome
 from bus.outlet import Outlet
@@ -130,6 +130,7 @@ class Host:
         self.callback_max_ns = 0
         self.inboxes: list[Inbox] = []
         self.taps: list[TapInbox] = []
+        self._anchor_ns = clock.anchor_ns if isinstance(clock, WallClock) else None
         self._now_ns = clock.now_ns()
         self._inside = False
         self._ordinals: dict[str, int] = {}
@@ -235,9 +236,9 @@ class Host:
             self._inside = False
             self.callbacks += 1
 
-    def call_back(self, function: Callable[[Any], None], message: Any) -> None:
+    def call_back(self, function: Callable[[Any], None], message: Any, now_mono_ns: int) -> None:
         """`invoke` for a message that need not be traced: the hot path."""
-        self._now_ns = self.clock.now_ns()
+        self._now_ns = self.clock.now_ns() if self._anchor_ns is None else now_mono_ns + self._anchor_ns
         self._inside = True
         try:
             function(message)

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from bus.clock import SimClock
 from bus.link import PLENTY, Counts, Link
 from bus.node import Raw, Source, Subscription, Tap
 from bus.trace import Kind, pack_batch
 from schemas.base import Message
 from schemas.codec import DecodeError, codec
+
+_new_source = tuple.__new__  # Source(...) itself is a function in Python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,28 +77,16 @@ class Feed:
         return Source(self.node, self.topic, seq, stamp_ns, self.publisher_id)
 
 
-class Item:
+class Item(msgspec.Struct, gc=False):
     """A message on its way to callbacks: bytes from a socket, or the object itself from a node of this process."""
 
-    __slots__ = ("feed", "message", "mono_ns", "payload", "seq", "tail", "wall_ns")
-
-    def __init__(
-        self,
-        feed: Feed,
-        seq: int,
-        mono_ns: int,
-        wall_ns: int,
-        payload: bytes | None,
-        tail: Any,
-        message: Message | None,
-    ) -> None:
-        self.feed = feed
-        self.seq = seq
-        self.mono_ns = mono_ns
-        self.wall_ns = wall_ns
-        self.payload = payload
-        self.tail = tail
-        self.message = message
+    feed: Feed
+    seq: int
+    mono_ns: int
+    wall_ns: int
+    payload: bytes | None
+    tail: Any
+    message: Message | None
 
     def raw(self) -> bytes:
         """The payload as one msgpack map."""
@@ -193,9 +185,10 @@ class Inbox:
         if message is None:
             return
         host, feed = self.host, item.feed
-        host.node.source = Source(feed.node, feed.topic, item.seq, item.wall_ns, feed.publisher_id)
+        source = _new_source(Source, (feed.node, feed.topic, item.seq, item.wall_ns, feed.publisher_id))
+        host.node.source = source
         if host.trace is None:
-            host.call_back(self._method, message)
+            host.call_back(self._method, message, now_mono_ns)
         else:
             name = self._names.get(feed.topic)
             if name is None:

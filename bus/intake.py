@@ -6,6 +6,7 @@ else is parsed in full. A repaired feed hands over in order, and only as much as
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bus import frame
@@ -21,10 +22,8 @@ from schemas.machine import ConditionLevel
 if TYPE_CHECKING:
     from bus.executor import Executor
 
-DRAIN_MAX = 1000
 TEND_S = 0.02
 MAKE_ROOM_S = 0.001
-RESTED_NS = 50_000
 FEEDS_MAX = 100_000
 OVERFLOW_MAX = 4096
 
@@ -40,24 +39,15 @@ class Intake:
         self._tending = False
         self.bad_frames = 0
 
-    def drain(self, at_most: int = 0) -> None:
-        """Take what has arrived into the queues. Never raises for what stands in a frame.
-
-        After a sleep only the first message: its callback need not wait for the question whether there are more, which
-        the next look at the sockets answers. Whoever did not sleep is behind, and takes everything.
-        """
-        x, fast = self._x, self._fast
-        receive, unpack = x.transport.receive, frame.NUMBERS.unpack_from
+    def take(self, frames: Iterable[tuple[bytes, memoryview | None]]) -> None:
+        """Put what has arrived into the queues. Never raises for what stands in a frame."""
+        x, fast, unpack = self._x, self._fast, frame.NUMBERS.unpack_from
         now_ns = x.monotonic_ns()
-        for _ in range(at_most or (1 if now_ns - x.round_ended_ns > RESTED_NS else DRAIN_MAX)):
-            first = receive()
-            if first is None:
-                return
-            end = first.find(b"\0")
-            start = end + frame.KEY_BYTES
+        for first, tail in frames:
+            start = first.find(b"\0") + frame.KEY_BYTES
             feed = fast.get(first[:start])
-            if feed is None or len(first) < start + frame.NUMBERS.size:
-                self.on_frame(first, now_ns)
+            if feed is None or tail is not None or len(first) < start + frame.NUMBERS.size:
+                self._take_any(first, tail, now_ns)
                 continue
             seq, mono_ns, wall_ns = unpack(first, start)
             item = Item(feed, seq, mono_ns, wall_ns, first[start + frame.NUMBERS.size :], None, None)
@@ -72,9 +62,8 @@ class Intake:
             else:
                 self._accept(feed, item, now_ns)
 
-    def on_frame(self, first: bytes, now_mono_ns: int) -> None:
+    def _take_any(self, first: bytes, tail: memoryview | None, now_mono_ns: int) -> None:
         """A frame that is not simply the next message of a known feed."""
-        tail: memoryview | None = None
         try:
             p = frame.parse(first)
             lead = first[:1]
@@ -84,10 +73,8 @@ class Intake:
             if lead == frame.BEACON[:1]:
                 self._on_beacon(p.payload, now_mono_ns)
                 return
-            if p.flags & frame.SPLIT:
-                tail = self._x.transport.receive_tail()
-                if tail is None:
-                    raise frame.BadFrame("the second frame that the header announces is missing")
+            if bool(p.flags & frame.SPLIT) != (tail is not None):
+                raise frame.BadFrame("the header announces a second frame, or there is one that it does not announce")
         except frame.BadFrame as error:
             self.bad(str(error))
             return

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from bus import frame
 from bus.discovery import Appeared, Changed, Entry, Vanished
 from bus.inbox import Inbox, Item, Route
-from bus.intake import DRAIN_MAX
 from bus.node import EVERY
 from bus.transport import reachable_first
 
@@ -29,7 +28,6 @@ DEPART_LOOK_S = 0.002
 DEPART_WITHIN_NS = 500_000_000
 """how long what a vanished publisher left in the sockets is waited for, when its connection never says that it ended"""
 LISTENERS_MAX = 4096
-PREFIXES_MAX = 65_536
 EVERYTHING = "**"
 """In an entry's subscriptions: a tap, which may take any topic."""
 
@@ -172,7 +170,7 @@ class Peers:
         endpoint = entry.pub[0]
         peer = self._peers.get(endpoint)
         if peer is None:
-            peer = self._peers[endpoint] = _Peer(reachable_first(entry.pub)[0])
+            peer = self._peers[endpoint] = _Peer(reachable_first(entry.pub, lanes=self._x.lanes)[0])
             self._x.transport.connect(peer.address)
             added = True
         peer.nodes.add(entry.name)
@@ -200,7 +198,7 @@ class Peers:
     def _see_off(self) -> None:
         """Say `Gone` of a publisher after the last of its messages; let go of what was kept for it."""
         ended = self._x.transport.ended()
-        self._x.intake.drain(DRAIN_MAX)
+        self._x.transport.drain()
         unread = self._x.transport.unread
         now_ns = self._x.monotonic_ns()
         for departed in list(self._departed.values()):
@@ -298,9 +296,6 @@ class Peers:
                 self._answer_token(prefix)
             return
         if subscribed:
-            if len(self._wanted_prefixes) >= PREFIXES_MAX:
-                x.intake.bad(f"one of more than {PREFIXES_MAX} subscriptions")
-                return
             self._wanted_prefixes.add(prefix)
         else:
             self._wanted_prefixes.discard(prefix)
@@ -325,7 +320,7 @@ class Peers:
         ]
         body = frame.encode(frame.Sync(x.transport.pub_endpoints[0], nodes, latched))
         head = token if token.endswith(b"\0") else token + b"\0"
-        x.transport.send(frame.pack(head, x.hosts[0].publisher_id, 0, x.monotonic_ns(), x.now_ns(), body))
+        x.transport.send(head, frame.pack(head, x.hosts[0].publisher_id, 0, x.monotonic_ns(), x.now_ns(), body))
         if len(self.listeners) < LISTENERS_MAX:
             self.listeners.add(token[1:].split(b"/", 1)[0].decode("ascii", "replace"))
 

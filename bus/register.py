@@ -33,7 +33,7 @@ import time
 from pathlib import Path
 
 from bus import ofd
-from bus.entry import BadEntry, Entry
+from bus.entry import BadEntry, Entry, socket_file
 from bus.runtime import DomainFolder
 from schemas.names import BadName, check_name
 
@@ -204,7 +204,7 @@ class Register:
         """Remove a dead node's sockets and entry; only under the rules."""
         entry = self.read(stem)
         for endpoint in (*entry.pub, *entry.rpc) if entry else ():
-            where = Path(endpoint.removeprefix("ipc://"))
+            where = Path(socket_file(endpoint) or "")
             if where.parent == self.folder.sockets and _SOCKET.fullmatch(where.name):
                 where.unlink(missing_ok=True)
         self.entry_path(stem).unlink(missing_ok=True)
@@ -309,7 +309,7 @@ class Registration:
         new = folder.nodes / f".{os.urandom(8).hex()}"
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, folder.file_mode), "wb") as file:
             if folder.shared:  # umask must not shut the group out, of the entry or of the sockets
-                for path in (str(new), *(e.removeprefix("ipc://") for e in (*self.entry.pub, *self.entry.rpc))):
+                for path in (str(new), *filter(None, map(socket_file, (*self.entry.pub, *self.entry.rpc)))):
                     with contextlib.suppress(FileNotFoundError):
                         os.chmod(path, 0o660)
             file.write(text.encode())

@@ -1,7 +1,10 @@
-"""ZeroMQ, and nothing but: one XPUB and one ROUTER bound, one SUB and a DEALER per peer connected, all in one epoll.
+"""The sockets of a process: one XPUB and one ROUTER bound, one SUB and a DEALER per peer connected, all in one epoll.
 
-The rest of the bus sees only this seam: send, subscribe, receive, ask, answer, wait. Nothing here knows a node, a
-topic's meaning or a file beyond the socket paths it is given.
+Beside the XPUB every process offers a lane (bus/lane.py): the same publish and subscribe for processes of this host
+without ZeroMQ's threads. A subscriber takes the lane where it can, anybody else ZeroMQ.
+
+The rest of the bus sees only this seam: send, subscribe, ask, answer, wait, and who is called for what arrives.
+Nothing here knows a node, a topic's meaning or a file beyond the socket paths it is given.
 """
 
 from __future__ import annotations
@@ -13,14 +16,22 @@ import os
 import select
 import struct
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import zmq
+
+from bus import lane
+from bus.entry import socket_file
+from bus.lane import BadRecord, Lanes, Record, Stream
 
 HIGH_WATER_MARK = 100_000
 """Messages per subscriber that libzmq queues before it drops the newest; every drop shows as a gap in the numbers."""
 LINGER_MS = 500
 SUBSCRIPTION_MAX_BYTES = 4096
+SUBSCRIPTIONS_MAX = 65_536
+DRAIN_MAX = 1000
 MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 _MONITOR_EVENTS = (
     zmq.Event.HANDSHAKE_FAILED_NO_DETAIL | zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_AUTH
@@ -46,13 +57,12 @@ class Alarm:
         if self.fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
         self._spec = ctypes.create_string_buffer(32)
-        self._set_ns: int | None = None
+        self.set_ns: int | None = None
+        """what it is set to; -1 after it rang"""
 
     def set(self, mono_ns: int | None) -> None:
         """Wake at `mono_ns`; None never."""
-        if mono_ns == self._set_ns:
-            return
-        self._set_ns = mono_ns
+        self.set_ns = mono_ns
         seconds, ns = divmod(max(mono_ns, 1), 1_000_000_000) if mono_ns is not None else (0, 0)
         _ITIMERSPEC.pack_into(self._spec, 0, 0, 0, seconds, ns)
         if _libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec, None) < 0:
@@ -60,20 +70,24 @@ class Alarm:
 
     def clear(self) -> None:
         """Take note that it rang: the next `set` arms it anew, which also takes back that it is readable."""
-        self._set_ns = -1
+        self.set_ns = -1
 
     def close(self) -> None:
         os.close(self.fd)
 
 
-def reachable_first(endpoints: tuple[str, ...]) -> tuple[str, ...]:
+def reachable_first(endpoints: tuple[str, ...], *, lanes: bool = False) -> tuple[str, ...]:
     """A peer's endpoints, the one to connect to in front: a socket file that is there, else tcp.
 
     The file is not there where peers share the runtime directory's entries but not its sockets.
+
+    Args:
+        lanes: whether a lane may be taken; it goes before everything else.
     """
-    there = [e for e in endpoints if e.startswith("ipc://") and os.path.exists(e.removeprefix("ipc://"))]
-    tcp = [e for e in endpoints if not e.startswith("ipc://")]
-    return tuple(dict.fromkeys((*there, *tcp, *endpoints)))
+    files = {e: path for e in endpoints if (path := socket_file(e)) is not None}
+    there = sorted((e for e in files if os.path.exists(files[e])), key=lambda e: not e.startswith(lane.SCHEME))
+    ordered = (*there, *(e for e in endpoints if e not in files), *endpoints)
+    return tuple(dict.fromkeys(e for e in ordered if lanes or not e.startswith(lane.SCHEME)))
 
 
 class Transport:
@@ -81,13 +95,16 @@ class Transport:
 
     Args:
         pub_path, rpc_path: socket files to bind, at most 107 bytes (see Directory.socket_path).
+        lane_path: one more, for the lane; without it this process neither offers nor takes one.
         tcp_host: also bind tcp on this loopback address.
 
     Raises:
         Unreachable: tcp_host is not a loopback address: leaving the host needs encryption, which does not exist yet.
     """
 
-    def __init__(self, pub_path: str, rpc_path: str, *, tcp_host: str | None = None) -> None:
+    def __init__(
+        self, pub_path: str, rpc_path: str, *, lane_path: str | None = None, tcp_host: str | None = None
+    ) -> None:
         if tcp_host is not None and not _is_loopback(tcp_host):
             raise Unreachable(
                 f"tcp on {tcp_host}: only a loopback address such as 127.0.0.1 may be bound without encryption"
@@ -111,11 +128,45 @@ class Transport:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._touched: set[zmq.Socket[bytes]] = set()
         """sockets used since the last look: their news may no longer show on the descriptor"""
-        self._sub_fd = int(self.sub.getsockopt(zmq.FD))
         self._unread = False
+        self._subscribed: set[bytes] = set()
+        self._foreign: set[bytes] = set()
+        """what is subscribed to by ZeroMQ"""
+        self._lanes: Lanes | None = None
+        self._by_prefix: dict[bytes, list[Stream]] = {}
+        self._heard: dict[str, Stream | None] = {}
+        """by endpoint the lanes we listen to; None while nobody answers there"""
+        self._on_frames: Callable[[Iterable[Record]], None] = lambda frames: None
+        self._on_subscription: Callable[[bool, bytes], None] = lambda subscribed, prefix: None
+        self._on_request: Callable[[bytes, bytes], None] = lambda identity, data: None
+        self._on_reply: Callable[[bytes], None] = lambda data: None
+        self._on_bad: Callable[[str], None] = lambda text: None
         self.watch(self.alarm.fd, self.alarm.clear)
         self.watch(self._wake_fd, self._woken)
-        self._on_reply: Callable[[bytes], None] = lambda data: None
+        self.watch(self.sub, self.drain)
+        self.watch(self.pub, self._drain_subscriptions)
+        self.watch(self.router, self._drain_requests)
+        if lane_path is not None:
+            self._lanes = Lanes(lane_path, SUBSCRIPTION_MAX_BYTES)
+            self._by_prefix = self._lanes.by_prefix
+            self.pub_endpoints += (self._lanes.endpoint,)
+            self.watch(self._lanes.fd, self._accept)
+
+    def hear(
+        self, *, frames: Callable[[Iterable[Record]], None], subscription: Callable[[bool, bytes], None],
+        request: Callable[[bytes, bytes], None], reply: Callable[[bytes], None], bad: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """Who is called from `wait` for what arrives.
+
+        Args:
+            frames: published messages, as (frame, tail).
+            subscription: (subscribed, prefix); False when nobody is left who wants it.
+            request: (identity, control message) of a peer.
+            reply: a control message that comes back.
+            bad: what a stranger sent, in words.
+        """
+        self._on_frames, self._on_subscription = frames, subscription
+        self._on_request, self._on_reply, self._on_bad = request, reply, bad
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         s = self._context.socket(kind)
@@ -139,52 +190,125 @@ class Transport:
 
     # --- publish and subscribe ---------------------------------------------------------------------------------
 
-    def send(self, frame: bytes, tail: bytes | memoryview = b"") -> None:
-        """Hand a message to libzmq; never blocks: at the high-water mark a slow subscriber misses it."""
-        self._touched.add(self.pub)
-        if tail:
-            self.pub.send(frame, zmq.SNDMORE)
-            self.pub.send(tail, copy=False)
-        else:
-            self.pub.send(frame)
+    def send(self, prefix: bytes, frame: bytes, tail: bytes | memoryview = b"") -> None:
+        """Hand a message to everybody who subscribes; never blocks: past its bound a slow subscriber misses it."""
+        streams = self._by_prefix.get(prefix)
+        if streams is not None:
+            head = lane.record(frame, tail)
+            for stream in streams:
+                if stream.send(head, tail) and not stream.watched:
+                    self._watch_for_room(stream)
+        if self._foreign and any(prefix.startswith(wanted) for wanted in self._foreign):
+            self._touched.add(self.pub)
+            if tail:
+                self.pub.send(frame, zmq.SNDMORE)
+                self.pub.send(tail, copy=False)
+            else:
+                self.pub.send(frame)
 
     def connect(self, endpoint: str) -> None:
-        self._unread = True  # the call may take the news of a message from the descriptor
-        self.sub.connect(endpoint)
+        if endpoint.startswith(lane.SCHEME):
+            self._heard[endpoint] = None
+            self.reconnect()
+        else:
+            self._unread = True  # the call may take the news of a message from the descriptor
+            self.sub.connect(endpoint)
+
+    def reconnect(self) -> None:
+        """Try again where a lane ended, or nobody answered: the publisher may only have been short of descriptors."""
+        for endpoint in [e for e, stream in self._heard.items() if stream is None]:
+            stream = lane.connect(endpoint, MESSAGE_MAX_BYTES)
+            if stream is not None:
+                self._ended.discard(endpoint)
+                self._heard[endpoint] = stream
+                self.watch(stream.fd, partial(self._read_lane, endpoint, stream))
+                for prefix in sorted(self._subscribed):  # the sync token, which begins with \xff, last
+                    self._say(stream, b"\x01" + prefix)
 
     def disconnect(self, endpoint: str) -> None:
-        self._unread = True
         self._ended.discard(endpoint)
+        if endpoint in self._heard:
+            stream = self._heard.pop(endpoint)
+            if stream is not None:
+                self._leave(stream)
+            return
+        self._unread = True
         with contextlib.suppress(zmq.ZMQError):
             self.sub.disconnect(endpoint)
 
     def subscribe(self, prefix: bytes) -> None:
+        self.reconnect()
+        self._subscribed.add(prefix)
         self._unread = True  # the call may take the news of a message from the descriptor
         self.sub.setsockopt(zmq.SUBSCRIBE, prefix)
+        self._say_all(b"\x01" + prefix)
 
     def unsubscribe(self, prefix: bytes) -> None:
+        self._subscribed.discard(prefix)
         self._unread = True  # the call may take the news of a message from the descriptor
         self.sub.setsockopt(zmq.UNSUBSCRIBE, prefix)
+        self._say_all(b"\x00" + prefix)
 
-    def receive(self) -> bytes | None:
-        """The next frame that is there, or None. Parts of one message come one after the other."""
+    def _say_all(self, text: bytes) -> None:
+        for stream in self._heard.values():
+            if stream is not None:
+                self._say(stream, text)
+
+    def _say(self, stream: Stream, text: bytes) -> None:
+        if stream.send(lane.record(text)) and not stream.watched:
+            self._watch_for_room(stream)
+
+    def _watch_for_room(self, stream: Stream) -> None:
+        stream.watched = True
+        self._epoll.modify(stream.fd, select.EPOLLIN | select.EPOLLOUT)
+
+    def drain(self) -> None:
+        """Hand over what has come by ZeroMQ."""
+        self._on_frames(self._received())
+
+    def _received(self) -> Iterator[Record]:
+        for _ in range(DRAIN_MAX):
+            try:
+                frame = self.sub.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                self._unread = False
+                return
+            self._unread = True
+            tail = None
+            if self.sub.get(zmq.RCVMORE):
+                tail = memoryview(self.sub.recv(zmq.NOBLOCK, copy=False).buffer).toreadonly()
+            yield frame, tail
+            while self.sub.get(zmq.RCVMORE):
+                yield self.sub.recv(zmq.NOBLOCK), None
+
+    def _read_lane(self, endpoint: str, stream: Stream) -> None:
+        if stream.watched:
+            self._flush(stream)
         try:
-            frame = self.sub.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            self._unread = False
-            return None
-        self._unread = True
-        return frame
+            records = stream.read()
+        except BadRecord as error:
+            self._on_bad(f"{error} from a publisher")
+            records, stream.ended = [], True
+        if records:
+            self._on_frames(records)
+        if stream.ended:
+            self._leave(stream)
+            self._heard[endpoint] = None
+            self._ended.add(endpoint)
 
-    def receive_tail(self) -> memoryview | None:
-        """The next part of the message that `receive` began, without a copy; None when there is none."""
-        if not self.sub.get(zmq.RCVMORE):
-            return None
-        return memoryview(self.sub.recv(zmq.NOBLOCK, copy=False).buffer).toreadonly()
+    def _flush(self, stream: Stream) -> None:
+        stream.flush()
+        if not stream.waiting:
+            stream.watched = False
+            self._epoll.modify(stream.fd, select.EPOLLIN)
+
+    def _leave(self, stream: Stream) -> None:
+        self.unwatch(stream.fd)
+        stream.close()
 
     @property
     def unread(self) -> bool:
-        """Whether a message is there that nobody has received."""
+        """Whether a message has come by ZeroMQ that nobody has taken."""
         return bool(int(self.sub.get(zmq.EVENTS)) & zmq.POLLIN)
 
     def ended(self) -> set[str]:
@@ -198,14 +322,48 @@ class Transport:
                     self._ended.discard(endpoint.decode())
         return self._ended
 
-    def subscriptions(self) -> Iterator[tuple[bool, bytes] | None]:
-        """`(subscribed, prefix)` that arrived at the XPUB; None for what is no subscription."""
+    # --- who subscribes here -------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        assert self._lanes is not None
+        for stream in self._lanes.accept():
+            self.watch(stream.fd, partial(self._read_subscriber, stream))
+
+    def _read_subscriber(self, stream: Stream) -> None:
+        assert self._lanes is not None
+        if stream.watched:
+            self._flush(stream)
+        try:
+            for subscribed, prefix in self._lanes.changes(stream):
+                if subscribed or prefix not in self._foreign:
+                    self._on_subscription(subscribed, prefix)
+        except BadRecord as error:
+            self._on_bad(f"{error} from a subscriber")
+            stream.ended = True
+        if stream.ended:
+            self.unwatch(stream.fd)
+            for prefix in self._lanes.drop(stream):
+                if prefix not in self._foreign:
+                    self._on_subscription(False, prefix)
+
+    def _drain_subscriptions(self) -> None:
         while True:
             try:
                 data = self.pub.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            yield (data[0] == 1, data[1:]) if data[:1] in (b"\x00", b"\x01") else None
+            subscribed, prefix = data[:1] == b"\x01", data[1:]
+            if data[:1] not in (b"\x00", b"\x01"):
+                self._on_bad("bytes that are no subscription")
+            elif not subscribed:
+                self._foreign.discard(prefix)
+                if prefix not in self._by_prefix:
+                    self._on_subscription(False, prefix)
+            elif len(self._foreign) >= SUBSCRIPTIONS_MAX:
+                self._on_bad(f"one of more than {SUBSCRIPTIONS_MAX} subscriptions")
+            else:
+                self._foreign.add(prefix)
+                self._on_subscription(True, prefix)
 
     # --- requests and answers ----------------------------------------------------------------------------------
 
@@ -241,19 +399,14 @@ class Transport:
         with contextlib.suppress(zmq.Again):
             self.router.send_multipart([identity, data], zmq.NOBLOCK)
 
-    def requests(self, limit: int = 1000) -> Iterator[tuple[bytes, bytes]]:
-        """`(identity, data)` of control messages from peers."""
-        for _ in range(limit):
+    def _drain_requests(self) -> None:
+        for _ in range(DRAIN_MAX):
             try:
                 frames = self.router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            yield frames[0], b"".join(frames[1:])
+            self._on_request(frames[0], b"".join(frames[1:]))
         self._touched.add(self.router)  # there may be more
-
-    def on_reply(self, handle: Callable[[bytes], None]) -> None:
-        """Who gets the control messages that come back."""
-        self._on_reply = handle
 
     def _drain_dealer(self, dealer: zmq.Socket[bytes]) -> None:
         while not dealer.closed:
@@ -286,8 +439,9 @@ class Transport:
 
     def wait(self, until_mono_ns: int | None) -> None:
         """Sleep until something arrives, `wake` is called, or the time has come; then call who watches it."""
-        self.alarm.set(until_mono_ns)
-        self._call_watchers(0 if self._leftovers() else -1)
+        if until_mono_ns != self.alarm.set_ns:
+            self.alarm.set(until_mono_ns)
+        self._call_watchers(0 if (self._unread or self._touched) and self._leftovers() else -1)
 
     def look(self) -> None:
         """As `wait`, without waiting."""
@@ -307,7 +461,7 @@ class Transport:
             # asking is half the price of a receive that finds nothing
             self._unread = found = bool(int(self.sub.get(zmq.EVENTS)) & zmq.POLLIN)
             if found:
-                self._handlers[self._sub_fd]()
+                self.drain()
         while self._touched:
             source = self._touched.pop()
             if int(source.get(zmq.EVENTS)) & zmq.POLLIN:
@@ -337,6 +491,12 @@ class Transport:
 
     def close(self) -> None:
         """Let the last messages leave (at most LINGER_MS), then free everything."""
+        if self._lanes is not None:
+            _linger(self._lanes)
+            self._lanes.close()
+        for stream in self._heard.values():
+            if stream is not None:
+                stream.close()
         for s in (self.pub, self.router, self.sub):
             s.disable_monitor()
         for s in (*self._monitors, self._endings, self.sub, *self._dealers.values()):
@@ -345,14 +505,30 @@ class Transport:
         self.router.close(linger=LINGER_MS)
         self._context.term()
         for endpoint in (*self.pub_endpoints, *self.rpc_endpoints):
-            if endpoint.startswith("ipc://"):  # libzmq leaves the file
+            path = socket_file(endpoint)
+            if path is not None:  # libzmq leaves the file
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(endpoint.removeprefix("ipc://"))
+                    os.unlink(path)
         self._epoll.close()
         self.alarm.close()
         with self._wake_lock:
             wake_fd, self._wake_fd = self._wake_fd, -1
             os.close(wake_fd)
+
+
+def _linger(lanes: Lanes) -> None:
+    ends_ns = time.monotonic_ns() + LINGER_MS * 1_000_000
+    poll = select.poll()
+    slow = [s for s in lanes.streams.values() if s.waiting]
+    for stream in slow:
+        poll.register(stream.fd, select.POLLOUT)
+    while slow and (left_ns := ends_ns - time.monotonic_ns()) > 0:
+        ready = {fd for fd, _ in poll.poll(left_ns / 1e6)}
+        for stream in [s for s in slow if s.fd in ready]:
+            stream.flush()
+            if not stream.waiting:
+                poll.unregister(stream.fd)
+                slow.remove(stream)
 
 
 def _is_loopback(host: str) -> bool:
