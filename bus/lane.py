@@ -2,239 +2,27 @@
 
 ZeroMQ gives every message to a thread of its own on both sides, and the two wake-ups are most of the price of a small
 message. A lane has neither. It speaks as XPUB and SUB do, so the bus above sees one bus: the subscriber sends prefixes,
-the publisher sends the frames of the topics that were named.
-
-    record = head_bytes u32 | tail_bytes u32 | head | tail          little-endian
-
-From the publisher head and tail are a message's one or two frames. From the subscriber the head is 1 (subscribe) or 0
-(unsubscribe) and a prefix up to its zero byte: a whole topic, a sync token or the beacon.
+the publisher sends the frames of the topics that were named. Both are records of bus/stream.py: from the publisher head
+and tail are a message's one or two frames; from the subscriber the head is 1 (subscribe) or 0 (unsubscribe) and a
+prefix up to its zero byte: a whole topic, a sync token or the beacon.
 """
 
 from __future__ import annotations
 
+import select
 import socket
-import struct
-from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from bus.poll import Poller
+from bus.stream import BadRecord, Record, Stream, record
 
 SCHEME = "unix://"
-CHUNK_BYTES = 64 * 1024
-CHUNKS_MAX = 4
-"""taken from one connection before the others, and what has come already, have their turn"""
-QUEUE_MESSAGES = 100_000
-QUEUE_BYTES = 64 * 1024 * 1024
-"""what waits for a slow reader beyond the kernel's own buffer; past either bound a message is dropped, and its number
-is missing at the reader"""
-SEND_BUFFER_BYTES = 2 * 1024 * 1024
-"""asked of the kernel, which grants at most net.core.wmem_max: a picture sent in one piece costs fewer wake-ups"""
-TRY_EVERY = 128
-JOIN_BYTES = 256 * 1024
+LINGER_MS = 500
+SUBSCRIPTION_MAX_BYTES = 4096
+MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 PREFIXES_MAX = 65_536
-_LENGTHS = struct.Struct("<II")
-_MIN = _LENGTHS.size
-_unpack_lengths = _LENGTHS.unpack_from
-
-Record = tuple[bytes, memoryview | None]
-"""(head, tail); the tail is None where there is none"""
-
-
-class BadRecord(ValueError):
-    """The other side does not speak as a lane does; the connection is of no more use."""
-
-
-def record(head: bytes, tail: bytes | memoryview = b"") -> bytes:
-    """The beginning of a record: all of it but the tail."""
-    return _LENGTHS.pack(len(head), len(tail)) + head
-
-
-class Stream:
-    """One end of a connection: records out through a bounded queue, records in. Never blocks.
-
-    Args:
-        record_max_bytes: a longer record is refused before it takes memory.
-    """
-
-    __slots__ = (
-        "_big", "_big_head", "_filled", "_out_bytes", "_recv", "_rest", "_send", "_sock", "dropped", "ended", "fd",
-        "prefixes", "record_max_bytes", "waiting", "watched",
-    )  # fmt: skip
-
-    def __init__(self, sock: socket.socket, record_max_bytes: int) -> None:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        self._sock = sock
-        self._recv, self._send = sock.recv, sock.send
-        self.fd = sock.fileno()
-        self.record_max_bytes = record_max_bytes
-        self.prefixes: set[bytes] = set()
-        """what the other side subscribes to"""
-        self.watched = False
-        """whether somebody waits for room to `flush`"""
-        self.dropped = 0
-        self.ended = False
-        """the other side is gone, and everything it sent has been read"""
-        self.waiting: deque[bytes | memoryview] = deque()
-        """what waits for room on the way out"""
-        self._out_bytes = 0
-        self._rest = b""
-        self._big: NDArray[np.uint8] | None = None
-        """a record longer than a chunk, as far as it has come"""
-        self._big_head = 0
-        self._filled = 0
-
-    # --- out ---------------------------------------------------------------------------------------------------------
-
-    def send(self, head: bytes, tail: bytes | memoryview = b"") -> bool:
-        """Send the parts of one record, or keep them until there is room; with the queue full the record is dropped.
-
-        Returns whether something waits; then somebody must `flush` when there is room.
-        """
-        if not self.waiting:
-            try:
-                if not tail:
-                    sent = self._send(head)
-                    if sent == len(head):
-                        return False
-                else:
-                    sent = self._sock.sendmsg((head, tail))
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                return False  # the other side is gone: reading tells
-            self._keep(head, tail, sent)
-        elif len(self.waiting) >= QUEUE_MESSAGES or self._out_bytes > QUEUE_BYTES:
-            self.dropped += 1
-        else:
-            self._keep(head, tail, 0)
-            if len(self.waiting) % TRY_EVERY == 0:
-                self.flush()  # within one long callback the reader would else run dry
-        return bool(self.waiting)
-
-    def _keep(self, head: bytes, tail: bytes | memoryview, sent: int) -> None:
-        for part in (head, tail):
-            if sent >= len(part):
-                sent -= len(part)
-                continue
-            left = memoryview(part)[sent:] if sent else part
-            sent = 0
-            self.waiting.append(left)
-            self._out_bytes += len(left)
-
-    def flush(self) -> None:
-        """Send what waits, as far as there is room."""
-        out = self.waiting
-        while out:
-            parts: list[bytes | memoryview] = []
-            size = 0
-            for part in out:
-                if parts and size + len(part) > JOIN_BYTES:
-                    break
-                parts.append(part)
-                size += len(part)
-            try:
-                sent = self._send(parts[0] if len(parts) == 1 else b"".join(parts))
-            except BlockingIOError:
-                return
-            except OSError:
-                out.clear()
-                self._out_bytes = 0
-                return
-            self._out_bytes -= sent
-            for part in parts:
-                if sent < len(part):
-                    if sent:
-                        out[0] = memoryview(part)[sent:]
-                    break
-                sent -= len(part)
-                out.popleft()
-
-    # --- in ----------------------------------------------------------------------------------------------------------
-
-    def read(self) -> list[Record]:
-        """The whole records that are there.
-
-        Raises:
-            BadRecord: a length that no record has. What came before it is lost with it: nobody of ours sends such.
-        """
-        records: list[Record] = []
-        chunks = 0
-        while chunks < CHUNKS_MAX:
-            try:
-                if self._big is not None:
-                    got = self._sock.recv_into(self._big[self._filled :].data)
-                    self._filled += got
-                    if self._filled == len(self._big):
-                        records.append(self._whole_big())
-                else:
-                    chunks += 1
-                    data = self._recv(CHUNK_BYTES)
-                    got = len(data)
-                    if got > _MIN and not self._rest:
-                        head_bytes, tail_bytes = _unpack_lengths(data)
-                        if head_bytes + _MIN == got and not tail_bytes:
-                            records.append((data[_MIN:], None))
-                            return records  # the usual case: one small record, and nothing behind it
-                    if got:
-                        self._split(self._rest + data, records)
-                        if got < CHUNK_BYTES and self._big is None:
-                            break
-            except BlockingIOError:
-                break
-            except OSError:
-                got = 0
-            if not got:
-                self.ended = True
-                break
-        return records
-
-    def _split(self, data: bytes, records: list[Record]) -> None:
-        at, end = 0, len(data)
-        while end - at >= _MIN:
-            head_bytes, tail_bytes = _unpack_lengths(data, at)
-            total = head_bytes + tail_bytes
-            if total > self.record_max_bytes or not head_bytes:
-                raise BadRecord(f"a record of {head_bytes} + {tail_bytes} bytes, at most {self.record_max_bytes}")
-            body = at + _MIN
-            if body + total > end:
-                if total <= CHUNK_BYTES:
-                    break
-                self._big = np.empty(total, np.uint8)
-                self._big_head, self._filled = head_bytes, end - body
-                self._big[: self._filled] = np.frombuffer(data, np.uint8, offset=body)
-                at = end
-                break
-            at = body + total
-            tail = memoryview(data)[body + head_bytes : at] if tail_bytes else None
-            records.append((data[body : body + head_bytes], tail))
-        self._rest = data[at:]
-
-    def _whole_big(self) -> Record:
-        big, self._big = self._big, None
-        assert big is not None
-        big.flags.writeable = False
-        whole = big.data
-        tail = whole[self._big_head :]
-        return bytes(whole[: self._big_head]), tail if len(tail) else None
-
-    def close(self) -> None:
-        self._sock.close()
-
-
-def connect(endpoint: str, record_max_bytes: int) -> Stream | None:
-    """The subscriber's end; None when nobody answers there, or too many wait to be accepted."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        sock.connect(endpoint.removeprefix(SCHEME))
-    except OSError:
-        sock.close()
-        return None
-    return Stream(sock, record_max_bytes)
 
 
 class Lanes:
@@ -242,68 +30,201 @@ class Lanes:
 
     Args:
         path: of the socket file to bind, at most 107 bytes.
-        prefix_max_bytes: a longer subscription ends its connection.
     """
 
-    def __init__(self, path: str, prefix_max_bytes: int) -> None:
+    def __init__(self, path: str, poller: Poller) -> None:
+        self.changed: Callable[[bool, bytes], None] = lambda subscribed, prefix: None
+        """called with (subscribed, prefix); False when nobody on a lane is left who wants it"""
+        self.bad: Callable[[str], None] = lambda text: None
+        """called with what a stranger sent, in words"""
         self.endpoint = SCHEME + path
-        self._prefix_max_bytes = prefix_max_bytes
-        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._listening.bind(path)
-        self._listening.listen(4096)
-        self.fd = self._listening.fileno()
         self.by_prefix: dict[bytes, list[Stream]] = {}
-        self.streams: dict[int, Stream] = {}
-        """by file descriptor"""
+        self.streams: dict[Stream, set[bytes]] = {}
+        """what each subscriber wants"""
+        self._poller = poller
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket.bind(path)
+        self._socket.listen(4096)
+        poller.watch(self._socket.fileno(), self._accept)
 
-    def accept(self) -> Iterator[Stream]:
-        """The connections that are new."""
+    def send(self, prefix: bytes, frame: bytes, tail: bytes | memoryview) -> None:
+        """To everybody who wants the prefix; never blocks: past its queue's bound a slow subscriber misses it."""
+        streams = self.by_prefix.get(prefix)
+        if streams is not None:
+            head = record(frame, tail)
+            for stream in streams:
+                if stream.send(head, tail) and not stream.watched:
+                    watch_room(self._poller, stream)
+
+    def _accept(self) -> None:
         while True:
             try:
-                sock, _ = self._listening.accept()
+                sock, _ = self._socket.accept()
             except OSError:  # nobody more, or no descriptor left: those wait
                 return
-            stream = self.streams[sock.fileno()] = Stream(sock, self._prefix_max_bytes)
-            yield stream
+            stream = Stream(sock, SUBSCRIPTION_MAX_BYTES)
+            self.streams[stream] = set()
+            self._poller.watch(stream.fd, partial(self._read, stream))
 
-    def changes(self, stream: Stream) -> Iterator[tuple[bool, bytes]]:
-        """`(subscribed, prefix)` that arrived from one subscriber; False only when nobody is left who wants it.
+    def _read(self, stream: Stream) -> None:
+        if stream.watched:
+            flush(self._poller, stream)
+        try:
+            for head, tail in stream.read():
+                self._subscription(stream, head, tail)
+        except BadRecord as error:
+            self.bad(f"{error} from a subscriber")
+            stream.ended = True
+        if stream.ended:
+            self._poller.unwatch(stream.fd)
+            stream.close()
+            for prefix in self.streams.pop(stream):
+                self._forget(stream, prefix)
 
-        Raises:
-            BadRecord: what arrived is no subscription; `drop` the stream.
-        """
-        for head, tail in stream.read():
-            prefix = head[1:]
-            if tail is not None or head[0] > 1 or not prefix.endswith(b"\0"):
-                raise BadRecord(f"{head[:80]!r} is no subscription")
-            if head[0]:
-                if prefix not in stream.prefixes:
-                    if len(stream.prefixes) >= PREFIXES_MAX:
-                        raise BadRecord(f"more than {PREFIXES_MAX} subscriptions of one process")
-                    stream.prefixes.add(prefix)
-                    self.by_prefix.setdefault(prefix, []).append(stream)
-                yield True, prefix
-            elif prefix in stream.prefixes:
-                stream.prefixes.remove(prefix)
-                if self._forget(stream, prefix):
-                    yield False, prefix
+    def _subscription(self, stream: Stream, head: bytes, tail: memoryview | None) -> None:
+        prefix, wanted = head[1:], self.streams[stream]
+        if tail is not None or head[0] > 1 or not prefix.endswith(b"\0"):
+            raise BadRecord(f"{head[:80]!r} is no subscription")
+        if not head[0]:
+            if prefix in wanted:
+                wanted.remove(prefix)
+                self._forget(stream, prefix)
+            return
+        if prefix not in wanted:
+            if len(wanted) >= PREFIXES_MAX:
+                raise BadRecord(f"more than {PREFIXES_MAX} subscriptions of one process")
+            wanted.add(prefix)
+            self.by_prefix.setdefault(prefix, []).append(stream)
+        self.changed(True, prefix)
 
-    def _forget(self, stream: Stream, prefix: bytes) -> bool:
-        """Whether nobody wants the prefix any more."""
+    def _forget(self, stream: Stream, prefix: bytes) -> None:
         wanting = self.by_prefix[prefix]
         wanting.remove(stream)
         if not wanting:
             del self.by_prefix[prefix]
-        return not wanting
-
-    def drop(self, stream: Stream) -> list[bytes]:
-        """Let go of a subscriber; the prefixes that nobody wants now."""
-        del self.streams[stream.fd]
-        gone = [prefix for prefix in stream.prefixes if self._forget(stream, prefix)]
-        stream.close()
-        return gone
+            self.changed(False, prefix)
 
     def close(self) -> None:
-        for stream in self.streams.values():
+        """Let the last messages leave (at most LINGER_MS); what the kernel has taken arrives anyway."""
+        self._linger()
+        for stream in self.streams:
             stream.close()
-        self._listening.close()
+        self._socket.close()
+
+    def _linger(self) -> None:
+        ends_ns = time.monotonic_ns() + LINGER_MS * 1_000_000
+        poll = select.poll()
+        slow = {s.fd: s for s in self.streams if s.waiting}
+        for fd in slow:
+            poll.register(fd, select.POLLOUT)
+        while slow and (left_ns := ends_ns - time.monotonic_ns()) > 0:
+            for fd, _ in poll.poll(left_ns / 1e6):
+                slow[fd].flush()
+                if not slow[fd].waiting:
+                    poll.unregister(fd)
+                    del slow[fd]
+
+
+class Ears:
+    """The subscriber's side: the publishers listened to, and what is wanted of all of them."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.frames: Callable[[Iterable[Record]], None] = lambda frames: None
+        """called with the messages that came, as (frame, tail)"""
+        self.bad: Callable[[str], None] = lambda text: None
+        """called with what a publisher sent that is no record, in words"""
+        self.ended: set[str] = set()
+        """endpoints whose lane ended after all that came by it was handed over, and has not come back"""
+        self._poller = poller
+        self._wanted: set[bytes] = set()
+        self._streams: dict[str, Stream | None] = {}
+        """by endpoint; None while nobody answers there"""
+
+    def connect(self, endpoint: str) -> None:
+        self._streams[endpoint] = None
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Try again where a lane ended, or nobody answered: the publisher may only have been short of descriptors."""
+        for endpoint in [e for e, stream in self._streams.items() if stream is None]:
+            stream = dial(endpoint)
+            if stream is not None:
+                self.ended.discard(endpoint)
+                self._streams[endpoint] = stream
+                self._poller.watch(stream.fd, partial(self._read, endpoint, stream))
+                for prefix in sorted(self._wanted):  # the sync token, which begins with \xff, last
+                    self._say(stream, b"\x01" + prefix)
+
+    def disconnect(self, endpoint: str) -> None:
+        self.ended.discard(endpoint)
+        stream = self._streams.pop(endpoint, None)
+        if stream is not None:
+            self._leave(stream)
+
+    def subscribe(self, prefix: bytes) -> None:
+        self.reconnect()
+        self._wanted.add(prefix)
+        self._say_all(b"\x01" + prefix)
+
+    def unsubscribe(self, prefix: bytes) -> None:
+        self._wanted.discard(prefix)
+        self._say_all(b"\x00" + prefix)
+
+    def _say_all(self, text: bytes) -> None:
+        for stream in self._streams.values():
+            if stream is not None:
+                self._say(stream, text)
+
+    def _say(self, stream: Stream, text: bytes) -> None:
+        if stream.send(record(text)) and not stream.watched:
+            watch_room(self._poller, stream)
+
+    def _read(self, endpoint: str, stream: Stream) -> None:
+        if stream.watched:
+            flush(self._poller, stream)
+        try:
+            records = stream.read()
+        except BadRecord as error:
+            self.bad(f"{error} from a publisher")
+            records, stream.ended = [], True
+        if records:
+            self.frames(records)
+        if stream.ended:
+            self._leave(stream)
+            if endpoint in self._streams:
+                self._streams[endpoint] = None
+                self.ended.add(endpoint)
+
+    def _leave(self, stream: Stream) -> None:
+        self._poller.unwatch(stream.fd)
+        stream.close()
+
+    def close(self) -> None:
+        for stream in self._streams.values():
+            if stream is not None:
+                stream.close()
+
+
+def dial(endpoint: str) -> Stream | None:
+    """The subscriber's end; None when nobody answers there, or too many wait to be accepted."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.connect(endpoint.removeprefix(SCHEME))
+    except OSError:
+        sock.close()
+        return None
+    return Stream(sock, MESSAGE_MAX_BYTES)
+
+
+def watch_room(poller: Poller, stream: Stream) -> None:
+    """Something waits on the way out: look out for room."""
+    stream.watched = True
+    poller.watch_room(stream.fd, True)
+
+
+def flush(poller: Poller, stream: Stream) -> None:
+    """There may be room: send what waits."""
+    stream.flush()
+    if not stream.waiting:
+        stream.watched = False
+        poller.watch_room(stream.fd, False)

@@ -10,70 +10,29 @@ Nothing here knows a node, a topic's meaning or a file beyond the socket paths i
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import ipaddress
 import os
-import select
-import struct
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 
 import zmq
 
 from bus import lane
 from bus.entry import socket_file
-from bus.lane import BadRecord, Lanes, Record, Stream
+from bus.lane import LINGER_MS, MESSAGE_MAX_BYTES, SUBSCRIPTION_MAX_BYTES, Ears, Lanes
+from bus.poll import Poller
+from bus.stream import Record
 
 HIGH_WATER_MARK = 100_000
 """Messages per subscriber that libzmq queues before it drops the newest; every drop shows as a gap in the numbers."""
-LINGER_MS = 500
-SUBSCRIPTION_MAX_BYTES = 4096
 SUBSCRIPTIONS_MAX = 65_536
 DRAIN_MAX = 1000
-MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 _MONITOR_EVENTS = (
     zmq.Event.HANDSHAKE_FAILED_NO_DETAIL | zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_AUTH
 )
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_CLOCK_MONOTONIC = 1
-_TFD_NONBLOCK_CLOEXEC = 0o2000000 | 0o4000
-_TFD_TIMER_ABSTIME = 1
-_ITIMERSPEC = struct.Struct("qqqq")
-_libc.timerfd_settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-
 
 class Unreachable(ValueError):
     """An address to bind or connect that this bus refuses; says why."""
-
-
-class Alarm:
-    """A timerfd: wakes the poll at a monotonic time with microsecond accuracy (zmq_poll's own timeout counts in ms)."""
-
-    def __init__(self) -> None:
-        self.fd = _libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK_CLOEXEC)
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create")
-        self._spec = ctypes.create_string_buffer(32)
-        self.set_ns: int | None = None
-        """what it is set to; -1 after it rang"""
-
-    def set(self, mono_ns: int | None) -> None:
-        """Wake at `mono_ns`; None never."""
-        self.set_ns = mono_ns
-        seconds, ns = divmod(max(mono_ns, 1), 1_000_000_000) if mono_ns is not None else (0, 0)
-        _ITIMERSPEC.pack_into(self._spec, 0, 0, 0, seconds, ns)
-        if _libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec, None) < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_settime")
-
-    def clear(self) -> None:
-        """Take note that it rang: the next `set` arms it anew, which also takes back that it is readable."""
-        self.set_ns = -1
-
-    def close(self) -> None:
-        os.close(self.fd)
 
 
 def reachable_first(endpoints: tuple[str, ...], *, lanes: bool = False) -> tuple[str, ...]:
@@ -117,40 +76,30 @@ class Transport:
         self._dealers: dict[str, zmq.Socket[bytes]] = {}
         self.pub_endpoints = self._bind(self.pub, pub_path, tcp_host)
         self.rpc_endpoints = self._bind(self.router, rpc_path, tcp_host)
-        self.alarm = Alarm()
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._wake_lock = threading.RLock()  # not Lock: a signal handler may come in the middle of `wake` or `close`
         self._endings = self.sub.get_monitor_socket(zmq.Event.CONNECTED | zmq.Event.DISCONNECTED)
         self._ended: set[str] = set()
         self._monitors = [s.get_monitor_socket(_MONITOR_EVENTS) for s in (self.pub, self.router)]
         # epoll on the sockets' descriptors: zmq_poll asks every socket before and after it sleeps, 5 us a wake-up
-        self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[], None]] = {}
+        self._poller = Poller()
+        self.wake = self._poller.wake
         self._touched: set[zmq.Socket[bytes]] = set()
         """sockets used since the last look: their news may no longer show on the descriptor"""
         self._unread = False
-        self._subscribed: set[bytes] = set()
         self._foreign: set[bytes] = set()
         """what is subscribed to by ZeroMQ"""
-        self._lanes: Lanes | None = None
-        self._by_prefix: dict[bytes, list[Stream]] = {}
-        self._heard: dict[str, Stream | None] = {}
-        """by endpoint the lanes we listen to; None while nobody answers there"""
         self._on_frames: Callable[[Iterable[Record]], None] = lambda frames: None
         self._on_subscription: Callable[[bool, bytes], None] = lambda subscribed, prefix: None
         self._on_request: Callable[[bytes, bytes], None] = lambda identity, data: None
         self._on_reply: Callable[[bytes], None] = lambda data: None
         self._on_bad: Callable[[str], None] = lambda text: None
-        self.watch(self.alarm.fd, self.alarm.clear)
-        self.watch(self._wake_fd, self._woken)
         self.watch(self.sub, self.drain)
         self.watch(self.pub, self._drain_subscriptions)
         self.watch(self.router, self._drain_requests)
+        self.lanes: Lanes | None = None
+        self._ears: Ears | None = None
         if lane_path is not None:
-            self._lanes = Lanes(lane_path, SUBSCRIPTION_MAX_BYTES)
-            self._by_prefix = self._lanes.by_prefix
-            self.pub_endpoints += (self._lanes.endpoint,)
-            self.watch(self._lanes.fd, self._accept)
+            self.lanes, self._ears = Lanes(lane_path, self._poller), Ears(self._poller)
+            self.pub_endpoints += (self.lanes.endpoint,)
 
     def hear(
         self, *, frames: Callable[[Iterable[Record]], None], subscription: Callable[[bool, bytes], None],
@@ -167,6 +116,9 @@ class Transport:
         """
         self._on_frames, self._on_subscription = frames, subscription
         self._on_request, self._on_reply, self._on_bad = request, reply, bad
+        if self.lanes is not None and self._ears is not None:
+            self.lanes.changed, self.lanes.bad = self._lane_changed, bad
+            self._ears.frames, self._ears.bad = frames, bad
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         s = self._context.socket(kind)
@@ -192,12 +144,8 @@ class Transport:
 
     def send(self, prefix: bytes, frame: bytes, tail: bytes | memoryview = b"") -> None:
         """Hand a message to everybody who subscribes; never blocks: past its bound a slow subscriber misses it."""
-        streams = self._by_prefix.get(prefix)
-        if streams is not None:
-            head = lane.record(frame, tail)
-            for stream in streams:
-                if stream.send(head, tail) and not stream.watched:
-                    self._watch_for_room(stream)
+        if self.lanes is not None:
+            self.lanes.send(prefix, frame, tail)
         if self._foreign and any(prefix.startswith(wanted) for wanted in self._foreign):
             self._touched.add(self.pub)
             if tail:
@@ -207,60 +155,37 @@ class Transport:
                 self.pub.send(frame)
 
     def connect(self, endpoint: str) -> None:
-        if endpoint.startswith(lane.SCHEME):
-            self._heard[endpoint] = None
-            self.reconnect()
+        if self._ears is not None and endpoint.startswith(lane.SCHEME):
+            self._ears.connect(endpoint)
         else:
             self._unread = True  # the call may take the news of a message from the descriptor
             self.sub.connect(endpoint)
 
     def reconnect(self) -> None:
-        """Try again where a lane ended, or nobody answered: the publisher may only have been short of descriptors."""
-        for endpoint in [e for e, stream in self._heard.items() if stream is None]:
-            stream = lane.connect(endpoint, MESSAGE_MAX_BYTES)
-            if stream is not None:
-                self._ended.discard(endpoint)
-                self._heard[endpoint] = stream
-                self.watch(stream.fd, partial(self._read_lane, endpoint, stream))
-                for prefix in sorted(self._subscribed):  # the sync token, which begins with \xff, last
-                    self._say(stream, b"\x01" + prefix)
+        """Try lanes again that ended though their publisher is still there; ZeroMQ does so by itself."""
+        if self._ears is not None:
+            self._ears.reconnect()
 
     def disconnect(self, endpoint: str) -> None:
-        self._ended.discard(endpoint)
-        if endpoint in self._heard:
-            stream = self._heard.pop(endpoint)
-            if stream is not None:
-                self._leave(stream)
-            return
-        self._unread = True
-        with contextlib.suppress(zmq.ZMQError):
-            self.sub.disconnect(endpoint)
+        if self._ears is not None and endpoint.startswith(lane.SCHEME):
+            self._ears.disconnect(endpoint)
+        else:
+            self._ended.discard(endpoint)
+            self._unread = True
+            with contextlib.suppress(zmq.ZMQError):
+                self.sub.disconnect(endpoint)
 
     def subscribe(self, prefix: bytes) -> None:
-        self.reconnect()
-        self._subscribed.add(prefix)
         self._unread = True  # the call may take the news of a message from the descriptor
         self.sub.setsockopt(zmq.SUBSCRIBE, prefix)
-        self._say_all(b"\x01" + prefix)
+        if self._ears is not None:
+            self._ears.subscribe(prefix)
 
     def unsubscribe(self, prefix: bytes) -> None:
-        self._subscribed.discard(prefix)
         self._unread = True  # the call may take the news of a message from the descriptor
         self.sub.setsockopt(zmq.UNSUBSCRIBE, prefix)
-        self._say_all(b"\x00" + prefix)
-
-    def _say_all(self, text: bytes) -> None:
-        for stream in self._heard.values():
-            if stream is not None:
-                self._say(stream, text)
-
-    def _say(self, stream: Stream, text: bytes) -> None:
-        if stream.send(lane.record(text)) and not stream.watched:
-            self._watch_for_room(stream)
-
-    def _watch_for_room(self, stream: Stream) -> None:
-        stream.watched = True
-        self._epoll.modify(stream.fd, select.EPOLLIN | select.EPOLLOUT)
+        if self._ears is not None:
+            self._ears.unsubscribe(prefix)
 
     def drain(self) -> None:
         """Hand over what has come by ZeroMQ."""
@@ -281,31 +206,6 @@ class Transport:
             while self.sub.get(zmq.RCVMORE):
                 yield self.sub.recv(zmq.NOBLOCK), None
 
-    def _read_lane(self, endpoint: str, stream: Stream) -> None:
-        if stream.watched:
-            self._flush(stream)
-        try:
-            records = stream.read()
-        except BadRecord as error:
-            self._on_bad(f"{error} from a publisher")
-            records, stream.ended = [], True
-        if records:
-            self._on_frames(records)
-        if stream.ended:
-            self._leave(stream)
-            self._heard[endpoint] = None
-            self._ended.add(endpoint)
-
-    def _flush(self, stream: Stream) -> None:
-        stream.flush()
-        if not stream.waiting:
-            stream.watched = False
-            self._epoll.modify(stream.fd, select.EPOLLIN)
-
-    def _leave(self, stream: Stream) -> None:
-        self.unwatch(stream.fd)
-        stream.close()
-
     @property
     def unread(self) -> bool:
         """Whether a message has come by ZeroMQ that nobody has taken."""
@@ -320,31 +220,13 @@ class Transport:
                     self._ended.add(endpoint.decode())
                 else:
                     self._ended.discard(endpoint.decode())
-        return self._ended
+        return self._ended if self._ears is None else self._ended | self._ears.ended
 
     # --- who subscribes here -------------------------------------------------------------------------------------
 
-    def _accept(self) -> None:
-        assert self._lanes is not None
-        for stream in self._lanes.accept():
-            self.watch(stream.fd, partial(self._read_subscriber, stream))
-
-    def _read_subscriber(self, stream: Stream) -> None:
-        assert self._lanes is not None
-        if stream.watched:
-            self._flush(stream)
-        try:
-            for subscribed, prefix in self._lanes.changes(stream):
-                if subscribed or prefix not in self._foreign:
-                    self._on_subscription(subscribed, prefix)
-        except BadRecord as error:
-            self._on_bad(f"{error} from a subscriber")
-            stream.ended = True
-        if stream.ended:
-            self.unwatch(stream.fd)
-            for prefix in self._lanes.drop(stream):
-                if prefix not in self._foreign:
-                    self._on_subscription(False, prefix)
+    def _lane_changed(self, subscribed: bool, prefix: bytes) -> None:
+        if subscribed or prefix not in self._foreign:
+            self._on_subscription(subscribed, prefix)
 
     def _drain_subscriptions(self) -> None:
         while True:
@@ -357,7 +239,7 @@ class Transport:
                 self._on_bad("bytes that are no subscription")
             elif not subscribed:
                 self._foreign.discard(prefix)
-                if prefix not in self._by_prefix:
+                if self.lanes is None or prefix not in self.lanes.by_prefix:
                     self._on_subscription(False, prefix)
             elif len(self._foreign) >= SUBSCRIPTIONS_MAX:
                 self._on_bad(f"one of more than {SUBSCRIPTIONS_MAX} subscriptions")
@@ -424,35 +306,30 @@ class Transport:
         A socket's handler must read until nothing is left, except SUB's, which may leave some for the next `wait`:
         a ZeroMQ socket's descriptor tells of changes, not of messages.
         """
-        fd = source if isinstance(source, int) else int(source.getsockopt(zmq.FD))
-        self._handlers[fd] = handle
-        self._epoll.register(fd, select.EPOLLIN)
-        if not isinstance(source, int):
+        if isinstance(source, int):
+            self._poller.watch(source, handle)
+        else:
+            self._poller.watch(int(source.getsockopt(zmq.FD)), handle)
             self._touched.add(source)
 
     def unwatch(self, source: zmq.Socket[bytes] | int) -> None:
-        fd = source if isinstance(source, int) else int(source.getsockopt(zmq.FD))
-        if self._handlers.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
-        if not isinstance(source, int):
+        if isinstance(source, int):
+            self._poller.unwatch(source)
+        else:
+            self._poller.unwatch(int(source.getsockopt(zmq.FD)))
             self._touched.discard(source)
 
     def wait(self, until_mono_ns: int | None) -> None:
         """Sleep until something arrives, `wake` is called, or the time has come; then call who watches it."""
-        if until_mono_ns != self.alarm.set_ns:
-            self.alarm.set(until_mono_ns)
-        self._call_watchers(0 if (self._unread or self._touched) and self._leftovers() else -1)
+        if (self._unread or self._touched) and self._leftovers():
+            self._poller.look()
+        else:
+            self._poller.sleep(until_mono_ns)
 
     def look(self) -> None:
         """As `wait`, without waiting."""
         self._leftovers()
-        self._call_watchers(0)
-
-    def _call_watchers(self, timeout: float) -> None:
-        for fd, _ in self._epoll.poll(timeout):
-            handle = self._handlers.get(fd)
-            if handle is not None:
-                handle()
+        self._poller.look()
 
     def _leftovers(self) -> bool:
         """Handle what no descriptor tells of: messages left unread, and news that a send took from the descriptor."""
@@ -465,19 +342,9 @@ class Transport:
         while self._touched:
             source = self._touched.pop()
             if int(source.get(zmq.EVENTS)) & zmq.POLLIN:
-                self._handlers[int(source.getsockopt(zmq.FD))]()
+                self._poller.handlers[int(source.getsockopt(zmq.FD))]()
                 found = True
         return found
-
-    def wake(self) -> None:
-        """End a `wait`; from any thread, or a signal handler."""
-        with self._wake_lock:
-            if self._wake_fd >= 0:
-                os.eventfd_write(self._wake_fd, 1)
-
-    def _woken(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake_fd)
 
     def bad_handshakes(self) -> int:
         """How many connections spoke no ZMTP since the last call. Not polled for: that would slow every wait."""
@@ -491,12 +358,9 @@ class Transport:
 
     def close(self) -> None:
         """Let the last messages leave (at most LINGER_MS), then free everything."""
-        if self._lanes is not None:
-            _linger(self._lanes)
-            self._lanes.close()
-        for stream in self._heard.values():
-            if stream is not None:
-                stream.close()
+        for way in (self.lanes, self._ears):
+            if way is not None:
+                way.close()
         for s in (self.pub, self.router, self.sub):
             s.disable_monitor()
         for s in (*self._monitors, self._endings, self.sub, *self._dealers.values()):
@@ -509,26 +373,7 @@ class Transport:
             if path is not None:  # libzmq leaves the file
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
-        self._epoll.close()
-        self.alarm.close()
-        with self._wake_lock:
-            wake_fd, self._wake_fd = self._wake_fd, -1
-            os.close(wake_fd)
-
-
-def _linger(lanes: Lanes) -> None:
-    ends_ns = time.monotonic_ns() + LINGER_MS * 1_000_000
-    poll = select.poll()
-    slow = [s for s in lanes.streams.values() if s.waiting]
-    for stream in slow:
-        poll.register(stream.fd, select.POLLOUT)
-    while slow and (left_ns := ends_ns - time.monotonic_ns()) > 0:
-        ready = {fd for fd, _ in poll.poll(left_ns / 1e6)}
-        for stream in [s for s in slow if s.fd in ready]:
-            stream.flush()
-            if not stream.waiting:
-                poll.unregister(stream.fd)
-                slow.remove(stream)
+        self._poller.close()
 
 
 def _is_loopback(host: str) -> bool:

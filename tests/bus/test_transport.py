@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from bus.executor import Executor
 from bus.host import Spec
 from bus.runtime import BadRuntimeDirectory
 from bus.testing import Domain
-from bus.transport import Alarm, Transport, Unreachable
+from bus.transport import Transport, Unreachable
 from schemas.codec import codec
 from schemas.grammar import type_hash
 from tests.bus.live import counts, node, until
@@ -110,7 +109,6 @@ def test_subscriptions_come_in_byte_order_with_the_token_last(domain: Domain, so
 
 
 def test_a_socket_path_that_is_too_long_is_refused_with_what_to_do(tmp_path: object) -> None:
-    from pathlib import Path
 
     with pytest.raises(BadRuntimeDirectory, match="107: set RISE_RUNTIME_DIR to a shorter directory"):
         Directory("test", Path(str(tmp_path)) / ("x" * 100)).socket_path()
@@ -121,22 +119,6 @@ def test_tcp_never_leaves_the_host(domain: Domain, host: str) -> None:
     directory = Directory(domain.name)
     with pytest.raises(Unreachable, match="may be bound without encryption"):
         Transport(directory.socket_path(), directory.socket_path(), tcp_host=host)
-
-
-def test_the_alarm_rings_and_is_set_again() -> None:
-    alarm = Alarm()
-    import select
-    import time
-
-    try:
-        for _ in range(3):
-            alarm.set(time.monotonic_ns() + 1_000_000)
-            assert select.select([alarm.fd], [], [], 5)[0]
-            alarm.clear()
-        alarm.set(None)
-        assert not select.select([alarm.fd], [], [], 0)[0]
-    finally:
-        alarm.close()
 
 
 # --- strangers at the doors -----------------------------------------------------------------------------------------
@@ -298,22 +280,3 @@ def test_who_never_answers_is_named_and_holds_nobody_up(domain: Domain, sockets:
             assert listener.not_answered == ["rogue"]
     finally:
         rogue.close()
-
-
-def test_wake_in_the_middle_of_close_meets_no_closed_descriptor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    transport = Transport(str(tmp_path / "pub"), str(tmp_path / "rpc"))
-    closing = threading.Thread(target=transport.close)
-    write = os.eventfd_write
-
-    def held_up(fd: int, value: int) -> None:
-        closing.start()
-        closing.join(0.2)
-        write(fd, value)
-
-    monkeypatch.setattr(os, "eventfd_write", held_up)
-    transport.wake()
-    closing.join(10)
-    assert not closing.is_alive()
-    transport.wake()

@@ -1,0 +1,101 @@
+"""Where a process sleeps: one epoll, a clock to wake by, and a bell that other threads ring."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import struct
+import threading
+from collections.abc import Callable
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_CLOCK_MONOTONIC = 1
+_TFD_NONBLOCK_CLOEXEC = 0o2000000 | 0o4000
+_TFD_TIMER_ABSTIME = 1
+_ITIMERSPEC = struct.Struct("qqqq")
+_libc.timerfd_settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class Alarm:
+    """A timerfd: wakes the poll at a monotonic time with microsecond accuracy (zmq_poll's own timeout counts in ms)."""
+
+    def __init__(self) -> None:
+        self.fd = _libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK_CLOEXEC)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._spec = ctypes.create_string_buffer(32)
+        self.set_ns: int | None = None
+        """what it is set to; -1 after it rang"""
+
+    def set(self, mono_ns: int | None) -> None:
+        """Wake at `mono_ns`; None never."""
+        self.set_ns = mono_ns
+        seconds, ns = divmod(max(mono_ns, 1), 1_000_000_000) if mono_ns is not None else (0, 0)
+        _ITIMERSPEC.pack_into(self._spec, 0, 0, 0, seconds, ns)
+        if _libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec, None) < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_settime")
+
+    def clear(self) -> None:
+        """Take note that it rang: the next `set` arms it anew, which also takes back that it is readable."""
+        self.set_ns = -1
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class Poller:
+    """Descriptors, and who is called when there is something to read. Used by one thread, except `wake`."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[int, Callable[[], None]] = {}
+        self.alarm = Alarm()
+        self._epoll = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell_lock = threading.RLock()  # not Lock: a signal handler may come in the middle of `wake` or `close`
+        self.watch(self.alarm.fd, self.alarm.clear)
+        self.watch(self._bell, self._rung)
+
+    def watch(self, fd: int, handle: Callable[[], None]) -> None:
+        """Call `handle` from `wait` when there is something to read."""
+        self.handlers[fd] = handle
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        if self.handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def watch_room(self, fd: int, wanted: bool) -> None:
+        """Whether the handler is also called when there is room to write."""
+        self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT if wanted else select.EPOLLIN)
+
+    def sleep(self, until_mono_ns: int | None) -> None:
+        """Wait until something is there, `wake` is called or the time has come; then call who watches it."""
+        if until_mono_ns != self.alarm.set_ns:
+            self.alarm.set(until_mono_ns)
+        self.look(-1)
+
+    def look(self, timeout: float = 0) -> None:
+        """Call who watches what is there now."""
+        for fd, _ in self._epoll.poll(timeout):
+            handle = self.handlers.get(fd)
+            if handle is not None:  # else an earlier handler of this round unwatched it
+                handle()
+
+    def wake(self) -> None:
+        """End a `sleep`; from any thread, or a signal handler."""
+        with self._bell_lock:
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
+
+    def _rung(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+
+    def close(self) -> None:
+        self._epoll.close()
+        self.alarm.close()
+        with self._bell_lock:
+            bell, self._bell = self._bell, -1
+            os.close(bell)

@@ -1,0 +1,42 @@
+"""The clock to wake by and the bell, also while it is being closed."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+
+import pytest
+
+from bus.poll import Alarm, Poller
+
+
+def test_the_alarm_rings_and_is_set_again() -> None:
+    alarm = Alarm()
+    try:
+        for _ in range(3):
+            alarm.set(time.monotonic_ns() + 1_000_000)
+            assert select.select([alarm.fd], [], [], 5)[0]
+            alarm.clear()
+        alarm.set(None)
+        assert not select.select([alarm.fd], [], [], 0)[0]
+    finally:
+        alarm.close()
+
+
+def test_wake_in_the_middle_of_close_meets_no_closed_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    poller = Poller()
+    closing = threading.Thread(target=poller.close)
+    write = os.eventfd_write
+
+    def held_up(fd: int, value: int) -> None:
+        closing.start()
+        closing.join(0.2)
+        write(fd, value)
+
+    monkeypatch.setattr(os, "eventfd_write", held_up)
+    poller.wake()
+    closing.join(10)
+    assert not closing.is_alive()
+    poller.wake()
