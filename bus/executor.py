@@ -43,6 +43,7 @@ LOOK_EVERY_NS = 300_000
 TRACE_EVERY_S = 0.1
 BEACON_AFTER_S = 0.05
 DIAGNOSE_UNHEARD_EVERY = 10
+CLOCK_STEP_S = 1.0
 SWEEP_EVERY = 5
 """seconds between asking all locks again; inotify tells of deaths at once"""
 
@@ -395,11 +396,24 @@ class Executor:
             self.peers.refresh()
         self._send_beacon()
         self._count_handshakes()
+        self._compare_clocks()
         for host in self.hosts:
             # while nobody listens, the value that late joiners are shown may be a little old
             outlet = host.outlets["diagnostics"]
             if outlet.interest or outlet.feed is not None or self._seconds % DIAGNOSE_UNHEARD_EVERY == 0:
                 self.diagnose(host)
+
+    def _compare_clocks(self) -> None:
+        """Say that the system clock was set: the bus keeps its time, so people's watches differ from its stamps."""
+        step_s = self.clock.step_ns() / 1e9 if isinstance(self.clock, WallClock) else 0.0
+        if abs(step_s) < CLOCK_STEP_S:
+            self.hosts[0].clear("clock_stepped")
+        else:
+            text = (
+                f"the system clock is {abs(step_s):.0f} s {'ahead of' if step_s > 0 else 'behind'} the time of this "
+                "domain, which never steps; it is taken over when the whole domain starts anew"
+            )
+            self.hosts[0].report("clock_stepped", ConditionLevel.WARNING, text)
 
     def _count_handshakes(self) -> None:
         self.transport.reconnect()

@@ -78,11 +78,17 @@ class Domain:
             raise failed[0]
 
     @contextlib.contextmanager
-    def process(self, *arguments: str, timeout_s: float = 20.0) -> Iterator[subprocess.Popen[bytes]]:
-        """A node process (`bus.run` arguments), ready when the block begins, killed when it ends."""
+    def process(
+        self, *arguments: str, timeout_s: float = 20.0, module: str = "bus.run"
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A node process (`bus.run` arguments), ready when the block begins, killed when it ends.
+
+        Args:
+            module: what is run; one of your own that ends in `bus.run.main`.
+        """
         read, write = os.pipe()
         env = {**os.environ, "RISE_READY_FD": str(write), "PYTHONSAFEPATH": "1"}
-        command = [sys.executable, "-P", "-m", "bus.run", "--domain", self.name, *arguments]
+        command = [sys.executable, "-P", "-m", module, "--domain", self.name, *arguments]
         with subprocess.Popen(command, env=env, pass_fds=(write,)) as child:
             os.close(write)
             try:
