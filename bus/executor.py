@@ -416,7 +416,7 @@ class Executor:
             self.hosts[0].report("clock_stepped", ConditionLevel.WARNING, text)
 
     def _count_handshakes(self) -> None:
-        self.transport.reconnect()
+        self.transport.tend()
         self.transport.ended()
         for _ in range(self.transport.bad_handshakes()):
             self.intake.bad("a connection that does not speak ZMTP")

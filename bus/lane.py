@@ -45,7 +45,8 @@ class Lanes:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.bind(path)
         self._socket.listen(4096)
-        poller.watch(self._socket.fileno(), self._accept)
+        self._accepting = False
+        self.resume()
 
     def send(self, prefix: bytes, frame: bytes, tail: bytes | memoryview) -> None:
         """To everybody who wants the prefix; never blocks: past its queue's bound a slow subscriber misses it."""
@@ -56,11 +57,22 @@ class Lanes:
                 if stream.send(head, tail) and not stream.watched:
                     watch_room(self._poller, stream)
 
+    def resume(self) -> None:
+        """Accept again, after descriptors or memory had run out."""
+        if not self._accepting:
+            self._accepting = True
+            self._poller.watch(self._socket.fileno(), self._accept)
+
     def _accept(self) -> None:
         while True:
             try:
                 sock, _ = self._socket.accept()
-            except OSError:  # nobody more, or no descriptor left: those wait
+            except BlockingIOError:
+                return
+            except OSError as error:  # those who wait would ring without end
+                self._accepting = False
+                self._poller.unwatch(self._socket.fileno())
+                self.bad(f"a connection could not be accepted: {error.strerror}")
                 return
             stream = Stream(sock, SUBSCRIPTION_MAX_BYTES)
             self.streams[stream] = set()

@@ -161,9 +161,10 @@ class Transport:
             self._unread = True  # the call may take the news of a message from the descriptor
             self.sub.connect(endpoint)
 
-    def reconnect(self) -> None:
-        """Try lanes again that ended though their publisher is still there; ZeroMQ does so by itself."""
-        if self._ears is not None:
+    def tend(self) -> None:
+        """Once a second: lanes that ended or could not be accepted are tried again. ZeroMQ looks after itself."""
+        if self.lanes is not None and self._ears is not None:
+            self.lanes.resume()
             self._ears.reconnect()
 
     def disconnect(self, endpoint: str) -> None:

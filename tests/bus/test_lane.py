@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -59,6 +60,28 @@ def test_who_wants_what(tmp_path: Path) -> None:
     one.reconnect()
     assert one.ended == {lanes.endpoint}
     poller.close()
+
+
+def test_without_descriptors_connections_wait_and_nothing_spins(tmp_path: Path) -> None:
+    poller = Poller()
+    lanes, ears = Lanes(str(tmp_path / "lane"), poller), Ears(poller)
+    bad: list[str] = []
+    lanes.bad = bad.append
+    ears.connect(lanes.endpoint)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        for _ in range(3):
+            poller.look()
+        assert bad == ["a connection could not be accepted: Too many open files"], "once, not at every look"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not lanes.streams
+    lanes.resume()
+    poller.look()
+    assert len(lanes.streams) == 1
+    for made in (lanes, ears, poller):
+        made.close()
 
 
 # --- on a bus --------------------------------------------------------------------------------------------------------
