@@ -158,7 +158,7 @@ def _feed(reader: BagReader, run: Run, publisher_id: int, runs: Sequence[Run]) -
         if topic is not None and any(other.names.subscriptions(channel.topic) for other in runs if other is not run):
             # a DURABLE topic goes on counting where the node's last life ended
             next_seq[channel.topic] = channel.first_seq if topic.qos.logged else 1
-            inputs.remade.add((publisher_id, channel.topic))
+            inputs.remade[publisher_id, channel.topic] = life
 
     def remade(full_name: str, message: Message) -> None:
         seq = next_seq.get(full_name)

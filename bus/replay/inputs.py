@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bus.bag import BagMessage, BagReader
 from bus.node import EVERY, Interface, Subscription
 from schemas.base import Message, Service, Topic, resolve
+
+if TYPE_CHECKING:
+    from bus.replay.lockstep import Life
 
 Key = tuple[int, str, int]
 """publisher_id, full topic, seq"""
@@ -120,8 +123,8 @@ class Inputs:
         self.held: dict[Key, BagMessage] = {}
         self._order: deque[tuple[int, Key]] = deque()
         self.made: dict[Key, Message] = {}
-        self.remade: set[tuple[int, str]] = set()
-        """(publisher_id, topic) whose messages come from a replayed node"""
+        self.remade: dict[tuple[int, str], Life] = {}
+        """by (publisher_id, topic): the replayed node its messages come from"""
 
     def add(self, message: BagMessage) -> None:
         """Keep a recorded message."""

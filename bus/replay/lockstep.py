@@ -170,6 +170,10 @@ class Life:
             self.deliver(record, f"{methods[message.topic]} {message.topic}", [message])
         return node
 
+    def ended_before(self, stamp_ns: int) -> bool:
+        """Whether its trace ends before this moment: what a bag's last blocks hold of each node differs."""
+        return not self.queue and self.context.stamp_ns <= stamp_ns
+
     def skip(self, why: str) -> None:
         """Something recorded that this class cannot do: noted once."""
         if why not in self._skipped:
@@ -242,8 +246,8 @@ class Life:
     def _take(self, node: Node, handler: _Handler, key: Key) -> Message | None:
         """The message under this key, `node.source` set; None when there is none."""
         inputs = self.inputs
-        if inputs.remade and key[:2] in inputs.remade:
-            return self._remade(node, key)
+        if inputs.remade and (publisher := inputs.remade.get(key[:2])) is not None:
+            return self._remade(node, handler, key, publisher)
         found = inputs.held.get(key)
         if found is None:
             publisher_id, topic, seq = key
@@ -252,13 +256,15 @@ class Life:
             return None
         return self._decoded(node, handler, found)
 
-    def _remade(self, node: Node, key: Key) -> Message | None:
+    def _remade(self, node: Node, handler: _Handler, key: Key, publisher_life: Life) -> Message | None:
         """What the publisher, replayed too, says now under this number."""
         made = self.inputs.made.get(key)
+        recorded = self.inputs.held.get(key)
         if made is None:
+            if recorded is not None and publisher_life.ended_before(recorded.publish_ns):
+                return self._decoded(node, handler, recorded)
             self.skip(f"{key[1]}: the replayed publisher did not publish some recorded messages")
             return None
-        recorded = self.inputs.held.get(key)
         publisher, stamp_ns = (recorded.publisher, recorded.publish_ns) if recorded else ("", self.context.stamp_ns)
         node.source = Source(publisher, key[1], key[2], stamp_ns, key[0])
         return made
