@@ -388,7 +388,6 @@ class Host:
         self.node.__dict__[request.name] = value
         if self.trace is not None:
             self.trace.record(Kind.PARAMETER, request.name, self.now_ns(), payload=request.json_value.encode())
-            self.trace.parameters_json = self.parameters_json()
         self.node.on_parameter(request.name)
         self.publish(
             topics.NODE_PARAMETERS, self.resolve(topics.NODE_PARAMETERS.name),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from bus.bag import BagMessage, BagReader
-from bus.bag.latched import LatchedState
 from bus.bag.types import against_today
 from bus.clock import monotonic_ns
 from bus.diagnostics import percentiles_ms
@@ -186,17 +185,10 @@ class Player:
     def _once(self, told: Callable[[Player], None] | None) -> None:
         self._anchor = (monotonic_ns(), self._start_ns)
         self._ticked_ns = 0
-        state = LatchedState()
-        before = True
-        for message in self.bag.messages(topics=self._select, end_ns=self._end_ns):
-            if message.log_ns < self._start_ns:
-                state.note(message)
-                continue
-            if before:
-                before = False
-                self._tick(self._start_ns)
-                for latched in state.messages():
-                    self._publish(latched)
+        self._tick(self._start_ns)
+        for message in self.bag.state_before(self._start_ns, topics=self._select):
+            self._publish(message)
+        for message in self.bag.messages(topics=self._select, start_ns=self._start_ns, end_ns=self._end_ns):
             if not self._until(message.log_ns, told):
                 return
             late_ns = monotonic_ns() - self._due_ns(message.log_ns)
