@@ -224,7 +224,7 @@ class Executor:
         for host in self.hosts:
             outlet = host.outlets[host.resolve(topics.NODE_TRACE.name)]
             if host.trace is None and (outlet.interest or (host.publisher_id, outlet.full_name) in self.own_feeds):
-                host.trace = TraceWriter(host.parameters_json())
+                host.trace = TraceWriter(host.parameters_json)
                 self.timers.every(TRACE_EVERY_S, lambda h=host: self.flush_trace(h))  # type: ignore[misc] # loop value bound as default
 
     def flush_trace(self, host: Host) -> None:

@@ -54,7 +54,6 @@ def change(host: Host, request: SetParameterRequest) -> Done:
     node.__dict__[request.name] = value
     if host.trace is not None:
         host.trace.record(Kind.PARAMETER, request.name, host.now_ns(), payload=request.json_value.encode())
-        host.trace.parameters_json = host.parameters_json()
     node.on_parameter(request.name)
     event = ParameterEvent(
         stamp_ns=host.now_ns(), node=host.name, name=request.name, json_old=old, json_new=new,

@@ -8,7 +8,7 @@ is 31 bytes. What is nowhere else in the bag is the record's payload: requests, 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -70,19 +70,19 @@ class TraceWriter:
     __slots__ = (
         "_first",
         "_names",
+        "_parameters",
         "_parameters_json",
         "_payload_bytes",
         "_payloads",
         "_pending_lost",
         "_records",
         "lost",
-        "parameters_json",
     )
 
-    def __init__(self, parameters_json: str = "") -> None:
+    def __init__(self, parameters: Callable[[], str] = str) -> None:
         self.lost = 0
-        self.parameters_json = parameters_json
-        """set it when a parameter changes: the next block says so"""
+        self._parameters = parameters
+        """gives the values in force, as JSON: a node may also set its own"""
         self._first = 0
         self._pending_lost = 0
         self._clear()
@@ -92,7 +92,7 @@ class TraceWriter:
         self._names: dict[str, int] = {}
         self._payloads: list[bytes] = []
         self._payload_bytes = 0
-        self._parameters_json = self.parameters_json
+        self._parameters_json = self._parameters()
 
     def record(
         self, kind: int, name: str, now_ns: int, publisher_id: int = 0, seq: int = 0, payload: bytes = b""

@@ -89,8 +89,7 @@ class Console(Node):
 
     @subscription(topics.BAG_CLOSED)
     def on_bag(self, bag: BagSplit) -> None:
-        if "black_box" in os.path.basename(bag.path):
-            self.board.black_box = bag.path
+        self.board.on_bag(bag)
 
     @timer(0.25)
     def draw(self) -> None:

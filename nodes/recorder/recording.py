@@ -66,6 +66,8 @@ class Recording:
         self._box_since_ns = 0
         self._box_until_ns = 0
         self._tape_since_ns = 0
+        self._before = ""
+        """the bag begun last"""
         self._tended_ns = 0
         self._folder = Folder(settings, who, emit)
         self._now_ns = 0
@@ -265,7 +267,8 @@ class Recording:
     def _begin(self, heard: Stream, at_ns: int) -> Tape | None:
         """A new bag with the state in force at its head."""
         try:
-            tape = self.tape = self._folder.open(RUN, at_ns)
+            tape = self.tape = self._folder.open(RUN, at_ns, continues=self._before)
+            self._before = tape.path.name
             self._tape_since_ns = at_ns
             self._needed_topics = set().union(*self._needs.values())
             self._mark_needed()

@@ -47,6 +47,19 @@ def test_a_block_is_due_at_2000_records_and_at_a_mebibyte_of_payload() -> None:
     assert writer.record(Kind.WORKER, "on_line", 1, payload=bytes(trace.BLOCK_PAYLOAD_BYTES))
 
 
+def test_a_block_says_the_parameters_in_force_as_it_begins_whoever_set_them() -> None:
+    limit = 90
+    writer = TraceWriter(lambda: f'{{"limit": {limit}}}')
+    said = []
+    for n in range(3):
+        writer.record(Kind.TIMER, "assess", n)
+        limit += 1
+        block = writer.take()
+        assert block is not None
+        said.append(block.parameters_json)
+    assert said == ['{"limit": 90}', '{"limit": 91}', '{"limit": 92}']
+
+
 def test_what_nobody_takes_is_bounded_counted_and_seen_by_the_reader() -> None:
     writer = TraceWriter()
     kept = trace.BLOCK_RECORDS * trace.MAX_BLOCKS
