@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bus.discovery import BadRuntimeDirectory, NameTaken
+from bus.discovery import BadRuntimeDirectory, Directory, NameTaken
 from bus.executor import Executor, Failed, log_line
 from bus.host import Spec
 from bus.node import BadParameter
@@ -112,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run nodes until asked to end; the exit code."""
     pipe = _Pipe()
     stopped = False
+    directory: Directory | None = None
     executor: Executor | None = None
 
     def on_signal(number: int, frame: object) -> None:
@@ -127,8 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, parsed = parse(sys.argv[1:] if arguments is None else arguments)
         if options.get("clock", "wall") not in ("wall", "sim"):
             raise BadCommand(f"--clock: expected wall or sim, got {options['clock']}")
+        directory = Directory(options.get("domain"))
         executor = Executor(
-            [spec for _, spec in parsed], domain=options.get("domain"), clock=options.get("clock", "wall"),
+            [spec for _, spec in parsed], directory=directory, clock=options.get("clock", "wall"),
             tcp_host=options.get("tcp"), beat=lambda: pipe.say("BEAT"),
         )  # fmt: skip
     except (MixedRoots, BadCommand, BadTarget, BadParameter, BadName, BadRuntimeDirectory, Unreachable) as error:
@@ -137,6 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NameTaken as error:
         log_line(LogLevel.ERROR, str(error))
         return 3
+    finally:
+        if executor is None and directory is not None:
+            directory.close()
     try:
         with executor:
             executor.start()

@@ -168,8 +168,11 @@ def _stale_domains() -> Iterator[Check]:
     alive = ", ".join(f"{name} ({count} nodes)" for name, count in known.items() if count)
     yield Check("domains", "ok", f"alive: {alive or 'none'}")
     if empty:
-        text = f"nobody lives in {', '.join(empty)} any more"
-        yield Check("domains", "note", text, f"their folders below {runtime_root()} may be removed")
+        text = f"nobody lives in {', '.join(empty)}"
+        advice = (
+            f"a tool may be looking at it; if not, its folder below {runtime_root()} holds foreign files: remove it"
+        )
+        yield Check("domains", "note", text, advice)
 
 
 # --- the graph --------------------------------------------------------------------------------------------------------

@@ -50,8 +50,8 @@ def test_exit_codes(domain: Domain, arguments: tuple[str, ...], code: int, text:
 
 
 def left(domain: Domain) -> list[str]:
-    """What a domain's folder still holds of nodes."""
-    return sorted(str(p.relative_to(domain.root)) for d in ("nodes", "s") for p in domain.root.glob(f"*/{d}/*"))
+    """What the runtime directory still holds."""
+    return sorted(str(p.relative_to(domain.root)) for p in domain.root.rglob("*"))
 
 
 def test_a_runtime_directory_too_long_for_a_socket_is_a_users_mistake(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_ready_and_beat_and_a_clean_end(domain: Domain) -> None:
         os.close(write)
         assert pipe.readline() == b"READY \n"
         assert pipe.readline() == b"BEAT\n"
-        assert len(left(domain)) == 4, "entry, lock and two sockets"
+        assert len(left(domain)) == 4 + 4, "entry, lock, two sockets; the domain, its anchor and two folders"
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0
     assert left(domain) == []

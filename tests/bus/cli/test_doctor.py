@@ -39,7 +39,7 @@ def test_a_node_in_trouble_is_named() -> None:
         "vmc1/watch: spindle_hot (1 times): the spindle is hot"
     ]
     assert found["types"][0]["level"] == "ok"
-    assert "nobody lives in old any more" in found["domains"][1]["text"]
+    assert "nobody lives in old" in found["domains"][1]["text"]
     assert "warning  nodes       vmc1/watch: spindle_hot" in said
 
 
