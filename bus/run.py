@@ -9,11 +9,16 @@ Exit codes: 0 asked to end, 1 a node failed, 2 the command line or a parameter i
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
 import sys
+
+if __name__ == "__main__":  # asked to end while modules are loaded: there is nothing to close yet
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, lambda *_: os._exit(0))
+
+import contextlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stopped = True
         if executor is not None:
             executor.stop()
+        elif directory is None:
+            os._exit(0)  # nothing is open yet
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
@@ -144,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             directory.close()
     try:
         with executor:
-            executor.start()
+            if not stopped:
+                executor.start()
             if not stopped:
                 pipe.say("READY " + " ".join(executor.not_answered))
                 executor.run()

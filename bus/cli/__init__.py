@@ -60,7 +60,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry of the `rise` script."""
+    """The command line of this process; bus/rise.py is its door."""
     from bus.root import MixedRoots, project_root
 
     try:

@@ -266,6 +266,13 @@ def test_a_hang_before_ready_is_killed(bench: Bench) -> None:
     assert next(e.text for e in bench.events if e.kind == "died") == "not ready after 0.3 s: killed"
 
 
+def test_before_it_is_ready_a_process_is_asked_by_term(bench: Bench) -> None:
+    bench.start(bench.job("a", "silent"))  # Python answers INT with a traceback as long as it loads modules
+    bench.until(lambda: any(e.kind == "line" for e in bench.events))
+    bench.end()
+    assert [e.text for e in bench.events if e.kind == "ended"] == ["SIGTERM"]
+
+
 @pytest.mark.parametrize("how", ["stopped", "mute"])
 def test_a_hang_later_is_killed(bench: Bench, how: str) -> None:
     bench.start(bench.job("a", "mute" if how == "mute" else "good", hang_s=0.5))
