@@ -232,6 +232,9 @@ class Guard:
 
     def __init__(self, log: str, terminal: str, scheduling: tuple[int, int, list[int]], command: list[str]) -> None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        for file in map(int, os.listdir("/proc/self/fd")):
+            if file > 2 and os.path.exists(f"/proc/self/fd/{file}"):
+                os.set_inheritable(file, False)  # kept by us, not by the process
         self.log = LogFile(log)
         self.commands = os.dup(0)
         self.launcher = Launcher(os.dup(1))

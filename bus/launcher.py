@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -289,7 +290,12 @@ def bring_up(plan: Plan, domain: str) -> int:
         if event.kind != "line" and bus is not None:
             bus.tell(event)
 
-    supervisor = Supervisor(jobs(plan, domain), environment=child_environment(domain, plan.file), on_event=told)
+    command = [sys.executable, "-P", "-m", "bus.janitor", str(runtime_root()), domain]
+    # a process group of its own, so that Ctrl-C on the terminal does not reach it
+    janitor = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0)
+    assert janitor.stdin is not None
+    environment, kept = child_environment(domain, plan.file), [janitor.stdin.fileno()]
+    supervisor = Supervisor(jobs(plan, domain), environment=environment, on_event=told, kept=kept)
 
     def on_signal(number: int, frame: object) -> None:
         supervisor.ask("kill" if supervisor.ending else "end", signal.Signals(number).name)
@@ -308,6 +314,8 @@ def bring_up(plan: Plan, domain: str) -> int:
         supervisor.close()
         if bus is not None:
             bus.close()
+        janitor.kill()  # whoever leaves last in good order has removed the folder
+        janitor.communicate()
         for number, handler in before.items():
             signal.signal(number, handler)
     bags = bus.node.bags if bus.node is not None else []
