@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 
 from bus.discovery import Appeared, Changed, Directory, Entry, Vanished, domains
+from bus.node import Raw
+from bus.testing import Domain
+from schemas.codec import codec
 from tests.bus.crowd import Nodes, count, leave, left_in, said, wait
+from tests.bus.toys.count import Heard
 
 
 def test_birth_and_clean_exit(directory: Directory, nodes: Nodes, tmp_path: Path) -> None:
@@ -193,3 +197,31 @@ def test_the_anchor_is_shared_by_a_domain_and_kept_in_use(directory: Directory) 
 def test_listing_a_graph_loads_neither_numpy_nor_pydantic_nor_zmq() -> None:
     code = "import sys, bus.discovery; print([m for m in ('numpy', 'pydantic', 'zmq', 'asyncio') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-P", "-c", code], text=True) == "[]\n"
+
+
+def test_two_hundred_nodes_come_and_go_while_two_talk(domain: Domain) -> None:
+    heard: list[Heard] = []
+
+    def hear(batch: list[Raw]) -> None:
+        heard.extend(codec(Heard).decode(raw.payload) for raw in batch if not raw.lost_first)
+
+    toys = "tests.bus.toys.count"
+    command = [sys.executable, "-P", "-m", "tests.bus.visitors", "200", "20", "1"]
+    with (
+        domain.process(f"{toys}:Talker", "--name", "talker") as talker,
+        domain.process(f"{toys}:Listener", "--name", "listener") as listener,
+    ):
+        with domain.session(select=lambda topic, _: topic == "toy/heard", heard=hear) as session:
+            with subprocess.Popen(command) as visitors:
+                assert session.spin(lambda: visitors.poll() is not None, 50.0)
+            assert visitors.returncode == 0
+            before = heard[-1].received
+            assert session.spin(lambda: heard[-1].received > before + 20, 20.0)
+            assert {(h.lost, h.gone) for h in heard} == {(0, 0)}
+            assert sorted(session.directory.entries()) == sorted(["listener", "talker", session.executor.hosts[0].name])
+            sockets = {Path(e).name for entry in session.directory.entries().values() for e in (*entry.pub, *entry.rpc)}
+            assert {path.name for path in (domain.root / domain.name / "s").iterdir()} == sockets
+        for process in (listener, talker):
+            process.terminate()
+            assert process.wait(20) == 0
+    assert list(domain.root.iterdir()) == []
