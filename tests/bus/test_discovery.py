@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import shutil
@@ -17,7 +18,9 @@ from bus.discovery import Appeared, Changed, Directory, Entry, Vanished, domains
 from bus.node import Raw
 from bus.testing import Domain
 from schemas.codec import codec
+from schemas.system import Diagnostics
 from tests.bus.crowd import Nodes, count, leave, left_in, said, wait
+from tests.bus.namespaces import without_inotify
 from tests.bus.toys.count import Heard
 
 
@@ -225,3 +228,41 @@ def test_two_hundred_nodes_come_and_go_while_two_talk(domain: Domain) -> None:
             process.terminate()
             assert process.wait(20) == 0
     assert list(domain.root.iterdir()) == []
+
+
+def test_a_node_without_inotify_says_so_and_finds_the_others_all_the_same(domain: Domain) -> None:
+    heard: list[Heard] = []
+    told: set[str] = set()
+
+    def hear(batch: list[Raw]) -> None:
+        for raw in batch:
+            if raw.topic == "toy/heard":
+                heard.append(codec(Heard).decode(raw.payload))
+            elif (said := codec(Diagnostics).decode(raw.payload)).node == "listener":
+                told.update(f"{f.level.value} {f.code}: {f.text}" for f in said.findings)
+
+    toys = "tests.bus.toys.count"
+    command = without_inotify([sys.executable, "-P", "-m", "bus.run", f"{toys}:Listener", "--name", "listener"])
+    with (
+        domain.session(select=lambda topic, _: topic in ("toy/heard", "diagnostics"), heard=hear) as session,
+        subprocess.Popen(command, stderr=subprocess.PIPE) as listener,
+    ):
+        try:
+            assert session.spin(lambda: bool(told), 20.0)
+            (text,) = told
+            assert text.startswith("WARNING no_inotify: no inotify watch to be had (Too many open files)")
+            assert "max_user_instances" in text
+            with domain.process(f"{toys}:Talker", "--name", "talker"):  # which it can only find by looking
+                assert session.spin(lambda: bool(heard) and heard[-1].received > 20, 20.0)
+            assert session.spin(lambda: heard[-1].gone == 1, 20.0)
+            doctor = [*without_inotify([]), sys.executable, "-P", "-m", "bus.rise", "doctor", "--json"]
+            done = subprocess.run(doctor, capture_output=True, text=True, check=False)
+            checks = {(c["id"], c["level"]): c for c in json.loads(done.stdout)}
+            assert "listener: no_inotify" in checks["nodes", "warning"]["text"]
+            assert "sysctl fs.inotify.max_user_instances" in checks["inotify", "error"]["advice"]
+            assert done.returncode == 1
+        finally:
+            listener.terminate()
+            assert listener.stderr is not None
+            assert b"Traceback" not in listener.stderr.read()
+    assert listener.returncode == 0
