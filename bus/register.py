@@ -34,10 +34,11 @@ import select
 import socket
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bus import clock, ofd
-from bus.entry import BadEntry, Entry
+from bus.entry import BadEntry, Entry, pid_namespace
 from bus.runtime import DomainFolder
 from schemas.names import BadName, check_name
 
@@ -56,22 +57,25 @@ class NameTaken(RuntimeError):
 
     def __init__(self, name: str, folder: Path, holder: Entry | None) -> None:
         super().__init__(
-            f"{name} is taken in domain {folder.name!r} by {_who(holder)}. Stop it (`rise stop {name}`"
-            + (f" or `kill {holder.pid}`" if holder else "")
+            f"{name} is taken in domain {folder.name!r} by {who(holder)}. Stop it (`rise stop {name}`"
+            + (f" or `kill {holder.pid}`" if holder and holder.is_here else "")
             + "), start this one under another name, or in another domain (RISE_DOMAIN)"
         )
         self.name = name
         self.holder = holder
 
 
-def _who(holder: Entry | None) -> str:
+def who(holder: Entry | None) -> str:
+    """A living node's process, for people."""
     if holder is None:
         return "a node whose entry cannot be read"
     text = f"process {holder.pid} on {holder.host}"
-    if holder.host == os.uname().nodename:
-        with contextlib.suppress(OSError):  # it may have ended, or be in another container
+    if holder.is_here:
+        with contextlib.suppress(OSError):  # it may have ended
             command = Path(f"/proc/{holder.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             text += f" ({' '.join(command.split())[:200]})"
+    else:
+        text += f" in another container ({holder.target})"
     return f"{text}, since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(holder.started_ns / 1e9))}"
 
 
@@ -169,6 +173,8 @@ class Register:
         """
         if check_name(entry.name).startswith("/"):
             raise BadName(f"{entry.name}: a node's full name has no '/' in front")
+        if entry.pid:
+            entry = replace(entry, pid_namespace=pid_namespace())
         path = self.lock_path(_stem(entry.name))
         ends_ns = time.monotonic_ns() + int(TIDYING_S * 1e9)
         while True:

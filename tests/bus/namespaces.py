@@ -1,4 +1,4 @@
-"""Commands in namespaces of their own, where the kernel lets this user have them; else the test is skipped, saying why."""
+"""Commands in namespaces of their own. Where this user may not have them the test is skipped, saying why."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def rival(root: Path, turns: str) -> None:
             os._exit(0)
         if not witness.lock(ofd.EXCLUSIVE, 0):
             say("two held the name at once")
-        if directory.entries() != {"prize": mine} or not registration.intact:
+        if directory.entries() != {"prize": registration.entry} or not registration.intact:
             say("a living node's entry was removed")
         say("won")
         if turn % 3 == 0:

@@ -10,6 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from bus.testing import Domain
 from schemas.codec import codec
 from schemas.system import Diagnostics
 from tests.bus.crowd import Nodes, count, leave, left_in, said, wait
-from tests.bus.namespaces import without_inotify
+from tests.bus.namespaces import own_pids, without_inotify
 from tests.bus.toys.count import Heard
 
 
@@ -266,3 +268,45 @@ def test_a_node_without_inotify_says_so_and_finds_the_others_all_the_same(domain
             assert listener.stderr is not None
             assert b"Traceback" not in listener.stderr.read()
     assert listener.returncode == 0
+
+
+@contextmanager
+def container(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node as process 1 of a pid namespace; killed when the block ends."""
+    with subprocess.Popen(own_pids([sys.executable, "-P", "-m", "bus.run", *arguments])) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_two_pid_namespaces_share_a_domain(domain: Domain) -> None:
+    heard: list[Heard] = []
+
+    def hear(batch: list[Raw]) -> None:
+        heard.extend(codec(Heard).decode(raw.payload) for raw in batch if not raw.lost_first)
+
+    toys = "tests.bus.toys.count"
+    prize = (f"{toys}:Talker", "--name", "prize")
+    with (
+        domain.session(select=lambda topic, _: topic == "toy/heard", heard=hear) as session,
+        container(f"{toys}:Listener", "--name", "listener"),
+    ):
+        for life in range(2):
+            before = heard[-1].received if heard else 0
+            with container(*prize):  # killed at the end
+                assert session.spin(lambda n=before: bool(heard) and heard[-1].received > n + 20, 30.0)  # type: ignore[misc] # a default binds the value of the loop
+                for command in (own_pids([]), []):
+                    run = [*command, sys.executable, "-P", "-m", "bus.run", *prize]
+                    refused = subprocess.run(run, capture_output=True, text=True, check=False)
+                    assert refused.returncode == 3
+                    holder = f"by process 1 on {os.uname().nodename} in another container ({toys}:Talker), since"
+                    assert holder in refused.stderr
+                    assert "`kill" not in refused.stderr
+                looking = [*own_pids([]), sys.executable, "-P", "-m", "bus.rise", "node", "list", "--json"]
+                rows = json.loads(subprocess.run(looking, capture_output=True, text=True, check=True).stdout)
+                assert [(r["name"], r["pid"], r["here"]) for r in rows] == [("listener", 1, False), ("prize", 1, False)]
+                assert "prize" in session.executor.peers.entries
+            assert session.spin(lambda: "prize" not in session.executor.peers.entries, 20.0)
+            assert session.spin(lambda n=life: heard[-1].gone == n + 1, 20.0)  # type: ignore[misc] # a default binds the value of the loop
+            assert heard[-1].lost == 0

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,31 @@ def test_a_taken_name_is_exit_3_and_says_who_has_it(domain: Domain) -> None:
         done = run(f"{TOYS}:Talker", domain=domain)
     assert done.returncode == 3
     assert f"process {os.getpid()}" in done.stderr
+
+
+def test_of_those_that_start_at_once_under_one_name_one_wins(domain: Domain) -> None:
+    read, write = os.pipe()
+    env = {**os.environ, "RISE_READY_FD": str(write)}
+    command = [sys.executable, "-P", "-m", "bus.run", f"{TOYS}:Talker", "--name", "prize"]
+    rivals = [
+        subprocess.Popen(command, env=env, pass_fds=(write,), stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    os.close(write)
+    with ExitStack() as stack, open(read, "rb") as ready:
+        for rival in rivals:
+            stack.enter_context(rival)
+            stack.callback(rival.kill)
+        assert ready.readline() == b"READY \n"
+        until(lambda: sum(rival.poll() is not None for rival in rivals) == 3, 30)
+        (winner,) = (rival for rival in rivals if rival.poll() is None)
+        for rival in rivals:
+            if rival is not winner:
+                assert rival.stderr is not None
+                assert (rival.returncode, f"by process {winner.pid} on" in rival.stderr.read()) == (3, True)
+        winner.terminate()
+        assert winner.wait(20) == 0
+        assert b"READY" not in ready.read()
+    assert left(domain) == []
 
 
 def test_callbacks_that_keep_failing_end_the_process(domain: Domain) -> None:
