@@ -124,6 +124,15 @@ def anchor(path: Path, mode: int = 0o600, deadline_s: float = 2.0) -> tuple[int,
         raise
 
 
+def kept_ns(path: Path) -> int | None:
+    """The anchor that stands in `path`; None where there is none of this boot."""
+    try:
+        with path.open("rb") as file:
+            return _read(file.fileno())
+    except OSError:
+        return None
+
+
 def _read(fd: int) -> int | None:
     try:
         kept: Any = json.loads(os.pread(fd, _MAX_ANCHOR_BYTES, 0))

@@ -61,10 +61,13 @@ def cli() -> None:
 
 def main() -> None:
     """The command line of this process; bus/rise.py is its door."""
-    from bus.root import MixedRoots, project_root
+    from bus.root import MixedRoots, found, one_root
 
     try:
-        project_root()
+        parents = found()
+        # the doctor says which package is shadowed, and the rest too, as long as those that it stands on are ours
+        if sys.argv[1:2] != ["doctor"] or parents["schemas"] != parents["bus"]:
+            one_root(parents)
         result = cli.main(prog_name="rise", standalone_mode=False)
         sys.stdout.flush()
     except MixedRoots as error:

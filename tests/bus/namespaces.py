@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,12 @@ def without_inotify(command: Sequence[str]) -> list[str]:
     """In a user namespace whose inotify instances are used up: the limit of others is not touched."""
     no_instance = 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"'
     return _allowed(["unshare", "--user", "--map-root-user", "sh", "-c", no_instance, "-"], command)
+
+
+def with_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
+    """With a disk of 1 MB at `folder`, for this command only."""
+    mount = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
+    return _allowed(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, str(folder)], command)
 
 
 def own_pids(command: Sequence[str]) -> list[str]:
