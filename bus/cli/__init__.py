@@ -17,7 +17,7 @@ NOUNS = {
     "restart": "restart a process of the launch",
     "stop": "stop a process of the launch",
     "node": "nodes that are alive: list, info",
-    "topic": "topics: list, info, echo, hz, pub",
+    "topic": "topics: list, info, echo, hz, bw, delay, pub",
     "service": "services: list, call",
     "param": "parameters: list, get, set, describe",
     "bag": "bags: record, play, info, check, cut, convert",
