@@ -19,7 +19,7 @@ NOUNS = {
     "node": "nodes that are alive: list, info",
     "topic": "topics: list, info, echo, hz, bw, delay, pub",
     "service": "services: list, call",
-    "param": "parameters: list, get, set, describe",
+    "param": "parameters: list, get, set, describe, dump, load",
     "bag": "bags: record, play, info, check, cut, convert",
     "replay": "replay a bag through a node, in lock-step",
     "interface": "message types: list, show",
