@@ -6,12 +6,21 @@ Plain JSON, so that a tool needs neither pydantic nor numpy to list a graph. Ent
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 VERSION = 1
 """raised when an older reader would misread an entry; new fields alone do not raise it"""
+
+
+def pid_namespace() -> int:
+    """Of this process; 0 where /proc does not say."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 class BadEntry(ValueError):
@@ -56,6 +65,8 @@ class Entry:
     """module and class it was started from: `nodes.impact_cortex:ImpactCortex`"""
     pid: int = 0
     """for people; whether the node lives is asked of its lock"""
+    pid_namespace: int = 0
+    """where `pid` counts: in another container it is another process, or none; 0 where it is not said"""
     host: str = ""
     publisher_id: int = 0
     """random per process start: another one under the same name is another node"""
@@ -77,6 +88,11 @@ class Entry:
     remappings: Mapping[str, str] = field(default_factory=dict)
     definitions: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """type definition (schemas.grammar) by type hash, of every type named above"""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether `pid` means something in this process."""
+        return self.host == os.uname().nodename and self.pid_namespace in (0, pid_namespace())
 
     def to_json(self) -> str:
         """One line; `from_json` gives back an equal entry.
@@ -125,7 +141,7 @@ class Entry:
 # What a field's JSON must be: a Python type, a tuple of strings, or an object whose values are of a type.
 _KINDS: dict[str, str] = {
     **dict.fromkeys(("name", "namespace", "target", "host", "clock"), "str"),
-    **dict.fromkeys(("pid", "publisher_id", "started_ns"), "int"),
+    **dict.fromkeys(("pid", "pid_namespace", "publisher_id", "started_ns"), "int"),
     **dict.fromkeys(("ready", "real"), "bool"),
     **dict.fromkeys(("pub", "rpc"), "strings"),
     "parameters": "object",

@@ -2,7 +2,8 @@
 
 Run as `python -I -S guard.py NAME LOG TERMINAL REALTIME NICE CPUS COMMAND...`: it imports no package of ours and costs
 7 MB. Standard input is the launcher's commands (`INT`, `TERM`, `ABRT`, `KILL`), and its end means that the launcher is
-gone, by kill -9 too. Standard output is what the launcher is told, one line each:
+gone, by kill -9 too. Before the process is ready INT becomes TERM: a Python that still loads modules would answer INT
+with a traceback. Standard output is what the launcher is told, one line each:
 
     PID 4711                 started
     SCHED FIFO 10            how it is scheduled, where that was asked for
@@ -231,9 +232,13 @@ class Guard:
 
     def __init__(self, log: str, terminal: str, scheduling: tuple[int, int, list[int]], command: list[str]) -> None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        for file in map(int, os.listdir("/proc/self/fd")):
+            if file > 2 and os.path.exists(f"/proc/self/fd/{file}"):
+                os.set_inheritable(file, False)  # kept by us, not by the process
         self.log = LogFile(log)
         self.commands = os.dup(0)
         self.launcher = Launcher(os.dup(1))
+        self.is_ready = False
         self.how = ""
         """how the process ended; empty while it runs"""
         self.kill_at = math.inf
@@ -293,6 +298,7 @@ class Guard:
     def take_words(self) -> bool:
         lines = self.read(self.words)
         for line in lines:
+            self.is_ready |= line.startswith(b"READY")
             self.launcher.tell(line)
         return bool(lines)
 
@@ -318,6 +324,8 @@ class Guard:
             self.send(signal.SIGINT)
 
     def send(self, number: int) -> None:
+        if number == signal.SIGINT and not self.is_ready:
+            number = signal.SIGTERM
         if not self.how:
             kill(self.pid, number)
 

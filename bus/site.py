@@ -97,8 +97,9 @@ def read_site(path: Path) -> tuple[Site, list[Mistake]]:
     except UnicodeDecodeError as error:
         return Site(), [Mistake("site-file", Where(str(path)), f"the site file is not UTF-8 at byte {error.start}")]
     except tomllib.TOMLDecodeError as error:
-        at = re.search(r"line (\d+)", str(error))
-        return Site(), [Mistake("site-syntax", Where(str(path), int(at[1]) if at else 0), f"not TOML: {error}")]
+        at = re.search(r"line (\d+)", str(error))  # none: something is missing at the end
+        line = int(at[1]) if at else len(text.splitlines())
+        return Site(), [Mistake("site-syntax", Where(str(path), line), f"not TOML: {error}")]
     reader = _Reader(path, text)
     site = reader.read(tables)
     return site, reader.mistakes

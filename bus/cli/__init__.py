@@ -17,9 +17,9 @@ NOUNS = {
     "restart": "restart a process of the launch",
     "stop": "stop a process of the launch",
     "node": "nodes that are alive: list, info",
-    "topic": "topics: list, info, echo, hz, pub",
+    "topic": "topics: list, info, echo, hz, bw, delay, pub",
     "service": "services: list, call",
-    "param": "parameters: list, get, set, describe",
+    "param": "parameters: list, get, set, describe, dump, load",
     "bag": "bags: record, play, info, check, cut, convert",
     "replay": "replay a bag through a node, in lock-step",
     "interface": "message types: list, show",
@@ -60,11 +60,14 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry of the `rise` script."""
-    from bus.root import MixedRoots, project_root
+    """The command line of this process; bus/rise.py is its door."""
+    from bus.root import MixedRoots, found, one_root
 
     try:
-        project_root()
+        parents = found()
+        # the doctor says which package is shadowed, and the rest too, as long as those that it stands on are ours
+        if sys.argv[1:2] != ["doctor"] or parents["schemas"] != parents["bus"]:
+            one_root(parents)
         result = cli.main(prog_name="rise", standalone_mode=False)
         sys.stdout.flush()
     except MixedRoots as error:

@@ -69,14 +69,13 @@ def command(
 def _bring_up(plan: Plan, domain: str) -> int:
     from bus.discovery import BadRuntimeDirectory, NameTaken
     from bus.launcher import bring_up
+    from bus.register import who
 
     try:
         return bring_up(plan, domain)
     except NameTaken as error:
-        pid = f" by process {error.holder.pid}" if error.holder else ""
-        click.echo(
-            f"domain {domain!r} is launched already{pid}: `rise stop` ends it, --domain chooses another", err=True
-        )
+        text = f"domain {domain!r} is launched already by {who(error.holder)}"
+        click.echo(f"{text}: `rise stop --all` ends it, --domain chooses another", err=True)
         return 3
     except (BadRuntimeDirectory, BadName) as error:
         click.echo(str(error), err=True)

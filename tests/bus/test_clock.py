@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -84,6 +86,36 @@ def test_an_anchor_that_somebody_keeps_writing_is_an_error_not_a_hang(tmp_path: 
     with pytest.raises(TimeoutError, match=r"anchor\.json: for 0\.05 s another process"):
         clock.anchor(path, deadline_s=0.05)
     writer.close()
+
+
+@pytest.mark.parametrize("folder_stays", [True, False])
+def test_an_anchor_that_is_removed_under_who_waits_for_it(tmp_path: Path, folder_stays: bool) -> None:
+    path = tmp_path / "cell" / "anchor.json"
+    path.parent.mkdir()
+    leaver = ofd.LockFile(path)
+    assert leaver.lock(ofd.EXCLUSIVE, clock.USE)
+    came: list[ofd.LockFile | FileNotFoundError] = []
+
+    def come() -> None:
+        try:
+            came.append(clock.anchor(path, deadline_s=20)[1])
+        except FileNotFoundError as error:
+            came.append(error)
+
+    thread = threading.Thread(target=come)
+    thread.start()
+    fds = Path("/proc/self/fd")
+    until(lambda: [os.path.realpath(fd) for fd in fds.iterdir()].count(str(path)) == 2)
+    path.unlink()
+    if not folder_stays:
+        path.parent.rmdir()
+    leaver.close()
+    thread.join(20)
+    (found,) = came
+    assert isinstance(found, ofd.LockFile) == folder_stays
+    if isinstance(found, ofd.LockFile):
+        assert found.is_at(path)
+        found.close()
 
 
 def test_simulated_time_stands_still_and_says_when_it_jumps_back() -> None:

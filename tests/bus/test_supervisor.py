@@ -62,9 +62,9 @@ class Bench:
         command = [sys.executable, "-I", "-S", str(TOY), how]
         return Job(name, command, made, self.folder / f"{name}.log", namespace, needs=needs, after=after)
 
-    def start(self, *jobs: Job) -> Supervisor:
+    def start(self, *jobs: Job, kept: tuple[int, ...] = ()) -> Supervisor:
         self.supervisor = Supervisor(
-            jobs, environment=dict(os.environ), on_event=self.events.append, rng=random.Random(1)
+            jobs, environment=dict(os.environ), on_event=self.events.append, kept=kept, rng=random.Random(1)
         )
         return self.supervisor
 
@@ -217,6 +217,30 @@ def test_descendants_go_with_their_process(bench: Bench) -> None:
     assert not any(map(alive, family))
 
 
+def test_what_guards_keep_ends_with_the_last_of_their_processes(bench: Bench) -> None:
+    end, kept = os.pipe()
+    os.set_blocking(end, False)
+    supervisor = bench.start(bench.job("a", "parent"), bench.job("b", "good"), kept=(kept,))
+    bench.until(lambda: sum(e.text.startswith("child ") for e in bench.events) == 2)
+    bench.ready("a", "b")
+    os.close(kept)
+    supervisor.ask("stop", "a")
+    bench.until(lambda: bench.state("a") is ProcessState.STOPPED)
+    with pytest.raises(BlockingIOError):
+        os.read(end, 1)
+    guard = supervisor.children["b"].guard
+    assert guard is not None
+    os.kill(guard.pid, signal.SIGSTOP)
+    os.kill(bench.pid("b"), signal.SIGKILL)
+    with pytest.raises(BlockingIOError):
+        os.read(end, 1)
+    os.kill(guard.pid, signal.SIGCONT)
+    supervisor.ask("stop", "b")
+    bench.until(lambda: bench.state("b") is ProcessState.STOPPED)
+    assert os.read(end, 1) == b""
+    os.close(end)
+
+
 def test_a_killed_grandchild_harms_nobody(bench: Bench) -> None:
     bench.start(bench.job("a", "parent"))
     bench.until(lambda: sum(e.text.startswith("child ") for e in bench.events) == 2)
@@ -264,6 +288,13 @@ def test_a_hang_before_ready_is_killed(bench: Bench) -> None:
     bench.until(lambda: bench.state("a") is ProcessState.FAILED)
     assert bench.kinds("a") == ["started", "hung", "died", "started", "hung", "died", "failed"]
     assert next(e.text for e in bench.events if e.kind == "died") == "not ready after 0.3 s: killed"
+
+
+def test_before_it_is_ready_a_process_is_asked_by_term(bench: Bench) -> None:
+    bench.start(bench.job("a", "silent"))  # Python answers INT with a traceback as long as it loads modules
+    bench.until(lambda: any(e.kind == "line" for e in bench.events))
+    bench.end()
+    assert [e.text for e in bench.events if e.kind == "ended"] == ["SIGTERM"]
 
 
 @pytest.mark.parametrize("how", ["stopped", "mute"])
