@@ -153,6 +153,11 @@ class Channel:
                     )
         self.watches = tuple(watches)
 
+    def settle(self) -> None:
+        """The machine was released: what pressed on it is let go, and readings of it are still on their way."""
+        for w in self.watches:
+            w.settle_left = w.settle_rows
+
     def configure(self, settings: Settings) -> None:
         """Judge by other settings from the next block on."""
         self.settings = settings
@@ -162,7 +167,8 @@ class Channel:
         """Open or close the gate of the gated tasks; opening begins their settling."""
         if gate and not self._gate:
             for w in self.watches:
-                w.settle_left = w.settle_rows
+                if w.gated:
+                    w.settle_left = w.settle_rows
         if idling and not self.idling:
             self._idle_wait_ns = round(IDLE_S * 1e9)
         self._gate = gate
@@ -190,10 +196,9 @@ class Channel:
         self.newest_ns = self._end_ns - self.period_ns
         memory.add(data)
         hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)
-        if self._gate:
-            for w in self.watches:
-                if w.settle_left:
-                    w.settle_left = max(0, w.settle_left - rows)
+        for w in self.watches:
+            if w.settle_left and (self._gate or not w.gated):
+                w.settle_left = max(0, w.settle_left - rows)
         if self.idling and self._load >= 0:
             self._learn_idle(data)
         return hits
@@ -214,7 +219,7 @@ class Channel:
                     state.lost += 1
                     continue  # a missing reading tells nothing: what fired goes on firing
                 state.lost = 0
-                if w.gated and (not gate or i < w.settle_left):
+                if i < w.settle_left or (w.gated and not gate):
                     w.detector.follow(state, value)
                     w.fired = False
                 elif w.detector.judge(state, value) is not w.fired:
@@ -230,8 +235,8 @@ class Channel:
             values = data[:, w.column].astype(np.float64)
             if w.net:
                 values -= self.idle_pct
-            armed: NDArray[np.bool_] | bool = not w.gated or (self._gate and not w.settle_left)
-            if w.gated and self._gate and w.settle_left:
+            armed: NDArray[np.bool_] | bool = self._gate or not w.gated
+            if armed and w.settle_left:
                 armed = np.arange(rows) >= w.settle_left
             if w.guard is not None:
                 readings = np.array([w.detector.reading(w.state, v) for v in values.tolist()])

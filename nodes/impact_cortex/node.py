@@ -147,7 +147,7 @@ class ImpactCortex(Tuning, Node):
         self._state_silent = False
         self._set_gates()
         if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
-            self._end_event("the program runs again")
+            self._end_event("the program runs again", settle=True)
 
     def _set_gates(self) -> None:
         state = None if self._state_silent else self._state
@@ -159,7 +159,7 @@ class ImpactCortex(Tuning, Node):
     @subscription(topics.MOTION)
     def on_motion(self, motion: MotionEvent) -> None:
         if motion.phase is MotionPhase.RELEASED:
-            self._end_event("released by the operator")
+            self._end_event("released by the operator", settle=True)
         elif motion.phase is MotionPhase.AXES_STANDING and self._event.acted:
             self._event = replace(self._event, effective=True)
 
@@ -312,7 +312,10 @@ class ImpactCortex(Tuning, Node):
         if reaction is Reaction.FEED_HOLD:
             self._escalate(now_ns, refused=answer.text)
 
-    def _end_event(self, why: str) -> None:
+    def _end_event(self, why: str, *, settle: bool = False) -> None:
+        if settle:
+            for channel in self._all_channels():
+                channel.settle()
         if self._event is NOTHING:
             return
         self.log.info(f"event of {self._event.reaction} ended: {why}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from nodes.impact_cortex.detectors import Detector, Deviation, Limit, Residual
 from schemas.impact import Reaction
@@ -18,6 +19,7 @@ class Settings:
     limit_k: int = 3
     limit_n: int = 5
     hard_limit_pct: float = 160.0
+    axis_limit_pct: float = 80.0
     warn_pct: float = 75.0
     warn_s: float = 0.5
     air_pct: float = 6.0
@@ -33,21 +35,21 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One row. `signal` is a name, or `*` and the end of several names: each of them is judged by itself."""
+    """One row. `signal` is a name, or a pattern of several (`*`, `?`): each of them is judged by itself."""
 
     name: str
     signal: str
     gated: bool
     """only while the machine cuts: not in rapid, spin-up, tool change, dwell, and never outside a running program"""
     settle_s: float
-    """how long after its gate opens readings are only followed: the spindle's controller and the axes calm down"""
+    """how long after its gate opens, or the machine is released, readings are only followed until all is calm"""
     reaction: Callable[[Settings], Reaction]
     detector: Callable[[Settings, float], Detector]
     """from the settings and the period of the readings, s"""
     text: str
 
     def watches(self, signal: str) -> bool:
-        return signal.endswith(self.signal[1:]) if self.signal.startswith("*") else signal == self.signal
+        return fnmatchcase(signal, self.signal)
 
 
 def _readings(seconds: float, period_s: float, least: int) -> int:
@@ -99,6 +101,15 @@ TASKS: tuple[Task, ...] = (
         reaction=lambda s: Reaction.STOP,
         detector=lambda s, period_s: k_of_n(s.hard_limit_pct, s),
         text="spindle load above what the drive may give in any state",
+    ),
+    Task(
+        "axis_limit",
+        "?_load_pct",
+        gated=False,
+        settle_s=0.05,
+        reaction=lambda s: Reaction.FEED_HOLD,
+        detector=lambda s, period_s: k_of_n(s.axis_limit_pct, s),
+        text="axis load above what any motion needs",
     ),
     Task(
         "load_cusum",

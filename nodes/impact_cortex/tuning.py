@@ -22,6 +22,9 @@ class Tuning:
     limit_k = parameter(3, doc="readings above the limit, of the last limit_n, that count", ge=1, le=1000)
     limit_n = parameter(5, doc="readings looked back at", ge=1, le=1000)
     hard_limit_pct = parameter(160.0, unit="%", doc="spindle load that calls for a stop in any state", ge=0, le=400)
+    axis_limit_pct = parameter(
+        80.0, unit="%", doc="load of an axis that calls for a feed hold in any motion", ge=0, le=400
+    )
     warn_pct = parameter(75.0, unit="%", doc="spindle load that is warned of when it lasts warn_s", ge=0, le=400)
     warn_s = parameter(0.5, unit="s", doc="how long", ge=0.01, le=60)
     air_pct = parameter(6.0, unit="%", doc="spindle load above idle below which the tool cuts air", ge=0, le=100)

@@ -285,13 +285,24 @@ class Simulator:
             return InjectReply(accepted=False, text=f"signal {request.signal!r} is not one of {', '.join(known)}")
         if not math.isfinite(request.duration_s) or request.duration_s < 0.0:
             return InjectReply(accepted=False, text=f"duration_s {request.duration_s:g} is not 0 or above")
+        if request.fault is Fault.CRASH and (why := self._no_crash()):
+            return InjectReply(accepted=False, text=why)
         until = self.mill.steps + round(request.duration_s * 1000) if request.duration_s > 0.0 else None
         self.mill.faults.inject(request.fault, request.magnitude, request.signal, until)
         when = {
-            Fault.CRASH: "at the next feed move the tool meets a clamp",
+            Fault.CRASH: "at the next move, rapid or feed, the tool meets a clamp",
             Fault.TOOL_BREAKAGE: "at the next cut the tool breaks",
         }.get(request.fault, "in force")
         return InjectReply(accepted=True, text=when)
+
+    def _no_crash(self) -> str:
+        """Why nothing can be run into now."""
+        mill = self.mill
+        if mill.faults.in_contact:
+            return "the tool is in a clamp already: reset the machine first"
+        if mill.execution is not Execution.ACTIVE:
+            return f"the machine stands ({mill.execution}): nothing moves that could meet a clamp; reset it first"
+        return ""
 
     # --- no blocking side --------------------------------------------------------------------------------------------
 

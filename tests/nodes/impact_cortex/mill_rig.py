@@ -35,6 +35,8 @@ class MillWorld(World):
         self.mill.start(T0)
         self.loads: list[tuple[Motion, float]] = []
         self.happened: list[MotionEvent] = []
+        self.met_in: Motion | None = None
+        """what the machine did when the tool met a clamp"""
         self._revision = -1
         self._blocks = 0
         self._acted = 0
@@ -66,6 +68,8 @@ class MillWorld(World):
     def _deliver(self, message: Message) -> None:
         if isinstance(message, MotionEvent):
             self.happened.append(message)
+            if message.phase is MotionPhase.CONTACT:
+                self.met_in = self.mill.mill.motion
             self._hear(topics.MOTION)
             self.node.on_motion(message)
         elif isinstance(message, SignalBlock) and message.source == "drive":

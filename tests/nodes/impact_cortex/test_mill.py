@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
-from schemas.impact import Assessment, Intervention, Mode, ProtectionState
+from schemas.impact import Assessment, Intervention, Mode, ProtectionState, Reaction
 from schemas.machine import Execution, Fault, Motion, MotionPhase
 from tests.nodes.impact_cortex.mill_rig import MillWorld
 
@@ -37,6 +38,32 @@ def test_crash_is_held_within_15_ms_of_contact_and_stopped_when_the_tool_stays_j
     assert world.at(MotionPhase.AXES_STANDING).travel_mm < 0.6
     assert "spindle load above its limit" in hold.reason
     assert stop.execution is Execution.FEED_HOLD
+
+
+MOMENTS = 50
+PASS_MS = 30_000
+
+
+def test_a_crash_at_any_moment_of_the_programme_is_held_and_stands_within_a_second() -> None:
+    met: set[Motion | None] = set()
+    for moment in range(MOMENTS):
+        world = MillWorld(moment, mode=Mode.STOP)
+        mill = world.mill.mill
+        for _ in range(random.Random(moment).randrange(PASS_MS // MOMENTS) + PASS_MS // MOMENTS * moment):
+            mill.step()  # nobody looks yet
+        world.run(100)
+        asked_ns = world.now
+        world.inject(Fault.CRASH)
+        world.run(1000)
+        contact = world.at(MotionPhase.CONTACT)
+        hold, stop = (i for i in world.said(Intervention) if i.reaction is not Reaction.WARN)
+        assert (hold.reaction, stop.reaction) == (Reaction.FEED_HOLD, Reaction.STOP)
+        assert asked_ns < contact.stamp_ns < hold.stamp_ns < stop.stamp_ns
+        assert (hold.stamp_ns - contact.stamp_ns) / MS <= 40
+        assert world.at(MotionPhase.AXES_STANDING).travel_mm < 4.0
+        assert mill.execution in (Execution.STOPPED, Execution.INTERRUPTED)
+        met.add(world.met_in)
+    assert met >= {Motion.FEED, Motion.RAPID, Motion.TOOL_CHANGE}
 
 
 def test_with_the_limit_out_of_reach_the_cusum_catches_the_crash() -> None:
@@ -83,7 +110,7 @@ def test_a_lost_sensor_is_said_and_with_the_last_one_that_could_hold_the_feed_pr
     world.run(200)
     assert world.protection().state is ProtectionState.DEGRADED
     assert world.protection().reasons == ("sensor x_accel gives no reading",)
-    world.mill.mill.faults.lost.add("spindle_load_pct")
+    world.mill.mill.faults.lost |= {"spindle_load_pct", "x_load_pct", "y_load_pct", "z_load_pct"}
     world.run(200)
     assert world.protection().state is ProtectionState.UNPROTECTED
     assert "sensor spindle_load_pct gives no reading" in world.protection().reasons

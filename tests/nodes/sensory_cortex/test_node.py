@@ -256,6 +256,19 @@ def test_a_fault_that_makes_no_sense_is_refused_and_says_why(fault: Fault, more:
     assert reply.text
 
 
+def test_a_machine_that_stands_cannot_be_made_to_crash_and_says_what_to_do() -> None:
+    stage = cutting()
+    stage.node.feed_hold(HOLD)
+    stage.run(0.1)
+    reply = stage.node.inject(InjectRequest(fault=Fault.CRASH))
+    assert (reply.accepted, "reset it first" in reply.text) == (False, True)
+    assert stage.node.reset(ResetRequest(operator="joe", reason="freed")).accepted
+    inject(stage, Fault.CRASH)
+    stage.run(0.1)
+    again = stage.node.inject(InjectRequest(fault=Fault.CRASH))
+    assert (again.accepted, "in a clamp already" in again.text) == (False, True)
+
+
 def test_coolant_falls_with_cutting() -> None:
     stage = cutting()
     stage.run(1.0)
