@@ -56,8 +56,9 @@ class Probe:
     read: Callable[[Mill], float]
 
 
+LOAD = "spindle_load_pct"
 PROBES: tuple[Probe, ...] = (
-    Probe("spindle_load_pct", sensors.DRIVE_TORQUE, lambda m: m.spindle.load_pct),
+    Probe(LOAD, sensors.DRIVE_TORQUE, lambda m: m.spindle.load_pct),
     Probe("spindle_speed_rpm", sensors.DRIVE_SPEED, lambda m: m.spindle.speed_rpm),
     Probe("spindle_torque_nm", sensors.SPINDLE_TORQUE, lambda m: m.spindle.torque_nm),
     Probe("feed_mm_min", sensors.FEED, lambda m: m.axes.moving_mm_s * 60.0),
@@ -97,7 +98,9 @@ class Simulator:
         rng = np.random.default_rng(setting.rng.getrandbits(64))
         draw, even = sensors.heavy_tailed(rng, 4.0), sensors.evenly(rng)
         self.mill = Mill(pocket(), draw, loop=bool(setting.parameters["loop"]))
-        self._reading = [(Reading(p.chain, draw, even), p.read) for p in PROBES]
+        load = sensors.preset(str(setting.parameters["load_sensor"]), "load")
+        chains = [load if p.name == LOAD else p.chain for p in PROBES]
+        self._reading = [(Reading(c, draw, even), p.read) for c, p in zip(chains, PROBES, strict=True)]
         self._vibration = Vibration(VIBRATION_STEPS * 10)
         self._accelerometer = BlockReading(sensors.ACCELEROMETER, len(ACCELERATION), rng)
         self._angle_rad = 0.0

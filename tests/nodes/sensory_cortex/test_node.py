@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bus.node import BadParameter
 from nodes.sensory_cortex.node import SensoryCortex
 from schemas import topics
 from schemas.codec import codec
@@ -111,6 +112,25 @@ def test_the_load_shows_the_cut_of_the_physics_vector_and_the_meter_follows() ->
         float(np.mean(column(stage, "spindle_load_pct"))), abs=3.0
     )
     assert float(np.mean(column(stage, "feed_mm_min"))) == pytest.approx(1432.4, abs=1.0)
+
+
+def test_the_load_passes_the_sensor_that_was_chosen() -> None:
+    def steps_and_changes(stage: Stage) -> tuple[float, int]:
+        load = column(stage, "spindle_load_pct", 1000)
+        return float(np.abs(load - np.rint(load)).max()), int(np.count_nonzero(np.diff(load)))
+
+    fine = cutting()
+    fine.run(1.0)
+    off, changes = steps_and_changes(fine)
+    assert off > 0.1
+    assert changes > 900
+    coarse = cutting(load_sensor="load_meter")
+    coarse.run(1.0)
+    off, changes = steps_and_changes(coarse)
+    assert off == 0.0
+    assert 0 < changes <= 11
+    with pytest.raises(BadParameter, match=r"vmc1/sensory_cortex.*did you mean 'load_meter'"):
+        Stage({"load_sensor": "load_metre"})
 
 
 def test_a_stop_is_accepted_decelerates_and_stands_and_the_time_is_measured() -> None:
@@ -335,13 +355,16 @@ def test_same_seed_same_bytes() -> None:
     assert record(1) != record(2)
 
 
-def test_check_finds_what_a_recording_lacks() -> None:
+def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks() -> None:
     defaults = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
 
     def wrong(**given: Any) -> list[str]:
         return [f"{code}: {text}" for code, text in SensoryCortex.mistakes({**defaults, **given})]
 
     assert wrong() == []
+    assert wrong(load_sensor="drive_torqe") == [
+        "load-sensor: load_sensor: no sensor preset 'drive_torqe'; did you mean 'drive_torque'?"
+    ]
     assert wrong(driver="recording")[0].startswith("recording-path")
     assert wrong(driver="recording", path="x.csv")[0].startswith("column-map")
     assert wrong(driver="recording", path="x.mcap") == []
