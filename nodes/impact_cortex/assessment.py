@@ -10,38 +10,15 @@ import numpy as np
 
 from nodes.impact_cortex import physics
 from nodes.impact_cortex.channel import Channel
-from nodes.impact_cortex.detectors import Deviation, Limit, Residual
+from nodes.impact_cortex.cusum import Cusum, Residual
+from nodes.impact_cortex.cuts import Cuts, Reference
+from nodes.impact_cortex.detectors import Deviation, Limit
 from nodes.impact_cortex.policy import NOTHING, RANK, Event
 from nodes.impact_cortex.tasks import LOAD, gate_open
 from schemas.impact import Assessment, Margin, Mode, ProtectionState, Reaction, StackLight
 from schemas.machine import MachineState
 
 SPAN_S = 0.05
-
-
-UNKNOWN_CUT = physics.Cut(0.0, 0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The cut and the drive as the parameters describe them; zeros where nobody said."""
-
-    material: str = ""
-    cut: physics.Cut = UNKNOWN_CUT
-    rated_torque_nm: float = 0.0
-    rated_power_kw: float = 0.0
-
-    def load_pct(self, speed_rpm: float, feed_mm_min: float) -> float:
-        """What the described cut should load the spindle with, idle not counted; NaN where nobody described it."""
-        material = physics.MATERIALS.get(self.material)
-        rated_nm = self.rated_torque_nm
-        if self.rated_power_kw and speed_rpm > 0:
-            at_power = physics.torque_nm(self.rated_power_kw, speed_rpm)
-            rated_nm = min(rated_nm, at_power) if rated_nm else at_power
-        if material is None or not rated_nm or not self.cut.diameter_mm or not self.cut.teeth:
-            return math.nan
-        needed = physics.effort(material, self.cut, speed_rpm, feed_mm_min)
-        return physics.load_pct(needed.torque_nm, rated_nm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +59,11 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
                 case Deviation():
                     rest = w.detector.rest(w.state)
                     value = max(peaks[w.column] - rest, rest - float(rows[:, w.column].min()))
-                case Residual():
+                case Residual() | Cusum():
                     per_s = channel.period_ns / 1e9
                     value, limit, unit = w.detector.level(w.state) * per_s, w.detector.threshold * per_s, "%·s"
+                    if w.resting:
+                        value = math.nan
             left = 100.0 * (1.0 - value / limit) if limit > 0 else math.nan
             margins.append(
                 Margin(task=w.task.name, signal=w.signal, unit=unit, value=value, limit=limit, margin_pct=left)
@@ -123,7 +102,7 @@ def light(
 def assess(
     now_ns: int,
     channels: Sequence[Channel],
-    reference: Reference,
+    cuts: Cuts,
     state: MachineState | None,
     event: Event,
     mode: Mode,
@@ -132,10 +111,13 @@ def assess(
     limit_pct: float,
 ) -> Assessment:
     """The engine's view now. `channels` are those that are heard, `state` is None while it is silent."""
+    reference = cuts.reference(state)
     measured = measure(channels, reference)
     cutting = state is not None and gate_open(state.execution, state.motion)
     model = math.nan
-    if state is not None:
+    if state is not None and cuts.rows:
+        model = cuts.model_pct(state)
+    elif state is not None:
         feed = state.feed_commanded_mm_min * state.feed_override_pct / 100.0
         model = reference.load_pct(state.spindle_speed_commanded_rpm, feed)
     shown, reason = light(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from functools import partial
 
 from bus.node import (
+    BadParameter,
     Gone,
     LinkEvent,
     Lost,
@@ -20,10 +22,10 @@ from bus.node import (
     subscription,
     timer,
 )
-from nodes.impact_cortex.assessment import Reference, assess
+from nodes.impact_cortex.assessment import assess
 from nodes.impact_cortex.channel import Channel, Hit, Watch, newest
+from nodes.impact_cortex.cuts import BadCuts
 from nodes.impact_cortex.interventions import intervention, result
-from nodes.impact_cortex.physics import Cut
 from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over
 from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import Settings, gate_open, idling
@@ -98,20 +100,26 @@ class ImpactCortex(Tuning, Node):
         self._beats = 0
         self._protection: tuple[ProtectionState, tuple[str, ...]] | None = None
         self._protected_ns = 0
-        self._read_parameters()
+        try:
+            self._read_parameters()
+        except BadCuts as error:
+            raise BadParameter(f"{self.name}: {error}") from error
 
     def _read_parameters(self) -> None:
         self._settings = Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
-        cut = Cut(self.tool_diameter_mm, self.teeth, self.depth_mm, self.width_mm)
-        self._reference = Reference(self.material, cut, self.rated_torque_nm, self.rated_power_kw)
+        self._cuts = self.described({name: getattr(self, name) for name in self.interface.parameters})
         self._effective_ns = round(self.effective_s * 1e9)
         for channel in self._all_channels():
             channel.configure(self._settings)
+        self._set_gates()
 
     def on_parameter(self, name: str) -> None:
         if name != "mode":
             self._watch = None
-            self._read_parameters()
+            try:
+                self._read_parameters()
+            except BadCuts as error:
+                self.log.warning(f"{name} is not used: {error}")
         self._protect(self.now_ns())
 
     def _all_channels(self) -> list[Channel]:
@@ -153,8 +161,9 @@ class ImpactCortex(Tuning, Node):
         state = None if self._state_silent else self._state
         gate = state is not None and gate_open(state.execution, state.motion)
         idle = state is not None and idling(state.execution, state.motion)
+        model = self._cuts.model_pct(state) if state is not None and gate else math.nan
         for channel in self._all_channels():
-            channel.set_gate(gate, idle)
+            channel.set_gate(gate, idle, model)
 
     @subscription(topics.MOTION)
     def on_motion(self, motion: MotionEvent) -> None:
@@ -353,19 +362,8 @@ class ImpactCortex(Tuning, Node):
         heard = [c for c in channels if not c.silent(now_ns)]
         protected, reasons = self._protection or (ProtectionState.UNPROTECTED, ())
         state = None if self._state_silent else self._state
-        self.assessments.publish(
-            assess(
-                now_ns,
-                heard,
-                self._reference,
-                state,
-                self._event,
-                self.mode,
-                protected,
-                reasons,
-                limit_pct=self.limit_pct,
-            )
-        )
+        made = assess(now_ns, heard, self._cuts, state, self._event, self.mode, protected, reasons, self.limit_pct)
+        self.assessments.publish(made)
 
     def _protect(self, now_ns: int) -> None:
         """Publish protection when it changed, and once a second."""

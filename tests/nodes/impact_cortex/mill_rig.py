@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from nodes.sensory_cortex import SensoryCortex
@@ -22,13 +24,18 @@ from schemas.machine import (
 )
 from tests.nodes.impact_cortex.rig import MS, T0, World
 
+SITE = tomllib.loads((Path(__file__).parents[3] / "launch" / "site.toml").read_text())
+VMC1: dict[str, Any] = SITE["machines"]["vmc1"]["impact_cortex"]
+
 
 class MillWorld(World):
-    """A World whose machine is the simulator."""
+    """A World whose machine is the simulator, its cuts described as in the shipped site file."""
 
-    def __init__(self, seed: int = 1, **parameters: Any) -> None:
-        super().__init__(signals=tuple(Simulator.signals), **parameters)
+    def __init__(self, seed: int = 1, load_sensor: str = "drive_torque", **parameters: Any) -> None:
+        described = {n: tuple(v) if isinstance(v, list) else v for n, v in VMC1.items()}
+        super().__init__(signals=tuple(Simulator.signals), **{**described, **parameters})
         values = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
+        values["load_sensor"] = load_sensor
         self._actions = 0
         setting = Setting("vmc1", values, random.Random(seed), self._next_action, lambda level, text: None)
         self.mill = Simulator(setting)

@@ -5,23 +5,29 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 
-from schemas.impact import Assessment, Intervention, Mode, ProtectionState, Reaction
+from schemas.impact import Assessment, Intervention, Mode, ProtectionState, Reaction, StackLight
 from schemas.machine import Execution, Fault, Motion, MotionPhase
 from tests.nodes.impact_cortex.mill_rig import MillWorld
 
 MS = 1e6
 
 
-def test_two_passes_of_the_programme_raise_nothing() -> None:
-    world = MillWorld(mode=Mode.STOP)
+each_sensor = pytest.mark.parametrize("load_sensor", ["drive_torque", "load_meter"])
+
+
+@each_sensor
+def test_two_passes_of_the_programme_raise_nothing(load_sensor: str) -> None:
+    world = MillWorld(load_sensor=load_sensor, mode=Mode.STOP)
     world.run(70_000)
     assert world.mill.mill.part_count >= 2
     assert world.reactions == []
     assert world.protection().state is ProtectionState.PROTECTED
-    levels = [m.value for a in world.said(Assessment) for m in a.margins if m.task == "load_cusum"]
-    assert max(levels) < 0.25 * world.node.cusum_threshold_pct_s
+    for task in ("load_cusum", "tool_worn", "tool_broken"):
+        levels = [m.value / m.limit for a in world.said(Assessment) for m in a.margins if m.task == task]
+        assert np.nanmax(levels) < 0.25
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -71,7 +77,7 @@ def test_with_the_limit_out_of_reach_the_cusum_catches_the_crash() -> None:
     world.run_to(Motion.FEED, 800)
     world.inject(Fault.CRASH)
     world.run(100)
-    hold = world.said(Intervention)[0]
+    hold = next(i for i in world.said(Intervention) if i.reaction is Reaction.FEED_HOLD)
     assert hold.task == "load_cusum"
     assert (hold.stamp_ns - world.at(MotionPhase.CONTACT).stamp_ns) / MS <= 40
 
@@ -93,6 +99,80 @@ def test_after_a_reset_the_next_crash_is_caught_again() -> None:
         world.run(1500)
         assert world.asked == ["machine/feed_hold", "machine/stop"] * crashes
         assert world.mill.reset(f"r{crashes}", world.now).accepted
+
+
+@each_sensor
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tool_that_breaks_in_the_cut_is_held_and_the_hold_is_enough(load_sensor: str, seed: int) -> None:
+    world = MillWorld(seed, load_sensor, mode=Mode.STOP)
+    world.run_to(Motion.FEED, 800)
+    broken_ns = world.now
+    world.inject(Fault.TOOL_BREAKAGE)
+    world.run(1500)
+    assert world.reactions == [("tool_broken", "FEED_HOLD")]
+    (hold,) = world.said(Intervention)
+    assert (hold.stamp_ns - broken_ns) / MS <= (100 if load_sensor == "drive_torque" else 400)
+    assert hold.value < hold.limit  # too low, and the reason says so
+    assert "far below" in hold.reason
+    assert world.mill.mill.execution is Execution.FEED_HOLD
+    assert world.mill.mill.spindle.speed_rpm > 9000
+
+
+def test_a_tool_broken_in_one_cut_is_found_in_its_next_one_at_the_latest() -> None:
+    world = MillWorld(1, mode=Mode.STOP)
+    world.run_to(Motion.FEED, 100)  # not yet held against the model
+    world.inject(Fault.TOOL_BREAKAGE)
+    world.run(800)
+    assert world.reactions == [("tool_broken", "FEED_HOLD")]
+
+
+@each_sensor
+@pytest.mark.parametrize("magnitude", [0.6, 0.9, 1.2])  # 30, 45, 60 % more load
+def test_a_worn_tool_is_warned_of_and_goes_on_cutting(load_sensor: str, magnitude: float) -> None:
+    world = MillWorld(2, load_sensor, mode=Mode.STOP)
+    world.run_to(Motion.FEED, 800)
+    world.inject(Fault.WORN_TOOL, magnitude)
+    world.run(6000)
+    assert set(world.reactions) == {("tool_worn", "WARN")}
+    assert world.asked == []
+    assert world.mill.mill.execution is Execution.ACTIVE
+    assert world.said(Assessment)[-1].light is StackLight.YELLOW
+
+
+def test_a_worn_tool_is_told_once_and_the_light_stays_until_a_sharp_one_has_cut() -> None:
+    world = MillWorld(2, mode=Mode.STOP)
+    world.run_to(Motion.FEED, 800)
+    world.inject(Fault.WORN_TOOL)
+    world.run(25_000)  # rapids, the slot, the tool change, into the finishing pass
+    assert world.reactions == [("tool_worn", "WARN")]
+    assert world.said(Assessment)[-1].light is StackLight.YELLOW
+    world.mill.mill.faults.clear()
+    world.run(15_000)
+    assert world.mill.mill.tool is not None
+    assert world.mill.mill.tool.number == 1
+    assert world.said(Assessment)[-1].light is StackLight.GREEN
+    assert world.reactions == [("tool_worn", "WARN")]
+
+
+def test_chatter_of_a_worn_tool_is_warned_of_beside_it() -> None:
+    world = MillWorld(2, mode=Mode.STOP)
+    world.run_to(Motion.FEED, 500)
+    world.inject(Fault.WORN_TOOL)
+    world.run(2000)
+    world.inject(Fault.CHATTER)
+    world.run_to(Motion.FEED, 1000)
+    assert world.reactions == [("tool_worn", "WARN"), ("vibration", "WARN")]
+
+
+def test_without_described_cuts_nothing_is_held_against_a_model_and_the_margins_say_so() -> None:
+    world = MillWorld(1, mode=Mode.STOP, cuts=())
+    world.run_to(Motion.FEED, 800)
+    world.inject(Fault.TOOL_BREAKAGE)
+    world.run(1500)
+    assert world.reactions == []
+    margins = {m.task: m.margin_pct for m in world.said(Assessment)[-1].margins}
+    assert math.isnan(margins["tool_broken"])
+    assert math.isnan(margins["tool_worn"])
 
 
 def test_chatter_is_warned_of() -> None:
