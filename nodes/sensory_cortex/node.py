@@ -166,11 +166,7 @@ class SensoryCortex(Node):
             self._tell_state(now_ns)
         for message in out:
             if type(message) is SignalBlock:
-                block_to = self.where.get(message.source)
-                if block_to is not None:
-                    block_to.publish(message)
-                    self.watch.heard(message, now_ns)
-                    self.last_values[message.source] = message.data.array
+                self._tell_block(message, now_ns)
             else:
                 if type(message) is Signals:
                     self._tell_signals()
@@ -178,6 +174,20 @@ class SensoryCortex(Node):
                 self.route[type(message)].publish(message)
                 if type(message) is MotionEvent:
                     self._tell_info(now_ns)
+
+    def _tell_block(self, block: SignalBlock, now_ns: int) -> None:
+        to = self.where.get(block.source)
+        if to is not None:
+            to.publish(block)
+            self.watch.heard(block, now_ns)
+            self.last_values[block.source] = block.data.array
+
+    @timer(0.005)
+    def later(self) -> None:
+        """What would have made a tick too long."""
+        now_ns = self.now_ns()
+        for message in self.source_driver.deferred():
+            self._tell_block(message, now_ns)
 
     @timer(0.2)
     def look(self) -> None:
