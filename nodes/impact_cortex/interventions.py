@@ -20,13 +20,12 @@ def intervention(
     mode: Mode,
     state: MachineState | None,
     cause: Cause,
-    *,
-    now_ns: int,
-    sample_ns: int,
+    stamps_ns: tuple[int, int],
     names: tuple[str, ...],
     evidence: Samples,
 ) -> Intervention:
-    """What the engine says when it reacts, or would have."""
+    """What the engine says when it reacts, or would have; `stamps_ns` are those of the decision and of its sample."""
+    now_ns, sample_ns = stamps_ns
     f = step.finding
     age_ns = now_ns - sample_ns
     return Intervention(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from functools import partial
 
 from bus.node import (
+    BadParameter,
     Gone,
     LinkEvent,
     Lost,
@@ -20,10 +22,10 @@ from bus.node import (
     subscription,
     timer,
 )
-from nodes.impact_cortex.assessment import Reference, assess
+from nodes.impact_cortex.assessment import Measured, assess, measure
 from nodes.impact_cortex.channel import Channel, Hit, Watch, newest
+from nodes.impact_cortex.cuts import BadCuts
 from nodes.impact_cortex.interventions import intervention, result
-from nodes.impact_cortex.physics import Cut
 from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over
 from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import Settings, gate_open, idling
@@ -98,20 +100,27 @@ class ImpactCortex(Tuning, Node):
         self._beats = 0
         self._protection: tuple[ProtectionState, tuple[str, ...]] | None = None
         self._protected_ns = 0
-        self._read_parameters()
+        self._measured = Measured()
+        try:
+            self._read_parameters()
+        except BadCuts as error:
+            raise BadParameter(f"{self.name}: {error}") from error
 
     def _read_parameters(self) -> None:
         self._settings = Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
-        cut = Cut(self.tool_diameter_mm, self.teeth, self.depth_mm, self.width_mm)
-        self._reference = Reference(self.material, cut, self.rated_torque_nm, self.rated_power_kw)
+        self._cuts = self.described({name: getattr(self, name) for name in self.interface.parameters})
         self._effective_ns = round(self.effective_s * 1e9)
         for channel in self._all_channels():
             channel.configure(self._settings)
+        self._set_gates()
 
     def on_parameter(self, name: str) -> None:
         if name != "mode":
             self._watch = None
-            self._read_parameters()
+            try:
+                self._read_parameters()
+            except BadCuts as error:
+                self.log.warning(f"{name} is not used: {error}")
         self._protect(self.now_ns())
 
     def _all_channels(self) -> list[Channel]:
@@ -147,19 +156,21 @@ class ImpactCortex(Tuning, Node):
         self._state_silent = False
         self._set_gates()
         if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
-            self._end_event("the program runs again")
+            self._end_event("the program runs again", settle=True)
 
     def _set_gates(self) -> None:
         state = None if self._state_silent else self._state
         gate = state is not None and gate_open(state.execution, state.motion)
         idle = state is not None and idling(state.execution, state.motion)
+        self._reference, self._shown_model_pct = self._cuts.reference(state), self._cuts.shown_pct(state)
+        model = self._cuts.model_pct(state) if gate else math.nan
         for channel in self._all_channels():
-            channel.set_gate(gate, idle)
+            channel.set_gate(gate, idle, model)
 
     @subscription(topics.MOTION)
     def on_motion(self, motion: MotionEvent) -> None:
         if motion.phase is MotionPhase.RELEASED:
-            self._end_event("released by the operator")
+            self._end_event("released by the operator", settle=True)
         elif motion.phase is MotionPhase.AXES_STANDING and self._event.acted:
             self._event = replace(self._event, effective=True)
 
@@ -270,17 +281,8 @@ class ImpactCortex(Tuning, Node):
             evidence = Samples.take(self._channel.evidence(self._back))
             names = self._channel.names
         for intervention_id, step in numbered:
-            said = intervention(
-                intervention_id,
-                step,
-                self.mode,
-                self._state,
-                self._cause,
-                now_ns=now_ns,
-                sample_ns=self._stamp_ns,
-                names=names,
-                evidence=evidence,
-            )
+            stamps_ns = (now_ns, self._stamp_ns)
+            said = intervention(intervention_id, step, self.mode, self._state, self._cause, stamps_ns, names, evidence)
             self.interventions.publish(said)
 
     def _ask(self, intervention_id: str, reaction: Reaction, reason: str, now_ns: int) -> None:
@@ -312,7 +314,10 @@ class ImpactCortex(Tuning, Node):
         if reaction is Reaction.FEED_HOLD:
             self._escalate(now_ns, refused=answer.text)
 
-    def _end_event(self, why: str) -> None:
+    def _end_event(self, why: str, *, settle: bool = False) -> None:
+        if settle:
+            for channel in self._all_channels():
+                channel.settle()
         if self._event is NOTHING:
             return
         self.log.info(f"event of {self._event.reaction} ended: {why}")
@@ -328,7 +333,7 @@ class ImpactCortex(Tuning, Node):
 
     @timer(TICK_S)
     def tick(self) -> None:
-        """Beat, assess, and see to what no sample may bring about."""
+        """Beat, and see to what no sample may bring about."""
         now_ns = self.now_ns()
         self._beats += 1
         self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self.mode))
@@ -343,26 +348,23 @@ class ImpactCortex(Tuning, Node):
                 self._fired_ns = now_ns
             if over(self._event, quiet=now_ns - self._fired_ns > self.rearm_s * 1e9, released=False):
                 self._end_event(f"quiet for {self.rearm_s:g} s")
-        self._protect(now_ns)
-        self._assess(now_ns, channels)
+        self._measured = self._measure(topics.SAMPLES.name, now_ns)
 
-    def _assess(self, now_ns: int, channels: list[Channel]) -> None:
-        heard = [c for c in channels if not c.silent(now_ns)]
-        protected, reasons = self._protection or (ProtectionState.UNPROTECTED, ())
+    @timer(TICK_S)
+    def look(self) -> None:
+        """Say how everything stands: in a callback of its own, right after `tick`, because both together are long."""
+        now_ns = self.now_ns()
+        self._protect(now_ns)
+        measured = self._measured.and_margins(self._measure(topics.VIBRATION.name, now_ns))
         state = None if self._state_silent else self._state
-        self.assessments.publish(
-            assess(
-                now_ns,
-                heard,
-                self._reference,
-                state,
-                self._event,
-                self.mode,
-                protected,
-                reasons,
-                limit_pct=self.limit_pct,
-            )
-        )
+        protected = self._protection or (ProtectionState.UNPROTECTED, ())
+        alive = any(not c.silent(now_ns) for c in self._all_channels())
+        seen = (measured, self._shown_model_pct, self.limit_pct)
+        self.assessments.publish(assess(now_ns, seen, state, self._event, self.mode, protected, alive=alive))
+
+    def _measure(self, topic: str, now_ns: int) -> Measured:
+        heard = [c for c in self._channels[topic].values() if not c.silent(now_ns)]
+        return measure(heard, self._reference)
 
     def _protect(self, now_ns: int) -> None:
         """Publish protection when it changed, and once a second."""
