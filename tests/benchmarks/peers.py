@@ -58,7 +58,7 @@ def publish(send: Send, burst: int, period_s: float) -> None:
                 time.sleep(wait_s)
             count += 1
             send(count)
-        say({})
+        say({"sent": burst})
 
 
 def head(count: int) -> bytes:
