@@ -1,12 +1,13 @@
 """The processes we are measured against: `... -m tests.benchmarks.peers PEER pub|sub ADDRESS SIZE BURST PERIOD_S`.
 
-- `raw`: pyzmq, two frames (topic; header and a constant body), no codec: what a plain script would do.
+- `raw`: pyzmq, two frames (topic; header and a constant body), no codec. Two sends and two receives: send_multipart and
+  recv_multipart make its p50 7 to 8 % longer each.
 - `coded`: the same, its body made and read by our codec: what is left of our ratio is the bus itself.
 - `zenoh`, `redis`: header and body in one payload, the body made and read by our codec too, the fastest one here that
-  checks: what differs is the transport.
+  checks: what differs is the transport. `zenoh_default` has no option but to stay on this host.
 
 All are paced alike. All take the time as our nodes do: from the call that encodes and sends until the receiver holds
-what was sent, decoded; only `raw` has no codec to pay for. Each has the fastest options that its documentation offers.
+what was sent, decoded; only `raw` has no codec to pay for. Each has the fastest options found in its documentation.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Arrived = Callable[[bytes], None]
 def missing(peer: str) -> str | None:
     """The command that installs what a peer needs; None when it is there."""
     pip = ".venv/bin/pip install"
-    if peer == "zenoh" and importlib.util.find_spec("zenoh") is None:
+    if peer.startswith("zenoh") and importlib.util.find_spec("zenoh") is None:
         return f"{pip} eclipse-zenoh"
     if peer == "redis":
         needs = [] if importlib.util.find_spec("redis") else [f"{pip} 'redis[hiredis]'"]
@@ -133,7 +134,9 @@ def raw_publisher(path: str, size: int) -> Send:
     topic, body = TOPIC.encode(), bytes(size)
 
     def send(count: int) -> None:
-        socket.send_multipart([topic, head(count) + body])
+        data = head(count) + body
+        socket.send(topic, zmq.SNDMORE)
+        socket.send(data)
 
     def send_large(count: int) -> None:
         picture = bytearray(size)  # a new one each time, made before the clock starts, as our camera's is
@@ -159,11 +162,15 @@ def raw_subscriber(path: str, size: int) -> None:
 
 
 def coded_publisher(path: str) -> Send:
+    import zmq
+
     socket = bound(path)
     topic, encode = TOPIC.encode(), encoder()
 
     def send(count: int) -> None:
-        socket.send_multipart([topic, head(count) + encode()])
+        data = head(count) + encode()
+        socket.send(topic, zmq.SNDMORE)
+        socket.send(data)
 
     return send
 
@@ -181,8 +188,20 @@ def coded_subscriber(path: str) -> None:
 # --- zenoh ---------------------------------------------------------------------------------------------------------
 
 
-def zenoh_session(listen: str, connect: str) -> tuple[Any, Any]:
+ONE_THREAD = "(rx: (handover: app), acc: (handover: app), tx: (handover: app), net: (handover: app))"
+"""of zenoh's five pools of threads: a fifth off its p50, a quarter off its CPU"""
+FAST: dict[str, object] = {
+    "transport/shared_memory/enabled": False,  # pays from 4 KiB on
+    "transport/unicast/qos/enabled": False,  # excludes the next
+    "transport/unicast/lowlatency": True,  # no queue and no batching on the way out
+    "transport/link/tx/queue/batching/enabled": False,
+}
+
+
+def zenoh_session(listen: str, connect: str, options: dict[str, object]) -> tuple[Any, Any]:
     """Peer to peer over a socket file, nothing searched for and nothing beyond this host."""
+    if options:
+        os.environ["ZENOH_RUNTIME"] = ONE_THREAD  # read when zenoh begins
     zenoh = importlib.import_module("zenoh")
     config = zenoh.Config()
     for key, value in {
@@ -191,18 +210,15 @@ def zenoh_session(listen: str, connect: str) -> tuple[Any, Any]:
         "connect/endpoints": [connect] if connect else [],
         "scouting/multicast/enabled": False,
         "scouting/gossip/enabled": False,
-        "transport/shared_memory/enabled": False,  # pays from 4 KiB on
-        "transport/unicast/qos/enabled": False,  # excludes the next
-        "transport/unicast/lowlatency": True,  # no queue and no batching on the way out
-        "transport/link/tx/queue/batching/enabled": False,
+        **options,
     }.items():
         config.insert_json5(key, json.dumps(value))
     return zenoh, zenoh.open(config)
 
 
-def zenoh_publisher(path: str) -> Send:
-    zenoh, session = zenoh_session(f"unixsock-stream/{path}", "")
-    qos = {"express": True, "priority": zenoh.Priority.REAL_TIME, "congestion_control": zenoh.CongestionControl.DROP}
+def zenoh_publisher(path: str, options: dict[str, object]) -> Send:
+    zenoh, session = zenoh_session(f"unixsock-stream/{path}", "", options)
+    qos = {"express": True, "priority": zenoh.Priority.REAL_TIME} if options else {}
     outlet, encode = session.declare_publisher(TOPIC, **qos), encoder()
 
     def send(count: int, _open: object = session) -> None:  # a session that nobody holds is closed
@@ -211,12 +227,12 @@ def zenoh_publisher(path: str) -> Send:
     return send
 
 
-def zenoh_subscriber(path: str) -> None:
-    zenoh, session = zenoh_session("", f"unixsock-stream/{path}")
+def zenoh_subscriber(path: str, options: dict[str, object]) -> None:
+    zenoh, session = zenoh_session("", f"unixsock-stream/{path}", options)
     received = Received()
     arrived = noting(received)
-    # on the thread that receives, not handed to another one
-    callback = zenoh.handlers.Callback(lambda sample: arrived(sample.payload.to_bytes()), indirect=False)
+    # on the thread that receives; by default it is handed to another one
+    callback = zenoh.handlers.Callback(lambda sample: arrived(sample.payload.to_bytes()), indirect=not options)
     with session.declare_subscriber(TOPIC, callback):
         reporting(received)
         threading.Event().wait()
@@ -261,21 +277,24 @@ def redis_subscriber(path: str) -> None:
 def main() -> None:
     peer, side, path, *numbers = sys.argv[1:]
     size, burst, period_s = int(numbers[0]), int(numbers[1]), float(numbers[2])
+    publishers: dict[str, Callable[[], Send]] = {
+        "raw": lambda: raw_publisher(path, size),
+        "coded": lambda: coded_publisher(path),
+        "zenoh": lambda: zenoh_publisher(path, FAST),
+        "zenoh_default": lambda: zenoh_publisher(path, {}),
+        "redis": lambda: redis_publisher(path),
+    }
+    subscribers: dict[str, Callable[[], None]] = {
+        "raw": lambda: raw_subscriber(path, size),
+        "coded": lambda: coded_subscriber(path),
+        "zenoh": lambda: zenoh_subscriber(path, FAST),
+        "zenoh_default": lambda: zenoh_subscriber(path, {}),
+        "redis": lambda: redis_subscriber(path),
+    }
     if side == "sub":
-        {
-            "raw": lambda: raw_subscriber(path, size),
-            "coded": lambda: coded_subscriber(path),
-            "zenoh": lambda: zenoh_subscriber(path),
-            "redis": lambda: redis_subscriber(path),
-        }[peer]()
+        subscribers[peer]()
     else:
-        send = {
-            "raw": lambda: raw_publisher(path, size),
-            "coded": lambda: coded_publisher(path),
-            "zenoh": lambda: zenoh_publisher(path),
-            "redis": lambda: redis_publisher(path),
-        }[peer]()
-        publish(send, burst, period_s)
+        publish(publishers[peer](), burst, period_s)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def latency(domain: Domain, count: int) -> list[Row]:
 def peers(domain: Domain, count: int) -> list[Row]:
     """The same message beside zenoh and redis, where they are installed, and beside pyzmq with our codec."""
     rows = []
-    for name, bar in (("zenoh", 1.0), ("redis", 1.0), ("coded", math.nan)):
+    for name, bar in (("zenoh", 1.0), ("redis", 1.0), ("zenoh_default", math.nan), ("coded", math.nan)):
         if command := missing(name):
             rows.append(Row("typed message 1 kHz", f"p50 / {name}", Interval.single(math.nan), missing=command))
             continue

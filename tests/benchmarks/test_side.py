@@ -14,7 +14,7 @@ from tests.benchmarks.peers import missing
 from tests.benchmarks.process import Role, cpu_s
 from tests.benchmarks.side import ours, peer
 
-INSTALLED = [name for name in ("raw", "coded", "zenoh", "redis") if not missing(name)]
+INSTALLED = [name for name in ("raw", "coded", "zenoh", "zenoh_default", "redis") if not missing(name)]
 PROCESSES = "tests.benchmarks"
 
 
