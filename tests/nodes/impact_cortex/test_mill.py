@@ -46,6 +46,21 @@ def test_crash_is_held_within_15_ms_of_contact_and_stopped_when_the_tool_stays_j
     assert stop.execution is Execution.FEED_HOLD
 
 
+def test_the_assessed_force_and_power_are_those_of_the_physics_vector() -> None:
+    world = MillWorld(3, mode=Mode.STOP)
+    world.run_to(Motion.FEED, 500)
+    world.run(1000)
+    assessed = world.said(Assessment)[-20:]
+    force, power, model = (
+        np.mean([getattr(a, name) for a in assessed])
+        for name in ("cutting_force_n", "spindle_power_kw", "model_load_pct")
+    )
+    idle_kw = world.mill.mill.spindle.curve.rated_power_kw * 0.063
+    assert force == pytest.approx(226.0, rel=0.1)
+    assert power == pytest.approx(1.130 + idle_kw, rel=0.1)
+    assert model == pytest.approx(100 * 1.130 / 5.5, rel=0.01)
+
+
 MOMENTS = 50
 PASS_MS = 30_000
 
