@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = ", ".join(f"{task} {reaction}" for task, reaction in world.reactions) or "nothing raised"
         sys.stdout.write(f"{load_sensor}: {given.hours:g} h, {world.mill.mill.part_count} parts: {said}\n")
         near = ", ".join(f"{task} {share:.3f}" for task, share in sorted(shares.items(), key=lambda s: -s[1]))
-        sys.stdout.write(f"    nearest to its limit: {near}\n")
+        sys.stdout.write(f"    highest reading or sum as a share of its limit: {near}\n")
         sys.stdout.flush()
     return 1 if raised else 0
 
