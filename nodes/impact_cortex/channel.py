@@ -117,6 +117,8 @@ class Channel:
         self.signals = tuple(signals)
         self.settings = settings
         self.watches: tuple[Watch, ...] = ()
+        self.watched: tuple[int, ...] = ()
+        """the columns that some task watches"""
         self.memory = Memory(len(self.names), EVIDENCE_LEAST)
         self.period_ns = 0
         self.rows_lost = 0
@@ -173,6 +175,7 @@ class Channel:
                         )
                     )
         self.watches = tuple(watches)
+        self.watched = tuple(dict.fromkeys(w.column for w in watches))
         self._aim()
 
     def _aim(self) -> None:

@@ -85,15 +85,20 @@ class Cuts:
         row = None if state is None else self.row(state)
         return self.base if row is None else row.reference
 
-    def model_pct(self, state: MachineState) -> float:
+    def model_pct(self, state: MachineState | None) -> float:
         """What this block should load the spindle with, idle not counted; NaN where no row says."""
-        row = self.row(state)
-        if row is None:
+        return self.shown_pct(state) if self.rows else math.nan
+
+    def shown_pct(self, state: MachineState | None) -> float:
+        """The same; while there are no rows, what the base says of any block."""
+        row = None if state is None else self.row(state)
+        if state is None or (row is None and self.rows):
             return math.nan
         override = max(0.0, state.feed_override_pct / 100.0)
-        if row.load_pct == row.load_pct:
+        if row is not None and row.load_pct == row.load_pct:
             return float(row.load_pct * override**LOAD_BY_FEED)
-        return row.reference.load_pct(state.spindle_speed_commanded_rpm, state.feed_commanded_mm_min * override)
+        reference = self.base if row is None else row.reference
+        return reference.load_pct(state.spindle_speed_commanded_rpm, state.feed_commanded_mm_min * override)
 
 
 NUMBERS = {"diameter_mm": 500.0, "teeth": 100, "depth_mm": 500.0, "width_mm": 500.0, "load_pct": 400.0}

@@ -22,16 +22,17 @@ from bus.node import (
     subscription,
     timer,
 )
-from nodes.impact_cortex.assessment import assess
+from nodes.impact_cortex.assessment import Measured, assess, measure
 from nodes.impact_cortex.channel import Channel, Hit, Watch, newest
 from nodes.impact_cortex.cuts import BadCuts
-from nodes.impact_cortex.interventions import intervention, result
+from nodes.impact_cortex.interventions import ASKED, intervention, result
 from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over
 from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import Settings, gate_open, idling
 from nodes.impact_cortex.tuning import Tuning
 from schemas import topics
 from schemas.base import Samples
+from schemas.codec import prepare
 from schemas.impact import (
     Beat,
     ModeReply,
@@ -79,6 +80,8 @@ class ImpactCortex(Tuning, Node):
     stop = client(topics.STOP)
 
     def on_configure(self) -> None:
+        # the first decision must not be the one that waits for a compiler
+        prepare(*(p.topic.type for p in self.interface.publishers), *ASKED)
         self._channels: dict[str, dict[str, Channel]] = {topics.SAMPLES.name: {}, topics.VIBRATION.name: {}}
         self._signals_known = False
         self._resting: tuple[str, ...] = ()
@@ -98,8 +101,9 @@ class ImpactCortex(Tuning, Node):
         self._asked_again = 0
         self._hal_error = ""
         self._beats = 0
-        self._protection: tuple[ProtectionState, tuple[str, ...]] | None = None
+        self._protection: tuple[ProtectionState, tuple[str, ...]] = (ProtectionState.UNPROTECTED, ())
         self._protected_ns = 0
+        self._measured = Measured()
         try:
             self._read_parameters()
         except BadCuts as error:
@@ -161,7 +165,8 @@ class ImpactCortex(Tuning, Node):
         state = None if self._state_silent else self._state
         gate = state is not None and gate_open(state.execution, state.motion)
         idle = state is not None and idling(state.execution, state.motion)
-        model = self._cuts.model_pct(state) if state is not None and gate else math.nan
+        self._reference, self._shown_model_pct = self._cuts.reference(state), self._cuts.shown_pct(state)
+        model = self._cuts.model_pct(state) if gate else math.nan
         for channel in self._all_channels():
             channel.set_gate(gate, idle, model)
 
@@ -279,17 +284,8 @@ class ImpactCortex(Tuning, Node):
             evidence = Samples.take(self._channel.evidence(self._back))
             names = self._channel.names
         for intervention_id, step in numbered:
-            said = intervention(
-                intervention_id,
-                step,
-                self.mode,
-                self._state,
-                self._cause,
-                now_ns=now_ns,
-                sample_ns=self._stamp_ns,
-                names=names,
-                evidence=evidence,
-            )
+            stamps_ns = (now_ns, self._stamp_ns)
+            said = intervention(intervention_id, step, self.mode, self._state, self._cause, stamps_ns, names, evidence)
             self.interventions.publish(said)
 
     def _ask(self, intervention_id: str, reaction: Reaction, reason: str, now_ns: int) -> None:
@@ -340,7 +336,7 @@ class ImpactCortex(Tuning, Node):
 
     @timer(TICK_S)
     def tick(self) -> None:
-        """Beat, assess, and see to what no sample may bring about."""
+        """Beat, and see to what no sample may bring about."""
         now_ns = self.now_ns()
         self._beats += 1
         self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self.mode))
@@ -355,15 +351,21 @@ class ImpactCortex(Tuning, Node):
                 self._fired_ns = now_ns
             if over(self._event, quiet=now_ns - self._fired_ns > self.rearm_s * 1e9, released=False):
                 self._end_event(f"quiet for {self.rearm_s:g} s")
-        self._protect(now_ns)
-        self._assess(now_ns, channels)
+        self._measured = self._measure(topics.SAMPLES.name, now_ns)
 
-    def _assess(self, now_ns: int, channels: list[Channel]) -> None:
-        heard = [c for c in channels if not c.silent(now_ns)]
-        protected, reasons = self._protection or (ProtectionState.UNPROTECTED, ())
+    @timer(TICK_S)
+    def look(self) -> None:
+        """Say how everything stands: in a callback of its own, right after `tick`, because both together are long."""
+        now_ns = self.now_ns()
+        self._protect(now_ns)
+        measured = self._measured.and_of(self._measure(topics.VIBRATION.name, now_ns))
+        seen = (measured, self._shown_model_pct, self.limit_pct)
         state = None if self._state_silent else self._state
-        made = assess(now_ns, heard, self._cuts, state, self._event, self.mode, protected, reasons, self.limit_pct)
-        self.assessments.publish(made)
+        self.assessments.publish(assess(now_ns, seen, state, self._event, self.mode, self._protection))
+
+    def _measure(self, topic: str, now_ns: int) -> Measured:
+        heard = [c for c in self._channels[topic].values() if not c.silent(now_ns)]
+        return measure(heard, self._reference)
 
     def _protect(self, now_ns: int) -> None:
         """Publish protection when it changed, and once a second."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +252,9 @@ class Recording:
         return InjectReply(accepted=False, text="only a simulated machine can be made to fail")
 
     # --- the worker ------------------------------------------------------------------------------------------------
+
+    def deferred(self) -> Sequence[SignalBlock]:
+        return ()
 
     def read(self, end: threading.Event) -> Iterator[Chunk]:
         """Chunks, never more than CHUNKS_AHEAD before the node's thread."""

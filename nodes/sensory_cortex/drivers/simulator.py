@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,11 +37,13 @@ from schemas.system import LogLevel
 from schemas.topics import SAMPLES, VIBRATION
 
 STEP_NS = 1_000_000
-MOST_STEPS = 8
+MOST_STEPS = 4
 """per tick, so that a late tick is caught up over several and no callback is long"""
 FORGET_STEPS = 1000
 """later than this the rows are lost at the source, and counted"""
 VIBRATION_STEPS = 10
+BEHIND_BLOCKS = 20
+"""one block of vibration at a time, unless more than these wait"""
 
 # coolant: at the start, and what is carried out with the chips per hour of cutting
 FULL_PCT, MIXED_PCT, COOL_C = 92.0, 7.0, 22.0
@@ -106,6 +109,8 @@ class Simulator:
         self._angle_rad = 0.0
         self._force_sum = 0.0
         self._blow, self._blow_at = 0.0, 0
+        self._shaken: deque[tuple[int, Excitation]] = deque()
+        """what shook the machine up to a step, not yet turned into a block"""
         self._coolant_reading = [Reading(sensors.COOLANT_PROBE, draw, even) for _ in range(3)]
         self._coolant_step = 0
         self._start_ns = 0
@@ -154,7 +159,7 @@ class Simulator:
             if mill.events:
                 out.extend(self._happened())
             if self._steps % VIBRATION_STEPS == 0:
-                self._shake(out)
+                self._shake()
         if DRIVE not in mill.faults.silent:
             data = Samples.take(np.array(rows, dtype=np.float32))
             stamp = self._start_ns + (first + 1) * STEP_NS
@@ -187,7 +192,7 @@ class Simulator:
             self.last_stop_ms = mill.last_stop_steps * STEP_NS / 1e6
         return events
 
-    def _shake(self, out: list[Message]) -> None:
+    def _shake(self) -> None:
         mill = self.mill
         teeth = mill.tool.cutter.teeth if mill.tool is not None else 2
         excitation = Excitation(
@@ -202,21 +207,30 @@ class Simulator:
         )
         self._angle_rad = mill.spindle.angle_rad
         self._force_sum = self._blow = 0.0
-        values = self._accelerometer(self._vibration.block(excitation))
-        if ACCELEROMETER in mill.faults.silent:
-            return
-        for index, name in enumerate(ACCELERATION):
-            if name in mill.faults.lost:
-                values[:, index] = math.nan
-        out.append(
-            SignalBlock(
-                stamp_ns=self._stamp_ns() - VIBRATION_STEPS * STEP_NS + STEP_NS // 10,
-                period_ns=STEP_NS // 10,
-                source=ACCELEROMETER,
-                first_row=self._steps * 10 - len(values),
-                data=Samples.take(values.astype(np.float32)),
+        self._shaken.append((self._steps, excitation))
+
+    def deferred(self) -> list[SignalBlock]:
+        """The oldest block of vibration."""
+        out: list[SignalBlock] = []
+        waiting, faults = self._shaken, self.mill.faults
+        for _ in range(max(1, len(waiting) - BEHIND_BLOCKS) if waiting else 0):
+            step, excitation = waiting.popleft()
+            values = self._accelerometer(self._vibration.block(excitation))
+            if ACCELEROMETER in faults.silent:
+                continue
+            for index, name in enumerate(ACCELERATION):
+                if name in faults.lost:
+                    values[:, index] = math.nan
+            out.append(
+                SignalBlock(
+                    stamp_ns=self._start_ns + (step - VIBRATION_STEPS) * STEP_NS + STEP_NS // 10,
+                    period_ns=STEP_NS // 10,
+                    source=ACCELEROMETER,
+                    first_row=step * 10 - len(values),
+                    data=Samples.take(values.astype(np.float32)),
+                )
             )
-        )
+        return out
 
     def _coolant(self) -> CoolantState:
         hours = self.mill.cutting_steps * STEP_NS / 3.6e12

@@ -62,7 +62,7 @@ class MillWorld(World):
                 self._revision = self.mill.revision
                 self._hear(topics.MACHINE_STATE)
                 self.node.on_state(self.mill.state(self.now))
-            for message in out:
+            for message in (*out, *self.mill.deferred()):
                 self._deliver(message)
             acts, self._acted = self.asked[self._acted :], len(self.asked)
             for act in acts:
@@ -71,6 +71,7 @@ class MillWorld(World):
             self._blocks += 1
             if self._blocks % 50 == 0:
                 self.node.tick()
+                self.node.look()
 
     def _deliver(self, message: Message) -> None:
         if isinstance(message, MotionEvent):

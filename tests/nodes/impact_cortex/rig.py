@@ -150,6 +150,7 @@ class World:
                 self._accelerate(next(self._shaking, STILL))
             if self._rows % 50 == 0:
                 self.node.tick()
+                self.node.look()
 
     def vibration(self, rows: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         """The machine shakes by `rows` [n, 3] of 10 kHz, beside the samples of an ordinary cut."""
@@ -168,6 +169,7 @@ class World:
         """Silence, with the timer at its end."""
         self.now += ms * MS
         self.node.tick()
+        self.node.look()
         self.answer()
 
     # --- what came of it ----------------------------------------------------------------------------------------------
