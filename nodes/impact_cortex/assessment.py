@@ -29,17 +29,22 @@ class Measured:
     force_n: float = math.nan
     power_kw: float = math.nan
     margins: tuple[Margin, ...] = ()
+    heard: bool = False
+    """some source is"""
 
-    def and_margins(self, more: Measured) -> Measured:
-        """With those of other sources, too."""
-        return Measured(self.load_pct, self.force_n, self.power_kw, self.margins + more.margins)
+    def and_of(self, more: Measured) -> Measured:
+        """With other sources, which do not know the load."""
+        heard = self.heard or more.heard
+        return Measured(self.load_pct, self.force_n, self.power_kw, self.margins + more.margins, heard)
 
 
 def measure(channels: Iterable[Channel], reference: Reference, span_s: float = SPAN_S) -> Measured:
     """Peaks and means over the last `span_s` of every source."""
     load = force = power = math.nan
     margins: list[Margin] = []
+    heard = False
     for channel in channels:
+        heard = True
         rows = channel.lately(span_s)
         if not len(rows):
             continue
@@ -72,7 +77,7 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
             margins.append(
                 Margin(task=w.task.name, signal=w.signal, unit=unit, value=value, limit=limit, margin_pct=left)
             )
-    return Measured(load, force, power, tuple(margins))
+    return Measured(load, force, power, tuple(margins), heard)
 
 
 def light(
@@ -110,18 +115,17 @@ def assess(
     event: Event,
     mode: Mode,
     protected: tuple[ProtectionState, Sequence[str]],
-    *,
-    alive: bool,
 ) -> Assessment:
     """The engine's view now.
 
-    `seen`: what was measured, what the model says and the limit of the load; `state` is None while it is silent;
-    `alive`: some source is heard.
+    `seen`: what was measured, what the model says and the limit of the load; `state` is None while it is silent.
     """
     measured, model_pct, limit_pct = seen
     cutting = state is not None and gate_open(state.execution, state.motion)
     load_pct = measured.load_pct
-    shown, reason = light(event, mode, protected, alive=alive, cutting=cutting, load_pct=load_pct, limit_pct=limit_pct)
+    shown, reason = light(
+        event, mode, protected, alive=measured.heard, cutting=cutting, load_pct=load_pct, limit_pct=limit_pct
+    )
     return Assessment(
         stamp_ns=now_ns,
         light=shown,

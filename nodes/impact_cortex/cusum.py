@@ -37,9 +37,9 @@ class ResidualState:
 class Residual:
     """One-sided CUSUM of the net load against its own recent mean: finds a lasting rise that no limit catches yet.
 
-    The reading is the measured load less idle. While it is below `air` for
-    `air_rows` readings the tool cuts air; a cut that begins is skipped for `settle` readings, then fills the mean over
-    `window` readings, and only then is judged: entering the material raises nothing. From there
+    The reading is the measured load less idle. One below `air` says nothing of the cut, and leaves all as it is;
+    `air_rows` of them are the end of the cut. A cut that begins is skipped for `settle` readings, then fills the mean
+    over `window` readings, and only then is judged: entering the material raises nothing. From there
 
         c = max(0, c + reading - mean(window readings before) - drift),   fires while c > threshold.
 
@@ -80,15 +80,13 @@ class Residual:
 
     def judge(self, state: ResidualState, value: float) -> bool:
         if value < self.air:
-            if state.below < 0:
-                return False
-            state.below += 1
-            if state.below >= self.air_rows:
-                state.clear()
-                state.below = -1
-                return False
-        else:
-            state.below = 0
+            if state.below >= 0:
+                state.below += 1
+                if state.below >= self.air_rows:
+                    state.clear()
+                    state.below = -1
+            return state.cusum > self.window * fixed(self.threshold)
+        state.below = 0
         if state.rows < self.settle:
             state.rows += 1
             return False
@@ -121,13 +119,17 @@ class Residual:
                 state.clear()
                 state.below = -1
                 continue
-            fired[first:end] = self._cut_block(state, values[first:end])
+            fired[first:end] = self._cut_block(state, values[first:end], ~below[first:end])
             last = int(last_cut[end - 1])
             state.below = end - 1 - last if last >= 0 else end + carried
         return fired
 
-    def _cut_block(self, state: ResidualState, values: Floats) -> Bools:
-        """Readings of one cut, air already taken out."""
+    def _cut_block(self, state: ResidualState, values: Floats, cuts: Bools) -> Bools:
+        """Readings of one cut; those that are none (not `cuts`) are told what was told before them."""
+        told = np.concatenate(([state.cusum > self.window * fixed(self.threshold)], self._cutting(state, values[cuts])))
+        return told[np.cumsum(cuts)]
+
+    def _cutting(self, state: ResidualState, values: Floats) -> Bools:
         fired = np.zeros(len(values), dtype=np.bool_)
         skipped = min(self.settle - state.rows, len(values))
         state.rows += skipped

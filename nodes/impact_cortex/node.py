@@ -25,13 +25,14 @@ from bus.node import (
 from nodes.impact_cortex.assessment import Measured, assess, measure
 from nodes.impact_cortex.channel import Channel, Hit, Watch, newest
 from nodes.impact_cortex.cuts import BadCuts
-from nodes.impact_cortex.interventions import intervention, result
+from nodes.impact_cortex.interventions import ASKED, intervention, result
 from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over
 from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import Settings, gate_open, idling
 from nodes.impact_cortex.tuning import Tuning
 from schemas import topics
 from schemas.base import Samples
+from schemas.codec import prepare
 from schemas.impact import (
     Beat,
     ModeReply,
@@ -79,6 +80,8 @@ class ImpactCortex(Tuning, Node):
     stop = client(topics.STOP)
 
     def on_configure(self) -> None:
+        # the first decision must not be the one that waits for a compiler
+        prepare(*(p.topic.type for p in self.interface.publishers), *ASKED)
         self._channels: dict[str, dict[str, Channel]] = {topics.SAMPLES.name: {}, topics.VIBRATION.name: {}}
         self._signals_known = False
         self._resting: tuple[str, ...] = ()
@@ -98,7 +101,7 @@ class ImpactCortex(Tuning, Node):
         self._asked_again = 0
         self._hal_error = ""
         self._beats = 0
-        self._protection: tuple[ProtectionState, tuple[str, ...]] | None = None
+        self._protection: tuple[ProtectionState, tuple[str, ...]] = (ProtectionState.UNPROTECTED, ())
         self._protected_ns = 0
         self._measured = Measured()
         try:
@@ -355,12 +358,10 @@ class ImpactCortex(Tuning, Node):
         """Say how everything stands: in a callback of its own, right after `tick`, because both together are long."""
         now_ns = self.now_ns()
         self._protect(now_ns)
-        measured = self._measured.and_margins(self._measure(topics.VIBRATION.name, now_ns))
-        state = None if self._state_silent else self._state
-        protected = self._protection or (ProtectionState.UNPROTECTED, ())
-        alive = any(not c.silent(now_ns) for c in self._all_channels())
+        measured = self._measured.and_of(self._measure(topics.VIBRATION.name, now_ns))
         seen = (measured, self._shown_model_pct, self.limit_pct)
-        self.assessments.publish(assess(now_ns, seen, state, self._event, self.mode, protected, alive=alive))
+        state = None if self._state_silent else self._state
+        self.assessments.publish(assess(now_ns, seen, state, self._event, self.mode, self._protection))
 
     def _measure(self, topic: str, now_ns: int) -> Measured:
         heard = [c for c in self._channels[topic].values() if not c.silent(now_ns)]

@@ -28,6 +28,7 @@ from nodes.sensory_cortex.sensors import preset
 from nodes.sensory_cortex.sources import SourceWatch
 from schemas import topics
 from schemas.base import Message
+from schemas.codec import prepare
 from schemas.impact import Beat, Mode, Protection, ProtectionState
 from schemas.machine import (
     ActionReply,
@@ -42,11 +43,13 @@ from schemas.machine import (
     MachineState,
     Motion,
     MotionEvent,
+    MotionPhase,
     ResetRequest,
     SignalBlock,
     Signals,
     StopRequest,
 )
+from schemas.system import LogRecord, ServiceEvent
 
 BRAIN_SILENT_NS = 250_000_000
 FIRST_BEAT_NS = 5_000_000_000
@@ -105,6 +108,9 @@ class SensoryCortex(Node):
                     yield from (("column-map", line) for line in str(error).splitlines())
 
     def on_configure(self) -> None:
+        # the first stop must not be the one that waits for a compiler
+        prepare(*(p.topic.type for p in self.interface.publishers), ServiceEvent, LogRecord)
+        prepare(*(kind for s in self.interface.servers for kind in (s.service.request, s.service.reply)))
         values: dict[str, Any] = {name: getattr(self, name) for name in self.interface.parameters}
         machine = self.context.namespace or self.name
         setting = Setting(machine, values, self.rng, self.next_id, self.context.log)
@@ -172,8 +178,22 @@ class SensoryCortex(Node):
                     self._tell_signals()
                     continue
                 self.route[type(message)].publish(message)
-                if type(message) is MotionEvent:
-                    self._tell_info(now_ns)
+                if type(message) is MotionEvent and message.phase is MotionPhase.AXES_STANDING:
+                    self._tell_info(now_ns)  # how long the stop took
+
+    def _tell_block(self, block: SignalBlock, now_ns: int) -> None:
+        to = self.where.get(block.source)
+        if to is not None:
+            to.publish(block)
+            self.watch.heard(block, now_ns)
+            self.last_values[block.source] = block.data.array
+
+    @timer(0.005)
+    def later(self) -> None:
+        """What would have made a tick too long."""
+        now_ns = self.now_ns()
+        for message in self.source_driver.deferred():
+            self._tell_block(message, now_ns)
 
     def _tell_block(self, block: SignalBlock, now_ns: int) -> None:
         to = self.where.get(block.source)

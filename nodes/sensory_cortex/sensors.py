@@ -197,5 +197,6 @@ class BlockReading:
             np.rint(y, out=y)
             y *= chain.step
         if chain.limit < math.inf:
-            np.clip(y, -chain.limit, chain.limit, out=y)
+            np.minimum(y, chain.limit, out=y)
+            np.maximum(y, -chain.limit, out=y)
         return y

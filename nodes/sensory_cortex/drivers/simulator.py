@@ -37,7 +37,7 @@ from schemas.system import LogLevel
 from schemas.topics import SAMPLES, VIBRATION
 
 STEP_NS = 1_000_000
-MOST_STEPS = 8
+MOST_STEPS = 4
 """per tick, so that a late tick is caught up over several and no callback is long"""
 FORGET_STEPS = 1000
 """later than this the rows are lost at the source, and counted"""

@@ -81,6 +81,13 @@ def test_residual_takes_a_gap_in_one_cut_for_the_same_cut() -> None:
     assert not math.isnan(RESIDUAL.reference(state))
 
 
+def test_residual_does_not_take_missing_load_into_the_mean() -> None:
+    """Recorded at 10 Hz: rows without load within a cut, and what came after them looked like a rise."""
+    slow = Residual(air=6, drift=6, threshold=12, window=8, settle=2)
+    assert not any(fired(slow, rises([(40, 36.0), (3, 0.0), (40, 37.0), (4, 0.0), (40, 36.0)])))
+    assert any(fired(slow, rises([(40, 36.0), (3, 0.0), (40, 50.0)])))
+
+
 def test_cusum_sums_what_is_beyond_the_model_and_forgets_what_is_below() -> None:
     assert fired(Cusum(10.0), [4.0, 4.0, -20.0, 4.0, 4.0, 4.0, -1.0, -2.0]) == [False] * 5 + [True, True, False]
 

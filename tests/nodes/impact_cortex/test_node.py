@@ -11,7 +11,9 @@ import pytest
 from bus.node import Gone, Lost, Source, Stale
 from nodes.impact_cortex import ImpactCortex
 from nodes.impact_cortex.tasks import TASKS
+from schemas import codec as codec_module
 from schemas import topics
+from schemas.base import Message
 from schemas.impact import (
     Assessment,
     Beat,
@@ -23,8 +25,17 @@ from schemas.impact import (
     ReactionResult,
     StackLight,
 )
-from schemas.machine import Execution, Motion, MotionPhase, Signals
+from schemas.machine import ActionReply, Execution, FeedHoldRequest, Motion, MotionPhase, Signals, StopRequest
 from tests.nodes.impact_cortex.rig import ACCELEROMETER, DRIVE, MS, STILL, World, drive_block, machine_info
+
+
+def test_the_first_decision_waits_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: dict[type[Message], Any] = {}
+    monkeypatch.setattr(codec_module, "_codecs", compiled)
+    world = cutting()
+    before = set(compiled)
+    world.samples(120.0, 200)
+    assert {type(m) for m in world.published} | {FeedHoldRequest, StopRequest, ActionReply} <= before
 
 
 def cutting(**parameters: Any) -> World:

@@ -6,10 +6,13 @@ import pytest
 
 from bus.node import BadParameter
 from nodes.sensory_cortex.node import SensoryCortex
+from schemas import codec as codec_module
 from schemas import topics
+from schemas.base import Message
 from schemas.codec import codec
 from schemas.impact import Beat, Mode, ProtectionState
 from schemas.machine import (
+    ActionReply,
     ConditionLevel,
     Execution,
     Fault,
@@ -60,6 +63,17 @@ def assert_every_row_once(blocks: list[SignalBlock]) -> None:
         assert block.stamp_ns == stamp
         row += len(block.data.array)
         stamp += len(block.data.array) * block.period_ns
+
+
+def test_the_first_stop_waits_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: dict[type[Message], Any] = {}
+    monkeypatch.setattr(codec_module, "_codecs", compiled)
+    stage = Stage()
+    before = set(compiled)
+    stage.node.stop(STOP)
+    stage.run(1.0)
+    said = {type(m) for messages in stage.published.values() for m in messages}
+    assert said | {StopRequest, FeedHoldRequest, ActionReply} <= before
 
 
 def test_it_says_what_it_is_before_anything_else() -> None:
