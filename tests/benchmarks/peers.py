@@ -139,7 +139,8 @@ def raw_publisher(path: str, size: int) -> Send:
         socket.send(data)
 
     def send_large(count: int) -> None:
-        picture = bytearray(size)  # a new one each time, made before the clock starts, as our camera's is
+        # a new one each time, its pages written, before the clock starts: as our camera's is
+        picture = bytearray((count % 256,)) * size
         socket.send(head(count), zmq.SNDMORE)
         socket.send(picture, copy=False)
 
