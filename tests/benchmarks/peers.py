@@ -132,6 +132,8 @@ def raw_publisher(path: str, size: int) -> Send:
 
     socket = bound(path)
     topic, body = TOPIC.encode(), bytes(size)
+    if size >= LARGE_BYTES:
+        import numpy as np
 
     def send(count: int) -> None:
         data = head(count) + body
@@ -139,9 +141,9 @@ def raw_publisher(path: str, size: int) -> Send:
         socket.send(data)
 
     def send_large(count: int) -> None:
-        picture = bytearray(size)  # a new one each time, made before the clock starts, as our camera's is
+        picture = np.full(size, count % 256, np.uint8)  # a new one each time, before the clock starts, as our camera's
         socket.send(head(count), zmq.SNDMORE)
-        socket.send(picture, copy=False)
+        socket.send(picture.data, copy=False)
 
     return send if size < LARGE_BYTES else send_large
 

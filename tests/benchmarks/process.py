@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import psutil
 
 NODES = "tests.benchmarks.roles"
 PEERS = "tests.benchmarks.peers"
+AWAKE_S = 0.05
+"""after `wake`: what a node has missed, such as its beat, it does now and not during the burst"""
 
 
 class Role:
@@ -51,6 +54,7 @@ class Role:
     def rest(self) -> None:
         """Stand still until `wake`: whoever is not measured must not tick beside whoever is."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def wake(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -73,6 +77,18 @@ class Role:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def wake(roles: Iterable[Role]) -> None:
+    """All of them, and give them time to find their feet."""
+    for role in roles:
+        role.wake()
+    time.sleep(AWAKE_S)
+
+
+def rest(roles: Iterable[Role]) -> None:
+    for role in roles:
+        role.rest()
 
 
 def cpu_s(pid: int) -> float:

@@ -80,7 +80,7 @@ class Pictures(Node):
         if self.left:
             self.count += 1
             pixels = np.full((480, 640, 3), self.count % 256, dtype=np.uint8)
-            self.out.publish(Image(sent_mono_ns=monotonic_ns(), count=self.count, pixels=Samples.take(pixels)))
+            self.out.publish(Image(count=self.count, pixels=Samples.take(pixels)))
             self.left -= 1
             if not self.left:
                 self.done()
@@ -149,10 +149,11 @@ class ListenPictures(Node):
 
     def on_configure(self) -> None:
         self.received = Received()
+        self.clock = WallClock(Directory().anchor_ns())
 
     @subscription(IMAGE)
     def on_image(self, m: Image) -> None:
-        self.received.note(monotonic_ns() - m.sent_mono_ns, m.count)
+        self.received.note(self.clock.now_ns() - self.source.stamp_ns, m.count)
 
 
 class Decide(Node):

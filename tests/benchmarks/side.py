@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks.measure import Row, interval, pairs, percentile, ratio
 from tests.benchmarks.peers import REDIS_SERVER
-from tests.benchmarks.process import PEERS, Role, cpu_s
+from tests.benchmarks.process import PEERS, Role, cpu_s, rest, wake
 
 Burst = dict[str, float]
 Open = Callable[[], AbstractContextManager["Side"]]
@@ -33,6 +33,7 @@ class Side:
         self._publisher = publisher
         self._subscribers = subscribers
         self._broker = broker
+        self._roles = [*subscribers, publisher]
 
     def settle(self) -> None:
         """Send until a burst arrives whole: everybody has met, caches are warm. Then stand still."""
@@ -40,20 +41,15 @@ class Side:
         while not (seen := self._measure())["received"] or seen["gaps"]:
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"messages still lost after {SETTLED_WITHIN_S:g} s: {seen}")
-        self.rest()
-
-    def rest(self) -> None:
-        for role in (self._publisher, *self._subscribers):
-            role.rest()
+        rest(self._roles)
 
     def burst(self) -> Burst:
         """One burst; delays of all subscribers together, CPU in us per message published."""
-        for role in (*self._subscribers, self._publisher):
-            role.wake()
+        wake(self._roles)
         try:
             return self._measure()
         finally:
-            self.rest()
+            rest(self._roles)
 
     def _measure(self) -> Burst:
         before = self._cpu()

@@ -8,7 +8,7 @@ import math
 
 from bus.testing import Domain
 from tests.benchmarks.measure import Row, interval, percentile, pooled
-from tests.benchmarks.process import Role
+from tests.benchmarks.process import Role, rest, wake
 
 FORMS = {"composed": ("stop_composed",), "2 processes": ("steady_actor", "decide")}
 WANTED = ("", "realtime", "slice")
@@ -33,16 +33,13 @@ def measure(count: int) -> dict[tuple[str, str], Delays]:
                     continue
                 sides[form, got] = roles
                 roles[0].go()  # everybody has met, caches are warm
-                for role in roles:
-                    role.rest()
+                rest(roles)
         delays: dict[tuple[str, str], Delays] = {key: [] for key in sides}
         for _ in range(count):
             for key, roles in sides.items():
-                for role in reversed(roles):
-                    role.wake()
+                wake(roles)
                 delays[key].append(roles[0].go()["delays_us"])
-                for role in roles:
-                    role.rest()
+                rest(roles)
         return delays
 
 
