@@ -38,13 +38,11 @@ from bus.context import (
 )
 from bus.declare import (
     EVERY,
-    BadParameter,
     Client,
     ClientDeclaration,
     DeclarationError,
     Interface,
     Link,
-    Parameter,
     Publisher,
     PublisherDeclaration,
     Server,
@@ -55,7 +53,6 @@ from bus.declare import (
     client,
     interface_of,
     on_link,
-    parameter,
     publisher,
     service,
     subscription,
@@ -63,6 +60,7 @@ from bus.declare import (
     timer,
     worker,
 )
+from bus.parameters import BadParameter, Parameter, parameter
 from schemas.machine import ConditionLevel
 from schemas.system import LogLevel
 

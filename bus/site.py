@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from schemas.base import BadName, check_name
+from schemas.names import BadName, check_name
 
 
 @dataclass(frozen=True, slots=True, order=True)

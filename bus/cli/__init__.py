@@ -7,6 +7,7 @@ import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 NOUNS = {
     "launch": "bring up a launch file, or check it",
@@ -24,6 +25,7 @@ NOUNS = {
     "replay": "replay a bag through a node, in lock-step",
     "interface": "message types: list, show",
     "doctor": "is this computer fit for it",
+    "completion": "for bash, zsh and fish: prints the script",
 }
 
 
@@ -42,11 +44,15 @@ class Nouns(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in NOUNS and not args[0].startswith("-"):
+        if args and args[0] not in NOUNS and not args[0].startswith("-") and not ctx.resilient_parsing:
             from bus.site import did_you_mean
 
             ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], NOUNS)}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [CompletionItem(name, help=text) for name, text in NOUNS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]  # a Group's own would import every noun
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bus.cli import completion
 from bus.cli.graph import Verbs, domain_option, json_option, living, ms, one_node, print_json, print_table
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _span(seconds: float) -> str:
 
 
 @command.command()
-@click.argument("node")
+@click.argument("node", shell_complete=completion.nodes)
 @json_option
 @domain_option
 def info(node: str, as_json: bool, domain: str | None) -> None:

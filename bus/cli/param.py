@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bus.cli import completion
 from bus.cli.graph import (
     Verbs,
     domain_option,
@@ -66,7 +67,7 @@ def _plain(node: str, p: ParameterDescription) -> dict[str, Any]:
 
 
 @command.command("list")
-@click.argument("node", required=False)
+@click.argument("node", required=False, shell_complete=completion.nodes)
 @json_option
 @domain_option
 def list_(node: str | None, as_json: bool, domain: str | None) -> None:
@@ -88,8 +89,8 @@ def list_(node: str | None, as_json: bool, domain: str | None) -> None:
 
 
 @command.command()
-@click.argument("node")
-@click.argument("name")
+@click.argument("node", shell_complete=completion.nodes)
+@click.argument("name", shell_complete=completion.parameters)
 @json_option
 @domain_option
 def get(node: str, name: str, as_json: bool, domain: str | None) -> None:
@@ -106,8 +107,8 @@ def get(node: str, name: str, as_json: bool, domain: str | None) -> None:
 
 
 @command.command("set")
-@click.argument("node")
-@click.argument("name")
+@click.argument("node", shell_complete=completion.nodes)
+@click.argument("name", shell_complete=completion.parameters)
 @click.argument("value")
 @json_option
 @domain_option
@@ -144,7 +145,7 @@ def _set(session: Session, node: str, name: str, json_value: str) -> None:
 
 
 @command.command()
-@click.argument("node", required=False)
+@click.argument("node", required=False, shell_complete=completion.nodes)
 @json_option
 @domain_option
 def dump(node: str | None, as_json: bool, domain: str | None) -> None:
@@ -203,8 +204,8 @@ def load(file: Path, only_check: bool, as_json: bool, domain: str | None) -> Non
 
 
 @command.command()
-@click.argument("node")
-@click.argument("name", required=False)
+@click.argument("node", shell_complete=completion.nodes)
+@click.argument("name", required=False, shell_complete=completion.parameters)
 @json_option
 @domain_option
 def describe(node: str, name: str | None, as_json: bool, domain: str | None) -> None:

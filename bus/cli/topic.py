@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bus.cli import completion
 from bus.cli.graph import (
     EVERYTHING,
     Verbs,
@@ -99,7 +100,7 @@ def list_(everything: bool, as_json: bool, domain: str | None) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @click.option("--for", "seconds", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, metavar="S",
               help="listen this long for rate and delay")  # fmt: skip
 @json_option
@@ -196,7 +197,7 @@ once_option = click.option("--once", is_flag=True, help="one window")
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @window_option
 @windows_option
 @once_option
@@ -213,7 +214,7 @@ def hz(name: str, window: float, count: int | None, once: bool, as_json: bool, d
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @window_option
 @windows_option
 @once_option
@@ -230,7 +231,7 @@ def bw(name: str, window: float, count: int | None, once: bool, as_json: bool, d
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @window_option
 @windows_option
 @once_option
@@ -247,7 +248,7 @@ def delay(name: str, window: float, count: int | None, once: bool, as_json: bool
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @click.option("--field", "path", metavar="PATH", help="only this field: spindle.load_pct, findings.0.code")
 @click.option("--count", type=click.IntRange(1), help="this many messages, then end")
 @click.option("--once", is_flag=True, help="one message")
@@ -271,7 +272,7 @@ def echo(
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @click.argument("type_or_row", metavar="TYPE")
 @click.argument("text", metavar="JSON")
 @click.option(

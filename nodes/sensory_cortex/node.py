@@ -195,20 +195,6 @@ class SensoryCortex(Node):
         for message in self.source_driver.deferred():
             self._tell_block(message, now_ns)
 
-    def _tell_block(self, block: SignalBlock, now_ns: int) -> None:
-        to = self.where.get(block.source)
-        if to is not None:
-            to.publish(block)
-            self.watch.heard(block, now_ns)
-            self.last_values[block.source] = block.data.array
-
-    @timer(0.005)
-    def later(self) -> None:
-        """What would have made a tick too long."""
-        now_ns = self.now_ns()
-        for message in self.source_driver.deferred():
-            self._tell_block(message, now_ns)
-
     @timer(0.2)
     def look(self) -> None:
         """Sources that fell silent, signals that read nothing; once a second the state of everything."""

@@ -1,37 +1,63 @@
-"""Every node describes its parameters, and lets them be set when the value fits."""
+"""Parameters by themselves; as a node has them: test_node.py."""
 
 from __future__ import annotations
 
-from bus.host import Spec
-from bus.testing import Domain
-from schemas import topics
-from schemas.codec import codec
-from schemas.system import Done, ParameterEvent, ParametersRequest, SetParameterRequest
-from tests.bus.live import node, until
-from tests.bus.toys.talk import Failing, Tapper
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.parameters import BadParameter, Parameter, parameter
 
 
-def test_parameters_are_described_set_checked_and_told(domain: Domain) -> None:
-    with (
-        domain.running(Spec(Tapper, name="tapper")) as tapper,
-        domain.running(Spec(Failing)) as failing,
-        domain.session() as session,
-    ):
-        described = session.call(
-            "failing/describe_parameters", topics.NODE_DESCRIBE_PARAMETERS, ParametersRequest(), timeout_s=10
-        )
-        found = {p.name: (p.json_value, p.type) for p in described.parameters}
-        assert found == {"at_start": ("false", "bool"), "slow_ms": ("0", "int")}
+class Colour(StrEnum):
+    RED = "RED"
+    GREEN = "GREEN"
 
-        def put(name: str, value: str) -> Done:
-            request = SetParameterRequest(name=name, json_value=value, changed_by="test")
-            return session.call("failing/set_parameter", topics.NODE_SET_PARAMETER, request, timeout_s=10)
 
-        assert put("slow_ms", "7") == Done(ok=True, text="slow_ms = 7")
-        assert node(failing).slow_ms == 7
-        assert put("slow_ms", '"x"') == Done(ok=False, text="slow_ms: expected int, got str 'x'")
-        assert not put("slow_ms", "[" * 100_000).ok
-        assert put("speed", "1") == Done(ok=False, text="failing has no parameter 'speed'")
-        until(lambda: any(r.topic == "failing/parameters" for r in node(tapper).raws))
-        told = [codec(ParameterEvent).decode(r.payload) for r in node(tapper).raws if r.topic == "failing/parameters"]
-        assert [(e.name, e.json_old, e.json_new, e.changed_by) for e in told] == [("slow_ms", "0", "7", "test")]
+DECLARED: dict[str, Parameter[Any]] = {
+    "limit_pct": parameter(85.0, unit="%", ge=0, le=200),
+    "count": parameter(3, ge=1),
+    "on": parameter(True),
+    "word": parameter("x", choices=("x", "y")),
+    "colour": parameter(Colour.RED),
+    "names": parameter(("a",)),
+    "owners": parameter({"x": 1}),
+}
+for _name, _declared in DECLARED.items():
+    _declared.__set_name__(object, _name)
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["x", "GREEN"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("name", DECLARED)
+@given(value=PLAIN)
+def test_whatever_is_given_fits_or_is_refused_by_name(name: str, value: Any) -> None:
+    declared = DECLARED[name]
+    try:
+        kept = declared.check(value)
+    except BadParameter as error:
+        assert str(error).startswith(f"{name}: ")
+    else:
+        assert type(kept) is type(declared.default)
+        assert declared.check(kept) == kept
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_default_fits_itself(name: str) -> None:
+    assert DECLARED[name].check(DECLARED[name].default) == DECLARED[name].default
+
+
+def test_an_integer_beyond_every_float_is_refused() -> None:
+    with pytest.raises(BadParameter, match="limit_pct: no number has so many digits"):
+        DECLARED["limit_pct"].check(10**400)
+
+
+def test_types_have_names_for_people() -> None:
+    assert [p.type_name for p in DECLARED.values()] == ["number", "int", "bool", "str", "Colour", "tuple", "dict"]
