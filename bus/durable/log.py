@@ -66,6 +66,8 @@ class Log:
         self.limits = limits
         self.notes: list[str] = []
         """what a crash or damage meant for events that had been accepted; whoever tells it empties the list"""
+        self.news = ""
+        """that the disk takes events again; whoever tells it empties it"""
         self.problem = ""
         """why events are not kept at the moment; empty when they are"""
         self.refused = 0
@@ -250,7 +252,7 @@ class Log:
         return False
 
     def _accept_again(self, seq: int) -> None:
-        self.notes.append(
+        self.news = (
             f"{self.folder} takes events again from #{seq} on; {self.refused} were sent and not kept ({self.problem})"
         )
         self.problem = ""

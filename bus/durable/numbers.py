@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from zlib import crc32
 
-SECOND_AT = 4096
+SECOND_AT = 512
 """the line stands here too, in a sector of its own"""
 CLEAN = "c"
 """closed in good order: `reserved` is the last number given"""

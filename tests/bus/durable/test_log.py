@@ -251,7 +251,7 @@ def test_what_the_disk_refuses_is_not_there_in_part(tmp_path: Path) -> None:
         assert listed(tmp_path)[0].end == size
         fill(log, 3)
         assert not log.problem
-        assert "takes events again from #13 on; 2 were sent and not kept" in log.notes[0]
+        assert "takes events again from #13 on; 2 were sent and not kept" in log.news
         assert log.read(11, 99, 1000)[0] == 13
     assert numbers(tmp_path) == [*range(1, 11), 13, 14, 15]
 
