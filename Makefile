@@ -11,7 +11,7 @@ ARGS ?=
 # Programs of the system that tests marked `full` use: none so far
 FULL_PACKAGES :=
 
-.PHONY: help setup setup-dev run test test-full check bench lock test-clean
+.PHONY: help setup setup-dev run test test-full check bench soak lock test-clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ check: setup-dev ## ruff, mypy --strict, import contracts
 
 bench: setup-dev ## the measured numbers, each beside raw pyzmq; no other load, please
 	@$(PY) -m tests.benchmarks $(ARGS)
+
+soak: setup-dev ## 1,000,000 DURABLE events, 300 kills -9 of either side: nothing lost, nothing doubled; minutes
+	@$(PY) -m tests.soak $(ARGS)
 
 # No header and no annotation: neither an index address nor a machine's path may stand in a lock
 COMPILE = $(UV) pip compile -q $(UPGRADE) --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra build

@@ -26,6 +26,8 @@ Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 N = TypeVar("N", bound="Node")
 
+Start = Literal["beginning", "now"]
+
 EVERY = "*"
 """As a namespace: every namespace that is exactly one level deep."""
 
@@ -163,6 +165,8 @@ class Subscription:
     depth: int
     lifespan_s: float | None
     batch_s: float | None
+    cursor: str | None = ""
+    start: Start = "beginning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +243,8 @@ def subscription(
     namespace: str | None = None,
     depth: int | None = None,
     lifespan_s: float | None = None,
+    cursor: str | None = "",
+    start: Start = "beginning",
 ) -> Callable[[Callable[[N, M], None]], Callable[[N, M], None]]: ...
 @overload
 def subscription(
@@ -248,6 +254,8 @@ def subscription(
     namespace: str | None = None,
     depth: int | None = None,
     lifespan_s: float | None = None,
+    cursor: str | None = "",
+    start: Start = "beginning",
 ) -> Callable[[Callable[[N, list[M]], None]], Callable[[N, list[M]], None]]: ...
 def subscription(
     topic: Topic[Any],
@@ -256,15 +264,27 @@ def subscription(
     depth: int | None = None,
     lifespan_s: float | None = None,
     batch_s: float | None = None,
+    cursor: str | None = "",
+    start: Start = "beginning",
 ) -> Any:
     """The method is called with every message of the topic, or with lists of them every `batch_s`.
 
     `namespace="*"` hears the topic in every namespace one level deep; `self.source` says whose it is.
+
+    Of a DURABLE topic nothing is passed over, whoever dies: the node goes on where its cursor stands.
+
+    cursor: "" keeps it in a file, written after the callback, so after a crash the last message may come again. The
+        name of a method `(publisher, full topic) -> {log_id: seq}` when the node keeps it in its own transaction, from
+        `self.source`. None keeps none: the node hears what is published while it runs.
+    start: where to begin without a cursor yet: "beginning" of what the log holds, or "now".
     """
 
     def decorate(method: Callable[..., Any]) -> Any:
+        if not topic.qos.logged and (cursor or start != "beginning"):
+            raise DeclarationError(f"{method.__name__}: {topic.name} is not DURABLE and has no log to keep a cursor in")
         lifespan = topic.lifespan_s if lifespan_s is None else lifespan_s
-        return _mark(method, Subscription(topic, method.__name__, namespace, depth or topic.depth, lifespan, batch_s))
+        bound = depth or topic.depth
+        return _mark(method, Subscription(topic, method.__name__, namespace, bound, lifespan, batch_s, cursor, start))
 
     return decorate
 
@@ -337,6 +357,7 @@ def interface_of(cls: type[Node]) -> Interface:
         return tuple(found.get(kind, ()))
 
     subscribed = {s.topic.name for s in listed(Subscription)}
+    _check_cursors(cls, listed(Subscription), attributes)
     for link in listed(Link):
         if link.topic.name not in subscribed:
             raise DeclarationError(
@@ -359,3 +380,18 @@ def interface_of(cls: type[Node]) -> Interface:
         listed(Worker),
         listed(Tap),
     )
+
+
+def _check_cursors(cls: type[Node], subscriptions: tuple[Subscription, ...], attributes: Mapping[str, Any]) -> None:
+    seen: dict[str, list[Subscription]] = {}
+    for s in subscriptions:
+        if not s.topic.qos.logged or s.cursor is None:
+            continue
+        if s.cursor and s.cursor not in attributes:
+            raise DeclarationError(f"{cls.__name__}.{s.method}: subscription(cursor={s.cursor!r}) names no method")
+        for other in seen.setdefault(s.topic.name, []):
+            if s.namespace == other.namespace or EVERY in (s.namespace, other.namespace):
+                raise DeclarationError(
+                    f"{cls.__name__}: {other.method} and {s.method} would share one cursor in {s.topic.name!r}"
+                )
+        seen[s.topic.name].append(s)

@@ -20,9 +20,13 @@ from bus import frame
 from bus.clock import Clock, SimClock, WallClock
 from bus.diagnostics import diagnostics
 from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEntry
+from bus.durable.logs import Logs
+from bus.durable.readers import Readers
+from bus.durable.syncer import Syncer
 from bus.host import Host, Spec
-from bus.inbox import Feed, Inbox, Item, TapInbox
+from bus.inbox import Feed, Item, TapInbox
 from bus.intake import Intake
+from bus.logs import state_root
 from bus.node import EVERY, Synced
 from bus.outlet import Outlet
 from bus.peers import EVERYTHING, Peers
@@ -60,6 +64,7 @@ class Executor:
         domain: default `$RISE_DOMAIN`, else "default".
         clock: "wall", or "sim" to follow /clock.
         beat: called once a second from the loop, for whoever watches this process.
+        durable: keep the logs of DURABLE topics, and cursors in them; False for whoever only looks on, or plays back.
 
     Raises:
         NameTaken: a living node has one of the names.
@@ -68,7 +73,7 @@ class Executor:
 
     def __init__(
         self, specs: Sequence[Spec], *, domain: str | None = None, clock: str = "wall", tcp_host: str | None = None,
-        directory: Directory | None = None, beat: Callable[[], None] | None = None,
+        directory: Directory | None = None, beat: Callable[[], None] | None = None, durable: bool = True,
     ) -> None:  # fmt: skip
         self.monotonic_ns = time.monotonic_ns
         self.thread = threading.get_ident()
@@ -98,6 +103,10 @@ class Executor:
         self._last_published_ns = 0
         self._beacon_armed = False
         self._registrations: list[Registration] = []
+        state = state_root() / self.directory.domain
+        self.syncer = Syncer()
+        self.logs = Logs(state, self.syncer) if durable else None
+        self.readers = Readers(self, state if durable else None)
         self.hosts = [Host(self, spec, self.clock) for spec in specs]
         self.called = {name for h in self.hosts for _, name in h.calls()}
         self.published_names = {name for h in self.hosts for _, name in h.publishes()}
@@ -122,7 +131,7 @@ class Executor:
         for host in self.hosts:
             self.desk.add(host)
             for subscription in host.node.interface.subscriptions:
-                inbox = Inbox(host, subscription)
+                inbox = self.readers.inbox(host, subscription)
                 host.inboxes.append(inbox)
                 self.peers.add_inbox(inbox, host.resolve(subscription.topic.name, subscription.namespace))
             for tap in host.node.interface.taps:
@@ -190,9 +199,11 @@ class Executor:
         self.start_traces()
         for feed in self.own_feeds.values():  # as by socket: whoever is there is silent from now on
             feed.heard_mono_ns = self.monotonic_ns()
-            self.intake.tell(feed.topic, Synced(feed.source(1)))
+            if feed.link is None:
+                self.intake.tell(feed.topic, Synced(feed.source(1)))
         for host in self.hosts:
             host.configure()
+        self.readers.start()
         if self._failure is None and any("callback_failed" in h.findings for h in self.hosts):
             self._failure = "on_configure failed"
             return
@@ -240,7 +251,8 @@ class Executor:
     # --- publishing ------------------------------------------------------------------------------------------------
 
     def _open_outlet(self, host: Host, topic: Topic[Any], full_name: str) -> Outlet:
-        outlet = host.outlets[full_name] = Outlet(topic, full_name, host.publisher_id)
+        log = self.logs.open(host, full_name) if topic.qos.logged and self.logs is not None else None
+        outlet = host.outlets[full_name] = Outlet(topic, full_name, host.publisher_id, log)
         outlet.interest = self.peers.wanted_elsewhere(outlet.prefix)
         route = self.peers.wants(full_name, topic.type.__name__)
         if route is not None and (route.inboxes or route.taps):
@@ -248,6 +260,8 @@ class Executor:
                 host.name, full_name, host.publisher_id, qos=topic.qos.name, type_name=topic.type.__name__,
                 type_hash=type_hash(topic.type), route=route, link=None,
             )  # fmt: skip
+            if log is not None and log.log_id:
+                self.readers.own(outlet.feed, outlet)
         if full_name not in self.published_names:
             self.published_names.add(full_name)
             self._announce(host, topic, full_name)
@@ -271,7 +285,8 @@ class Executor:
         frames = outlet.publish(message, mono_ns, wall_ns)
         feed = outlet.feed
         if feed is not None:
-            feed.counts.received += 1
+            if feed.link is None:
+                feed.counts.received += 1
             feed.heard_mono_ns = mono_ns
             feed.stale = False
             item = Item(feed, outlet.seq, mono_ns, wall_ns, None, None, message)
@@ -286,6 +301,12 @@ class Executor:
                 if not self._beacon_armed:
                     self._beacon_armed = True
                     self.after(BEACON_AFTER_S, self._beacon_when_quiet)
+
+    def own_outlet(self, feed: Feed) -> Outlet | None:
+        """Where a feed of this process comes from; None for one that comes by socket."""
+        if self.own_feeds.get((feed.publisher_id, feed.topic)) is not feed:
+            return None
+        return next(h.outlets[feed.topic] for h in self.hosts if h.publisher_id == feed.publisher_id)
 
     def _beacon_when_quiet(self) -> None:
         if self.monotonic_ns() - self._last_published_ns < BEACON_AFTER_S * 1e9:
@@ -397,6 +418,8 @@ class Executor:
         self._send_beacon()
         self._count_handshakes()
         self._compare_clocks()
+        if self.logs is not None:
+            self.logs.look()
         for host in self.hosts:
             # while nobody listens, the value that late joiners are shown may be a little old
             outlet = host.outlets["diagnostics"]
@@ -447,6 +470,10 @@ class Executor:
             host.close()
         self.transport.unwatch(self.directory.fileno())
         self.transport.close()
+        if self.syncer.stop():
+            self.readers.close()
+            if self.logs is not None:
+                self.logs.close()
         for registration in self._registrations:
             registration.close()
         self.directory.close()

@@ -89,6 +89,8 @@ class NodeSync(msgspec.Struct, array_like=True):
     name: str
     next_seq: dict[str, int]
     """per full topic the sequence number that comes next"""
+    logs: dict[str, tuple[int, int]] = {}
+    """per full name of a DURABLE topic the id of its log, and the lowest number that is kept in it"""
 
 
 class Sync(msgspec.Struct, array_like=True):
@@ -143,7 +145,7 @@ class Repair(msgspec.Struct, array_like=True, tag=3):
 
 
 class Repaired(msgspec.Struct, array_like=True, tag=4):
-    """What is still there of a repair: frames in order; what is below `first_kept` is gone for good."""
+    """What is still there of a repair, up to `last`: frames in order; what is below `first_kept` is gone for good."""
 
     publisher_id: int
     topic: str

@@ -35,6 +35,7 @@ class Feed:
         "heard_mono_ns",
         "heard_sim",
         "link",
+        "log_id",
         "node",
         "overflow",
         "publisher_id",
@@ -60,7 +61,9 @@ class Feed:
         self.type_hash = type_hash
         self.route = route
         self.link = link
-        """None for a publisher in this process: nothing is lost on the way"""
+        """None for a publisher in this process, unless its log is read: nothing is lost on the way"""
+        self.log_id = 0
+        """of a DURABLE topic that is read from its log"""
         self.counts = link.counts if link is not None else Counts()
         self.refused = False
         """the types do not fit: nothing of it is delivered to subscriptions"""
@@ -74,7 +77,7 @@ class Feed:
         """of a repaired topic of this process: what its readers have no room for yet"""
 
     def source(self, seq: int = 0, stamp_ns: int = 0) -> Source:
-        return Source(self.node, self.topic, seq, stamp_ns, self.publisher_id)
+        return Source(self.node, self.topic, seq, stamp_ns, self.publisher_id, self.log_id)
 
 
 class Item(msgspec.Struct, gc=False):
@@ -317,3 +320,8 @@ class Route:
         if self.taps:
             for tap in self.taps:
                 tap.put(item, received_ns)
+
+    def put_lost(self, feed: Feed, first: int, last: int, received_ns: int) -> None:
+        """Numbers that will not come."""
+        for tap in self.taps:
+            tap.put_lost(feed, first, last, received_ns)

@@ -101,7 +101,7 @@ class Launcher(Node):
     bags: ClassVar[list[str]]
     """a line for every bag that was closed: the last thing a user is told"""
 
-    @subscription(topics.BAG_CLOSED)
+    @subscription(topics.BAG_CLOSED, cursor=None)
     def on_bag(self, bag: BagSplit) -> None:
         if len(self.bags) < BAGS_TOLD:
             self.bags.append(f"{bag.path} ({bag.size_bytes / 1e6:.1f} MB, {bag.messages} messages, {bag.lost} lost)")

@@ -29,6 +29,7 @@ from bus.context import (
     Context,
     Gone,
     LinkEvent,
+    LogLost,
     Lost,
     Outcome,
     Raw,
@@ -66,9 +67,10 @@ from schemas.system import LogLevel
 
 __all__ = [
     "EVERY", "BadParameter", "BlockingCallError", "CallError", "CallFailed", "Client", "ClientDeclaration", "Context",
-    "DeclarationError", "Gone", "Interface", "Link", "LinkEvent", "Log", "Lost", "Node", "Outcome", "Parameter",
-    "Publisher", "PublisherDeclaration", "Raw", "Server", "Source", "Stale", "Subscription", "Synced", "Tap", "Timer",
-    "Worker", "client", "on_link", "parameter", "publisher", "service", "subscription", "tap", "timer", "worker",
+    "DeclarationError", "Gone", "Interface", "Link", "LinkEvent", "Log", "LogLost", "Lost", "Node", "Outcome",
+    "Parameter", "Publisher", "PublisherDeclaration", "Raw", "Server", "Source", "Stale", "Subscription", "Synced",
+    "Tap", "Timer", "Worker", "client", "on_link", "parameter", "publisher", "service", "subscription", "tap", "timer",
+    "worker",
 ]  # fmt: skip
 
 T = TypeVar("T")

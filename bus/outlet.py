@@ -1,4 +1,7 @@
-"""What a publisher keeps of one topic: its numbering, what may have to be sent again, latched values. Sans-IO."""
+"""What a publisher keeps of one topic: its numbering, what may have to be sent again, latched values.
+
+Sans-IO but for the log of a DURABLE topic, which gets every message before it is sent.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ from schemas.base import Message, Topic
 from schemas.codec import codec
 
 if TYPE_CHECKING:
+    from bus.durable.log import Log
     from bus.inbox import Feed
 
 RING_MESSAGES = 4096
 RING_BYTES = 8 * 1024 * 1024
 LATCHED_KEYS = 1024
+REPAIR_BYTES = 64 * 1024
+"""what one repair answers at most, unless one message alone is larger: the publisher's thread is held 0.3 ms"""
 
 Frames = tuple[bytes, bytes | memoryview]
 """(frame, tail); the tail is empty unless the frame is split"""
@@ -38,18 +44,21 @@ class Outlet:
         "full_name",
         "interest",
         "latched_dropped",
+        "log",
         "prefix",
         "publisher_id",
         "seq",
         "topic",
     )
 
-    def __init__(self, topic: Topic[Any], full_name: str, publisher_id: int) -> None:
+    def __init__(self, topic: Topic[Any], full_name: str, publisher_id: int, log: Log | None = None) -> None:
         self.topic = topic
         self.full_name = full_name
         self.prefix = frame.prefix(full_name)
         self.publisher_id = publisher_id
-        self.seq = 0
+        self.log = log
+        """of a DURABLE topic; its numbers go on where the last life of this node ended"""
+        self.seq = 0 if log is None else log.next_seq - 1
         """number of the last message"""
         self.interest = False
         """whether anyone in another process subscribes"""
@@ -84,6 +93,8 @@ class Outlet:
                 self._latched.popitem(last=False)
                 self.latched_dropped += 1
         elif self._ring is not None:
+            if self.log is not None:
+                self.log.append(seq, wall_ns, *frames)
             self._keep(frames)
         return frames if self.interest else None
 
@@ -113,13 +124,37 @@ class Outlet:
         # in order already: a new value of a key moves it to the end
         return [v.frames for v in self._latched.values() if v.seq >= first and (last is None or v.seq <= last)]
 
-    def repair(self, first: int, last: int) -> tuple[int, list[Frames]]:
-        """What is still there of `first`..`last`, and the lowest number that is."""
+    @property
+    def first_kept(self) -> int:
+        """The lowest number that can be sent again; `seq + 1` when none can."""
+        ring = self._ring[0][0] if self._ring else self.seq + 1
+        return ring if self.log is None else min(ring, self.log.first_seq)
+
+    def repair(self, first: int, last: int) -> tuple[int, int, list[Frames]]:
+        """What is still there of `first`..`last`: the lowest number that is, the last one answered for, the frames.
+
+        The answer may end before `last`; it ends behind it when what is lost does.
+
+        Raises:
+            OSError: the log cannot be read now.
+        """
         if self._latched is not None:
-            return first, self.latched(first, last)
-        if not self._ring:
-            return self.seq + 1, []
-        kept = self._ring[0][0]
-        start = max(first, kept) - kept
-        stop = min(last, self.seq) - kept + 1
-        return kept, [self._ring[i][1] for i in range(start, max(start, stop))]
+            return first, last, self.latched(first, last)
+        kept = self._ring[0][0] if self._ring else self.seq + 1
+        if self.log is not None and first < kept:
+            logged, run = self.log.read(first, min(last, self.seq), REPAIR_BYTES)
+            if run:
+                return logged, logged + len(run) - 1, run
+            kept = min(kept, logged)
+        return self._from_ring(kept, first, last)
+
+    def _from_ring(self, kept: int, first: int, last: int) -> tuple[int, int, list[Frames]]:
+        found: list[Frames] = []
+        size, oldest = 0, self._ring[0][0] if self._ring else self.seq + 1
+        for seq in range(max(first, oldest), min(last, self.seq) + 1):
+            frames = self._ring[seq - oldest][1]  # type: ignore[index] # empty: no number is in the range
+            size += len(frames[0]) + len(frames[1])
+            if found and size > REPAIR_BYTES:
+                return kept, seq - 1, found
+            found.append(frames)
+        return kept, max(last, min(kept, self.seq + 1) - 1), found

@@ -312,7 +312,12 @@ class Peers:
     def _answer_token(self, token: bytes) -> None:
         x = self._x
         nodes = [
-            frame.NodeSync(h.publisher_id, h.name, {o.full_name: o.seq + 1 for o in h.outlets.values()})
+            frame.NodeSync(
+                h.publisher_id,
+                h.name,
+                {o.full_name: o.seq + 1 for o in h.outlets.values()},
+                {o.full_name: (o.log.log_id, o.first_kept) for o in h.outlets.values() if o.log is not None},
+            )
             for h in x.hosts
         ]
         latched = [
@@ -348,5 +353,9 @@ class Peers:
             for topic, next_seq in node.next_seq.items():
                 key = (node.publisher_id, topic.encode())
                 feed = intake.feed(*key)
-                if feed is not None and feed.link is not None:
+                if feed is None or feed.link is None:
+                    continue
+                if feed.link.logged:
+                    intake.log_at(feed, feed.link, node.logs.get(topic, (0, 0)), next_seq, now_ns)
+                else:
                     intake.baseline(feed, feed.link, next_seq, latched.get(key, []), now_ns)

@@ -126,7 +126,7 @@ class Player:
         declared: dict[str, Any] = {f"topic{n}": publisher(t) for n, t in enumerate(found.values())}
         declared["clock"] = publisher(topics.CLOCK)
         cls = type("Player", (_Silent,), declared)
-        self.executor = Executor([Spec(cls, "player")], domain=domain)
+        self.executor = Executor([Spec(cls, "player")], domain=domain, durable=False)
         self._host = self.executor.hosts[0]
 
     def _refuse(self, domain: str) -> None:

@@ -33,9 +33,10 @@ class Domain:
         self._before: dict[str, str | None] = {}
 
     def __enter__(self) -> Domain:
-        for key, value in {"RISE_RUNTIME_DIR": str(self.root), "RISE_DOMAIN": self.name}.items():
+        own = {"RISE_RUNTIME_DIR": self.root, "RISE_STATE_DIR": self.root / "state", "RISE_DOMAIN": self.name}
+        for key, value in own.items():
             self._before[key] = os.environ.get(key)
-            os.environ[key] = value
+            os.environ[key] = str(value)
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bus.node import CallError, Gone, LinkEvent, Lost, Source, Stale, Synced
+from bus.node import CallError, Gone, LinkEvent, LogLost, Lost, Source, Stale, Synced
 from schemas.system import TraceBlock
 
 _RECORD = struct.Struct("<BHQQqI")
@@ -206,6 +206,8 @@ def pack_link(event: LinkEvent) -> bytes:
         a = event.silent_s
     elif isinstance(event, Gone):
         b = int(event.clean)
+    elif isinstance(event, LogLost):
+        b = event.handled
     return _encode((type(event).__name__, s.node, s.topic, s.seq, s.stamp_ns, s.publisher_id, a, b))
 
 
@@ -225,6 +227,8 @@ def unpack_link(payload: bytes) -> LinkEvent:
             return Gone(source, bool(b))
         case "Synced":
             return Synced(source)
+        case "LogLost":
+            return LogLost(source, b)
     raise BadTrace(f"trace: {kind!r} is no link event")
 
 

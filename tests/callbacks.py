@@ -63,9 +63,9 @@ class Watch:
             with self._timed(f"{host.name.rpartition('/')[2]} {name.partition(' ')[0]}"):
                 return invoke(host, kind, name, *more, **named)
 
-        def timed_call_back(host: Host, function: Any, message: Any) -> None:
+        def timed_call_back(host: Host, function: Any, message: Any, now_mono_ns: int) -> None:
             with self._timed(f"{host.name.rpartition('/')[2]} {function.__name__}"):
-                call_back(host, function, message)
+                call_back(host, function, message, now_mono_ns)
 
         own = {"invoke": timed_invoke, "call_back": timed_call_back}
         for name, method in own.items():

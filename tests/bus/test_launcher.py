@@ -116,8 +116,8 @@ class Launch:
 
 @pytest.fixture
 def domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
-    monkeypatch.setenv("RISE_STATE_DIR", str(tmp_path / "state"))
     with Domain() as made:
+        monkeypatch.setenv("RISE_STATE_DIR", str(tmp_path / "state"))
         yield made
 
 

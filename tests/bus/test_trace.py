@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import trace
-from bus.node import CallError, Gone, LinkEvent, Lost, Source, Stale, Synced
+from bus.node import CallError, Gone, LinkEvent, LogLost, Lost, Source, Stale, Synced
 from bus.trace import BadTrace, Kind, Record, TraceWriter
 from schemas.codec import codec
 from schemas.system import TraceBlock
@@ -16,12 +16,13 @@ U64 = st.integers(0, 2**64 - 1)
 I64 = st.integers(-(2**63), 2**63 - 1)
 NAMES = st.text(max_size=20)
 RECORDS = st.builds(Record, st.sampled_from(Kind).map(int), NAMES, I64, U64, U64, st.binary(max_size=20))
-SOURCES = st.builds(Source, NAMES, NAMES, U64, I64, U64)
+SOURCES = st.builds(Source, NAMES, NAMES, U64, I64, U64, st.just(0))
 LINKS = st.one_of(
     st.builds(lambda s, first, n: Lost(s, first, first + n), SOURCES, st.integers(0, 2**63), st.integers(0, 2**20)),
     st.builds(Stale, SOURCES, st.floats(allow_nan=False)),
     st.builds(Gone, SOURCES, st.booleans()),
     st.builds(Synced, SOURCES),
+    st.builds(LogLost, SOURCES, U64),
 )
 
 
