@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 
 from bus.testing import Domain
 from tests.benchmarks import table
@@ -20,7 +21,7 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     machine = facts()
-    print(", ".join(f"{what} {value}" for what, value in machine.items()))
+    print(textwrap.fill(", ".join(f"{what} {value}" for what, value in machine.items()), table.TOTAL))
     print(table.head())
     rows: list[tuple[Row, Quiet]] = []
     for name in arguments.rows or ROWS:

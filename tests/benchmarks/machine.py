@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib import metadata
 
 import zmq
 
@@ -18,6 +21,13 @@ def facts() -> dict[str, str | int]:
     """What a figure depends on."""
     with open("/proc/cpuinfo") as file:
         models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    peers = {}
+    for name in ("eclipse-zenoh", "redis", "hiredis"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            peers[name] = metadata.version(name)
+    if server := shutil.which("redis-server"):
+        said = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
+        peers["redis-server"] = said.partition("v=")[2].partition(" ")[0]
     return {
         "python": platform.python_version(),
         "cores": os.cpu_count() or 0,
@@ -25,6 +35,7 @@ def facts() -> dict[str, str | int]:
         "kernel": platform.release(),
         "pyzmq": zmq.pyzmq_version(),
         "libzmq": zmq.zmq_version(),
+        **peers,
     }
 
 

@@ -41,7 +41,8 @@ def missing(peer: str) -> str | None:
     if peer.startswith("zenoh") and importlib.util.find_spec("zenoh") is None:
         return f"{pip} eclipse-zenoh"
     if peer == "redis":
-        needs = [] if importlib.util.find_spec("redis") else [f"{pip} 'redis[hiredis]'"]
+        client = all(importlib.util.find_spec(module) for module in ("redis", "hiredis"))
+        needs = [] if client else [f"{pip} 'redis[hiredis]'"]
         needs += [] if shutil.which("redis-server") else ["sudo apt-get install redis-server"]
         return " && ".join(needs) or None
     return None

@@ -17,7 +17,7 @@ from tests.benchmarks.process import PEERS, Role, cpu_s, rest, wake
 Burst = dict[str, float]
 Open = Callable[[], AbstractContextManager["Side"]]
 SETTLED_WITHIN_S = 20.0
-LATE_S = 1.0
+LATE_S = 5.0
 PAIRS_PER_START = 5
 """so that an interval also holds what differs from one start of the processes to the next"""
 
