@@ -15,6 +15,11 @@ def without_inotify(command: Sequence[str]) -> list[str]:
     return _allowed(["unshare", "--user", "--map-root-user", "sh", "-c", no_instance, "-"], command)
 
 
+def without_rights(command: Sequence[str]) -> list[str]:
+    """As root of a user namespace, who is nobody to the scheduler."""
+    return _allowed(["prlimit", "--rtprio=0", "unshare", "--user", "--map-root-user"], command)
+
+
 def with_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
     """With a disk of 1 MB at `folder`, for this command only."""
     mount = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
