@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,8 @@ def with_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
 
 def own_pids(command: Sequence[str]) -> list[str]:
     """As process 1 of a pid namespace; it ends with `unshare`."""
-    return _allowed(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"], command)
+    as_root = ["--user", "--map-root-user"] if os.geteuid() else []
+    return _allowed(["unshare", *as_root, "--pid", "--fork", "--kill-child", "--mount-proc"], command)
 
 
 def _allowed(wrapper: list[str], command: Sequence[str]) -> list[str]:
