@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -67,7 +68,8 @@ def check(plan: Plan, *, partial: bool = False) -> list[Mistake]:
     found += _writers(graph)
     found += _types(graph)
     # with a launch file, a node or a name missing, half of the graph would be called unfed
-    if len(known) == len(list(plan.nodes())) and not any(m.id in (*BROKEN, "unknown-remap") for m in found):
+    broken = any(m.id in BROKEN for m in plan.mistakes) or any(m.id in ("bad-name", "unknown-remap") for m in found)
+    if len(known) == len(list(plan.nodes())) and not broken:
         found += _unfed(graph, "warning" if partial else "error")
     return sorted(dict.fromkeys(found), key=lambda m: (m.where, m.id, m.text))
 
@@ -180,6 +182,9 @@ def _settings(process: PlannedProcess) -> Iterator[Mistake]:
         yield wrong(f"nice is -20..19, not {s.nice!r}")
     if isinstance(s.cpus, str) or not all(whole(c, 0, 4095) for c in s.cpus):
         yield wrong(f"cpus is a tuple of CPU numbers, not {s.cpus!r}")
+    elif absent := [c for c in s.cpus if c >= (count := os.cpu_count() or 4096)]:
+        text = f"{process.name}: this computer has no CPU {', '.join(map(str, absent))}, only 0..{count - 1}"
+        yield Mistake("bad-setting", s.where, text, level="warning")
     if s.critical not in ("", "namespace"):
         yield wrong(f"critical is '' or 'namespace', not {s.critical!r}")
     if s.critical and not process.namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ def without_inotify(command: Sequence[str]) -> list[str]:
     return _allowed(["unshare", "--user", "--map-root-user", "sh", "-c", no_instance, "-"], command)
 
 
+def without_rights(command: Sequence[str]) -> list[str]:
+    """As root of a user namespace, who is nobody to the scheduler."""
+    return _allowed(["prlimit", "--rtprio=0", "unshare", "--user", "--map-root-user"], command)
+
+
 def with_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
     """With a disk of 1 MB at `folder`, for this command only."""
     mount = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
@@ -23,7 +29,8 @@ def with_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
 
 def own_pids(command: Sequence[str]) -> list[str]:
     """As process 1 of a pid namespace; it ends with `unshare`."""
-    return _allowed(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"], command)
+    as_root = ["--user", "--map-root-user"] if os.geteuid() else []
+    return _allowed(["unshare", *as_root, "--pid", "--fork", "--kill-child", "--mount-proc"], command)
 
 
 def _allowed(wrapper: list[str], command: Sequence[str]) -> list[str]:

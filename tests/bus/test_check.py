@@ -200,3 +200,14 @@ def test_print_and_graph(tmp_path: Path) -> None:
     assert '"vmc1/graph" -> "topic vmc1/toy/speed";' in graph
     assert '"topic vmc1/toy/speed" -> "hub";' in graph
     assert plain(plan)["processes"][0]["nodes"][0]["parameters"] == {"rate_hz": 5.0}
+
+
+def test_a_cpu_that_this_computer_has_not_is_a_warning(tmp_path: Path) -> None:
+    (mistake,) = check(plan_of(tmp_path, 'yield Process(f"{T}:Spindle", cpus=(0, 4000))'))
+    assert (mistake.level, mistake.id) == ("warning", "bad-setting")
+    assert "graph: this computer has no CPU 4000, only 0.." in mistake.text
+
+
+def test_a_bad_setting_does_not_hide_what_is_unfed(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, 'yield Process(f"{T}:Careful", nice=40, outside=("toy/halt",))')
+    assert [m.id for m in check(plan)] == ["bad-setting", "unfed"]

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from bus.cli import cli
+from bus.guard import SLICE_NS, slice_ns
 from bus.node import Raw
 from bus.session import Session
 from bus.testing import Domain
@@ -268,6 +269,28 @@ def test_mistakes_start_nothing(domain: Domain, tmp_path: Path, started: ExitSta
         "unknown-argument]",
     ]
     assert not list(domain.root.rglob("*.json"))
+
+
+def test_every_thread_of_a_node_is_scheduled_as_it_says(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    text = """
+        from bus.launch import *
+        def launch():
+            yield Process("tests.bus.toys.count:Talker", name="talker", realtime=5, nice=3, cpus=(0,))
+        """
+    launch = start(started, folder=tmp_path, text=text)
+    launch.wait_for("ready:")
+    with Watched("test") as session:
+        session.ready("talker")
+        status = session.status["talker"]
+    threads = [int(thread) for thread in os.listdir(f"/proc/{status.pid}/task")]
+    assert len(threads) >= 3  # the node's, and those of libzmq
+    fifo = status.scheduling == "CPU 0, nice 3, FIFO 5"
+    assert fifo or status.scheduling.startswith("CPU 0, nice 3, slice 0.1 ms (asked for FIFO 5")
+    for thread in threads:
+        assert os.sched_getaffinity(thread) == {0}
+        assert os.sched_getscheduler(thread) == (os.SCHED_FIFO if fifo else os.SCHED_OTHER)
+        assert fifo or slice_ns(thread) == SLICE_NS
+    assert status.scheduling in CliRunner().invoke(cli, ["ps"]).output
 
 
 def test_ps_restart_stop_and_logs(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
