@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -341,6 +342,14 @@ class Deviation:
 
 Detector = Limit | Residual | Deviation
 State = LimitState | ResidualState | DeviationState
+
+
+def snapshot(state: Any) -> Any:
+    """The state as it is now, for itself."""
+    kept = copy(state)
+    if isinstance(kept, ResidualState):
+        kept.window = kept.window.copy()
+    return kept
 
 
 def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:
