@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.impact_cortex.detectors import Detector, Limit, LimitState, block, step
+from nodes.impact_cortex.detectors import Detector, Limit, LimitState, block, snapshot, step
 from nodes.impact_cortex.memory import Memory
 from nodes.impact_cortex.tasks import LOAD, TASKS, Reads, Settings, Task, k_of_n
 from schemas.machine import SignalBlock, SignalInfo
@@ -135,6 +135,9 @@ class Channel:
         self._end_ns = 0
         self.newest_ns = 0
         """stamp of the last row"""
+        self.fired_ns = 0
+        """stamp of the last row in which a task fired"""
+        self._fired_row = -1
         self._paces = 0
         self._load = self.names.index(LOAD) if LOAD in self.names else -1
         self._idle_wait_ns = 0
@@ -226,7 +229,10 @@ class Channel:
         self._end_ns = stamp_ns + span_ns
         self.newest_ns = self._end_ns - self.period_ns
         memory.add(data)
+        self._fired_row = -1
         hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)
+        if self._fired_row >= 0:
+            self.fired_ns = stamp_ns + self._fired_row * self.period_ns
         for w in self.watches:
             if w.settle_left and w.armed:
                 w.settle_left = max(0, w.settle_left - rows)
@@ -254,7 +260,9 @@ class Channel:
                 elif w.detector.judge(state, value) is not w.fired:
                     w.fired = not w.fired
                     if w.fired:
-                        hits.append(self._hit(i, w, value))
+                        hits.append(self._hit(i, w, value, state))
+                if w.fired:
+                    self._fired_row = i
         return hits
 
     def _by_block(self, data: NDArray[Any]) -> list[Hit]:
@@ -270,11 +278,16 @@ class Channel:
             if w.guard is not None:
                 readings = np.array([w.detector.reading(w.state, v) for v in values.tolist()])
                 w.beyond = bool(block(w.guard, w.guard_state, readings, True)[-1])
+            before = snapshot(w.state)
             fired = block(w.detector, w.state, values, armed)
             any_fired = bool(fired.any())
+            if any_fired:
+                self._fired_row = max(self._fired_row, int(np.flatnonzero(fired)[-1]))
             if any_fired and not w.fired:
                 row = int(fired.argmax())
-                hits.append(self._hit(row, w, float(values[row])))
+                # what it was held against is known up to this row only
+                block(w.detector, before, values[: row + 1], armed if isinstance(armed, bool) else armed[: row + 1])
+                hits.append(self._hit(row, w, float(values[row]), before))
             if any_fired or w.fired:
                 known = np.flatnonzero(~np.isnan(values))
                 if len(known) and not (w.task.lasting and (not w.armed or known[-1] < w.settle_left)):
@@ -282,18 +295,18 @@ class Channel:
         hits.sort(key=lambda h: h.row)
         return hits
 
-    def _hit(self, row: int, w: Watch, value: float) -> Hit:
-        reading, bound = w.detector.reading(w.state, value), w.detector.bound(w.state)
+    def _hit(self, row: int, w: Watch, value: float, state: Any) -> Hit:
+        """`state`: the detector's after this row."""
+        reading, bound = w.detector.reading(state, value), w.detector.bound(state)
         return Hit(row, w, (reading - w.offset) / w.gain, (bound - w.offset) / w.gain)
 
     def _learn_idle(self, data: NDArray[Any]) -> None:
-        rows = data.shape[0]
-        if self._idle_wait_ns > 0:
-            self._idle_wait_ns -= self.span_ns
-            return
-        load = float(data[0, self._load] if rows == 1 else data[:, self._load].mean())
-        if load == load:
-            self.idle_pct += min(1.0, self._idle_gain * rows) * (load - self.idle_pct)
+        # row by row: what is learned must not depend on how many rows come in a block
+        for load in data[:, self._load].tolist():
+            if self._idle_wait_ns > 0:
+                self._idle_wait_ns -= self.period_ns
+            elif load == load:
+                self.idle_pct += self._idle_gain * (load - self.idle_pct)
 
     def evidence(self, back: int) -> NDArray[np.float32]:
         """A copy of the rows of the last 0.2 s up to the one `back` rows before the newest, oldest first."""

@@ -10,6 +10,7 @@ DEGRADED protection. What is not armed is only followed, so that nothing of it c
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,6 +181,14 @@ class Deviation:
 
 Detector = Limit | Residual | Cusum | Deviation
 State = LimitState | ResidualState | CusumState | DeviationState
+
+
+def snapshot(state: Any) -> Any:
+    """The state as it is now, for itself."""
+    kept = copy(state)
+    if isinstance(kept, ResidualState):
+        kept.window = kept.window.copy()
+    return kept
 
 
 def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:

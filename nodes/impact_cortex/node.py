@@ -96,7 +96,6 @@ class ImpactCortex(Tuning, Node):
         self._cause = NOBODY
         self._stamp_ns = 0
         self._back = 0
-        self._fired_ns = 0
         self._again: tuple[str, Reaction, str] | None = None
         self._asked_again = 0
         self._hal_error = ""
@@ -220,11 +219,12 @@ class ImpactCortex(Tuning, Node):
         now_ns = self.now_ns()
         channel.heard_ns = now_ns
         self._newest[channel] = self.source
-        hits = channel.feed(block)
-        if hits:
-            self._fired_ns = now_ns
-            for hit in hits:
-                self._react(channel, block, hit, now_ns)
+        fired_ns = channel.fired_ns
+        for hit in channel.feed(block):
+            read_ns = block.stamp_ns + hit.row * block.period_ns
+            self._end_when_quiet([read_ns - fired_ns, *self._quiet_ns(but=channel)])
+            fired_ns = read_ns
+            self._react(channel, block, hit, now_ns)
         if self._event.asked is Reaction.FEED_HOLD:
             self._escalate(now_ns)
 
@@ -317,6 +317,14 @@ class ImpactCortex(Tuning, Node):
         if reaction is Reaction.FEED_HOLD:
             self._escalate(now_ns, refused=answer.text)
 
+    def _quiet_ns(self, but: Channel | None = None) -> list[int]:
+        """Since when no task of a source fires, by its readings' own time: a recording is played at any speed."""
+        return [c.newest_ns - c.fired_ns for c in self._all_channels() if c.fired_ns and c is not but]
+
+    def _end_when_quiet(self, quiet_ns: list[int]) -> None:
+        if over(self._event, quiet=all(ns > self.rearm_s * 1e9 for ns in quiet_ns), released=False):
+            self._end_event(f"quiet for {self.rearm_s:g} s")
+
     def _end_event(self, why: str, *, settle: bool = False) -> None:
         if settle:
             for channel in self._all_channels():
@@ -340,17 +348,13 @@ class ImpactCortex(Tuning, Node):
         now_ns = self.now_ns()
         self._beats += 1
         self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self.mode))
-        channels = self._all_channels()
         if self._event is not NOTHING:
             if self._event.asked is Reaction.FEED_HOLD:
                 self._escalate(now_ns)
             if self._again is not None and self._asked_again < ASK_AGAIN:
                 self._asked_again += 1
                 self._ask(*self._again, now_ns)
-            if any(w.fired for c in channels for w in c.watches):
-                self._fired_ns = now_ns
-            if over(self._event, quiet=now_ns - self._fired_ns > self.rearm_s * 1e9, released=False):
-                self._end_event(f"quiet for {self.rearm_s:g} s")
+            self._end_when_quiet(self._quiet_ns())
         self._measured = self._measure(topics.SAMPLES.name, now_ns)
 
     @timer(TICK_S)

@@ -44,6 +44,8 @@ class Source:
     rate_hz: float
     carries_state: bool
     """machine/state is known through this source: without it the machine is UNAVAILABLE"""
+    pace: float = 1.0
+    """below 1: its time goes so much slower than ours, and silence is judged in its time"""
 
 
 @dataclass(frozen=True, slots=True)
