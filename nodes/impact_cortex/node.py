@@ -110,10 +110,10 @@ class ImpactCortex(Tuning, Node):
 
     def _read_parameters(self) -> None:
         self._settings = Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
-        self._cuts = self.described({name: getattr(self, name) for name in self.interface.parameters})
         self._effective_ns = round(self.effective_s * 1e9)
         for channel in self._all_channels():
             channel.configure(self._settings)
+        self._cuts = self.described({name: getattr(self, name) for name in self.interface.parameters})
         self._set_gates()
 
     def on_parameter(self, name: str) -> None:
@@ -122,7 +122,7 @@ class ImpactCortex(Tuning, Node):
             try:
                 self._read_parameters()
             except BadCuts as error:
-                self.log.warning(f"{name} is not used: {error}")
+                self.log.warning(f"the cuts described before stay in force: {error}")
         self._protect(self.now_ns())
 
     def _all_channels(self) -> list[Channel]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bus.node import Gone, Lost, Source, Stale
+from bus.node import BadParameter, Gone, Lost, Source, Stale
 from nodes.impact_cortex import ImpactCortex
 from nodes.impact_cortex.tasks import TASKS
 from schemas import codec as codec_module
@@ -380,6 +380,24 @@ def test_a_limit_set_while_running_counts_at_once() -> None:
     world.node.on_parameter("limit_pct")
     world.samples(40.0, 60)
     assert world.reactions == [("load_limit", "FEED_HOLD")]
+
+
+def test_cuts_set_while_running_count_at_once_and_bad_ones_are_not_used() -> None:
+    world = cutting()
+    world.node.__dict__["cuts"] = ({"tool": 1, "load_pct": 80.0},)
+    world.node.on_parameter("cuts")
+    world.samples(40.0, 50)
+    assert world.said(Assessment)[-1].model_load_pct == 80.0
+    world.node.__dict__["cuts"] = ({"tool": 1, "lod_pct": 90.0},)
+    world.node.on_parameter("cuts")
+    world.samples(40.0, 50)
+    assert world.said(Assessment)[-1].model_load_pct == 80.0
+    world.node.__dict__["limit_pct"] = 30.0  # what else is set counts all the same
+    world.node.on_parameter("limit_pct")
+    world.samples(40.0, 60)
+    assert ("load_limit", "FEED_HOLD") in world.reactions
+    with pytest.raises(BadParameter, match="did you mean 'load_pct'"):
+        World(cuts=({"lod_pct": 90.0},))
 
 
 def test_assessment_knows_forces_and_the_described_cut() -> None:
