@@ -259,7 +259,7 @@ class Intake:
     def _ask(self, feed: Feed, link: Link[Item], now_ns: int) -> bool:
         """Ask the publisher for what is missing, when it is time to; True when it is of this process, and answered."""
         hole = link.gap(now_ns)
-        outlet = self._x.own_outlet(feed)
+        outlet = self._x.readers.at_hand.get(feed)
         if outlet is not None:
             if hole is not None:
                 self._take_repair(feed, link, *self._repair(outlet, *hole), now_ns)

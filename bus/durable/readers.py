@@ -72,6 +72,8 @@ class Readers:
         self._folder = folder
         self._waiting: dict[Feed, LogAt | Outlet] = {}
         """feeds that have not begun: their nodes are not configured, or do not know where they stand"""
+        self.at_hand: dict[Feed, Outlet] = {}
+        """of this process: what is missing is not asked for by socket"""
         self._started = False
         self._armed = False
 
@@ -101,6 +103,7 @@ class Readers:
         feed.link = Link(repaired=True)
         feed.counts = feed.link.counts
         self.attach(feed)
+        self.at_hand[feed] = outlet
         self._waiting[feed] = outlet
         self._begin_all()
 
@@ -133,9 +136,8 @@ class Readers:
         self._begin_all()
 
     def _is_gone(self, feed: Feed) -> bool:
-        key = (feed.publisher_id, feed.topic)
         return (
-            self._x.own_feeds.get(key) is not feed and self._x.intake.feeds.get((key[0], key[1].encode())) is not feed
+            feed not in self.at_hand and self._x.intake.feeds.get((feed.publisher_id, feed.topic.encode())) is not feed
         )
 
     def _begin(self, feed: Feed, at: LogAt | Outlet) -> bool:
