@@ -28,6 +28,7 @@ class LogAt(NamedTuple):
     """What a publisher says of a log."""
 
     log_id: int
+    """0: it keeps none"""
     first_kept: int
     next_seq: int
 
@@ -89,13 +90,6 @@ class Readers:
             feed.link.logged = True
             feed.route = LoggedRoute(feed.route)
 
-    def detach(self, feed: Feed) -> None:
-        """Its publisher keeps no log: it is heard as an EVENT topic."""
-        assert feed.link is not None
-        assert isinstance(feed.route, LoggedRoute)
-        feed.link.logged = False
-        feed.route.live_from = 0
-
     def own(self, feed: Feed, outlet: Outlet) -> None:
         """A feed of this process, whose log is at hand."""
         if not any(isinstance(i, CursorInbox) for i in feed.route.inboxes):
@@ -108,13 +102,21 @@ class Readers:
         self._begin_all()
 
     def synced(self, feed: Feed, log: LogAt, now_ns: int) -> None:
-        """A publisher says where its log is."""
-        assert feed.link is not None
-        if feed.link.next_seq is not None:
-            feed.link.baseline(log.next_seq, now_ns)
-            return
-        self._waiting[feed] = log
-        self._begin_all()
+        """A publisher says where its log is, at the first sync and after every reconnect."""
+        link = feed.link
+        assert link is not None
+        if not log.log_id:
+            assert isinstance(feed.route, LoggedRoute)
+            link.logged = False  # heard as an EVENT topic
+            feed.route.live_from = 0
+            self._x.intake.baseline(feed, link, log.next_seq, [], now_ns)
+        elif link.next_seq is None:
+            self._waiting[feed] = log
+            self._begin_all()
+        else:
+            link.baseline(log.next_seq, now_ns)
+            if link.waiting:
+                self._x.intake.tend()
 
     def start(self) -> None:
         """The nodes are configured: they can say where they stand."""
