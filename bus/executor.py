@@ -302,12 +302,6 @@ class Executor:
                     self._beacon_armed = True
                     self.after(BEACON_AFTER_S, self._beacon_when_quiet)
 
-    def own_outlet(self, feed: Feed) -> Outlet | None:
-        """Where a feed of this process comes from; None for one that comes by socket."""
-        if self.own_feeds.get((feed.publisher_id, feed.topic)) is not feed:
-            return None
-        return next(h.outlets[feed.topic] for h in self.hosts if h.publisher_id == feed.publisher_id)
-
     def _beacon_when_quiet(self) -> None:
         if self.monotonic_ns() - self._last_published_ns < BEACON_AFTER_S * 1e9:
             self.after(BEACON_AFTER_S, self._beacon_when_quiet)

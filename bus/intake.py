@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from bus import frame
 from bus.clock import SimClock
 from bus.discovery import Entry, TopicEntry
-from bus.durable.readers import LogAt
 from bus.inbox import Feed, Item
 from bus.link import PLENTY, Link
 from bus.node import EVERY, Gone, LinkEvent, Lost, Stale, Synced
@@ -175,16 +174,6 @@ class Intake:
             else:
                 feed.unknown_fields = len(found.unknown_fields)
 
-    def log_at(self, feed: Feed, link: Link[Item], log: tuple[int, int], next_seq: int, now_ns: int) -> None:
-        """What a publisher says of the log that a feed is read from: its id (0: it has none), the first number kept."""
-        if not log[0]:
-            self._x.readers.detach(feed)
-            self.baseline(feed, link, next_seq, [], now_ns)
-            return
-        self._x.readers.synced(feed, LogAt(*log, next_seq), now_ns)
-        if link.waiting:
-            self.tend()
-
     def baseline(
         self, feed: Feed, link: Link[Item], next_seq: int, latched: list[tuple[int, Item]], now_ns: int
     ) -> None:
@@ -246,7 +235,7 @@ class Intake:
     def _ask(self, feed: Feed, link: Link[Item], now_ns: int) -> bool:
         """Ask the publisher for what is missing, when it is time to; True when it is of this process, and answered."""
         hole = link.gap(now_ns)
-        outlet = self._x.own_outlet(feed)
+        outlet = self._x.readers.at_hand.get(feed)
         if outlet is not None:
             if hole is not None:
                 self._take_repair(feed, link, *self._repair(outlet, *hole), now_ns)

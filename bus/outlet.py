@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RING_MESSAGES = 4096
 RING_BYTES = 8 * 1024 * 1024
 LATCHED_KEYS = 1024
-REPAIR_BYTES = 64 * 1024
+REPAIR_BYTES = 32 * 1024
 """what one repair answers at most, unless one message alone is larger: the publisher's thread is held 0.3 ms"""
 
 Frames = tuple[bytes, bytes | memoryview]

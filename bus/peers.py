@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bus import frame
 from bus.discovery import Appeared, Changed, Entry, Vanished
+from bus.durable.readers import LogAt
 from bus.inbox import Inbox, Item, Route
 from bus.node import EVERY
 from bus.transport import reachable_first
@@ -356,6 +357,6 @@ class Peers:
                 if feed is None or feed.link is None:
                     continue
                 if feed.link.logged:
-                    intake.log_at(feed, feed.link, node.logs.get(topic, (0, 0)), next_seq, now_ns)
+                    self._x.readers.synced(feed, LogAt(*node.logs.get(topic, (0, 0)), next_seq), now_ns)
                 else:
                     intake.baseline(feed, feed.link, next_seq, latched.get(key, []), now_ns)

@@ -111,7 +111,7 @@ def info(name: str, seconds: float, as_json: bool, domain: str | None) -> None:
     What a subscriber has received, lost and how late is what it says itself on /diagnostics, since its start. Rate, and
     the delay to this command, are measured here.
     """
-    from bus.cli.listening import DIAGNOSTICS, Listening, count_row, diagnostics_in
+    from bus.cli.listening import DIAGNOSTICS, Listening, diagnostics_in, plain_row
     from bus.cli.topic_measure import during, measure, measured_of
 
     nodes = living(domain)
@@ -132,12 +132,19 @@ def info(name: str, seconds: float, as_json: bool, domain: str | None) -> None:
                 "published": next(
                     (c.received for n, c in counts if n == node == c.publisher), 0 if node in said else None
                 ),
+                "log": next((plain_row(log) for log in said[node].logs if log.topic == full), None)
+                if node in said
+                else None,
                 **(measured.get(node) or measured_of([], [])),
             }
             for node in row["publishers"]
         ],
         "subscribers": [
-            {"node": node, "heard": [count_row(c) for n, c in counts if n == node != c.publisher]}
+            {
+                "node": node,
+                "heard": [plain_row(c) for n, c in counts if n == node != c.publisher],
+                "cursors": [plain_row(c) for c in (said[node].cursors if node in said else ()) if c.topic == full],
+            }
             for node in [
                 *row["subscribers"],
                 *sorted({n for n, c in counts if n != c.publisher} - {*row["subscribers"]}),
@@ -162,6 +169,8 @@ def _print_info(plain: Mapping[str, Any]) -> None:
             click.echo(
                 f"    here: delay p50 {ms(p['delay_p50_ms'])} ms, p99 {ms(p['delay_p99_ms'])} ms, lost {p['lost']}"
             )
+        if p["log"]:
+            click.echo(f"    log: {_log(p['log'])}")
     click.echo(f"subscribers: {len(plain['subscribers'])}")
     for s in plain["subscribers"]:
         click.echo(f"  {s['node']}" + ("" if s["heard"] else ": has heard nothing"))
@@ -172,8 +181,18 @@ def _print_info(plain: Mapping[str, Any]) -> None:
                 f"{', ' + ', '.join(bad) if bad else ''}, "
                 f"delay p50 {ms(c['delay_p50_ms'])} ms, p99 {ms(c['delay_p99_ms'])} ms"
             )
+        for c in s["cursors"]:
+            behind = "its publisher is away" if c["behind"] < 0 else f"{c['behind']} behind"
+            click.echo(f"    cursor: #{c['seq']} in log {c['log_id']} of {c['publisher']}, {behind}")
     if plain["taps"]:
         click.echo(f"recorded or watched by: {', '.join(plain['taps'])}")
+
+
+def _log(log: Mapping[str, Any]) -> str:
+    if log["problem"]:
+        return f"events are NOT kept: {log['problem']}"
+    kept = f"#{log['first_seq']}..#{log['last_seq']}" if log["last_seq"] >= log["first_seq"] else "empty"
+    return f"{log['log_id']}: {kept}, {log['size_bytes'] / 1e6:.1f} MB"
 
 
 def _rate(p: Mapping[str, Any], seconds: float) -> str:

@@ -28,6 +28,7 @@ class LogAt(NamedTuple):
     """What a publisher says of a log."""
 
     log_id: int
+    """0: it keeps none"""
     first_kept: int
     next_seq: int
 
@@ -72,6 +73,8 @@ class Readers:
         self._folder = folder
         self._waiting: dict[Feed, LogAt | Outlet] = {}
         """feeds that have not begun: their nodes are not configured, or do not know where they stand"""
+        self.at_hand: dict[Feed, Outlet] = {}
+        """of this process: what is missing is not asked for by socket"""
         self._started = False
         self._armed = False
 
@@ -87,13 +90,6 @@ class Readers:
             feed.link.logged = True
             feed.route = LoggedRoute(feed.route)
 
-    def detach(self, feed: Feed) -> None:
-        """Its publisher keeps no log: it is heard as an EVENT topic."""
-        assert feed.link is not None
-        assert isinstance(feed.route, LoggedRoute)
-        feed.link.logged = False
-        feed.route.live_from = 0
-
     def own(self, feed: Feed, outlet: Outlet) -> None:
         """A feed of this process, whose log is at hand."""
         if not any(isinstance(i, CursorInbox) for i in feed.route.inboxes):
@@ -101,17 +97,26 @@ class Readers:
         feed.link = Link(repaired=True)
         feed.counts = feed.link.counts
         self.attach(feed)
+        self.at_hand[feed] = outlet
         self._waiting[feed] = outlet
         self._begin_all()
 
     def synced(self, feed: Feed, log: LogAt, now_ns: int) -> None:
-        """A publisher says where its log is."""
-        assert feed.link is not None
-        if feed.link.next_seq is not None:
-            feed.link.baseline(log.next_seq, now_ns)
-            return
-        self._waiting[feed] = log
-        self._begin_all()
+        """A publisher says where its log is, at the first sync and after every reconnect."""
+        link = feed.link
+        assert link is not None
+        if not log.log_id:
+            assert isinstance(feed.route, LoggedRoute)
+            link.logged = False  # heard as an EVENT topic
+            feed.route.live_from = 0
+            self._x.intake.baseline(feed, link, log.next_seq, [], now_ns)
+        elif link.next_seq is None:
+            self._waiting[feed] = log
+            self._begin_all()
+        else:
+            link.baseline(log.next_seq, now_ns)
+            if link.waiting:
+                self._x.intake.tend()
 
     def start(self) -> None:
         """The nodes are configured: they can say where they stand."""
@@ -133,9 +138,8 @@ class Readers:
         self._begin_all()
 
     def _is_gone(self, feed: Feed) -> bool:
-        key = (feed.publisher_id, feed.topic)
         return (
-            self._x.own_feeds.get(key) is not feed and self._x.intake.feeds.get((key[0], key[1].encode())) is not feed
+            feed not in self.at_hand and self._x.intake.feeds.get((feed.publisher_id, feed.topic.encode())) is not feed
         )
 
     def _begin(self, feed: Feed, at: LogAt | Outlet) -> bool:

@@ -22,7 +22,9 @@ _HEADER = struct.Struct("<8sQQqI")
 HEADER_BYTES = _HEADER.size
 _REST = struct.Struct("<IQqII")
 _HEAD = struct.Struct("<4sI")
-HEAD_BYTES = _HEAD.size + _REST.size
+_WHOLE = struct.Struct("<4sIIQqII")
+"""the two together"""
+HEAD_BYTES = _WHOLE.size
 BODY_MAX_BYTES = 1 << 30
 _BLOCK = 256 * 1024
 
@@ -65,22 +67,14 @@ def pack_head(crc_seed: int, seq: int, wall_ns: int, frame: bytes, tail: bytes |
     return _HEAD.pack(MARK, crc32(rest, crc_seed)) + rest
 
 
-class _Head(NamedTuple):
-    body_crc: int
-    seq: int
-    wall_ns: int
-    frame_bytes: int
-    tail_bytes: int
-
-
-def _parse_head(data: bytes, at: int, crc_seed: int) -> _Head | None:
+def _size_at(data: bytes, at: int, crc_seed: int) -> int:
+    """Bytes of the record whose head is whole at `at`; 0 when there is none."""
     if data[at : at + 4] != MARK or len(data) - at < HEAD_BYTES:
-        return None
-    rest = data[at + 8 : at + HEAD_BYTES]
-    if crc32(rest, crc_seed) != int.from_bytes(data[at + 4 : at + 8], "little"):
-        return None
-    head = _Head(*_REST.unpack(rest))
-    return head if head.frame_bytes + head.tail_bytes <= BODY_MAX_BYTES else None
+        return 0
+    _, crc, _, _, _, frame_bytes, tail_bytes = _WHOLE.unpack_from(data, at)
+    if crc32(data[at + 8 : at + HEAD_BYTES], crc_seed) != crc or frame_bytes + tail_bytes > BODY_MAX_BYTES:
+        return 0
+    return HEAD_BYTES + int(frame_bytes) + int(tail_bytes)
 
 
 def scan(fd: int, start: int, end: int, crc_seed: int, after_seq: int = 0) -> Iterator[Record]:
@@ -91,25 +85,28 @@ def scan(fd: int, start: int, end: int, crc_seed: int, after_seq: int = 0) -> It
     Raises:
         OSError: the disk does not give the bytes.
     """
+    unpack, new = _WHOLE.unpack_from, tuple.__new__
     base, data, at = start, b"", start
     while at < end:
         if at + HEAD_BYTES > base + len(data):
             base, data = at, os.pread(fd, min(_BLOCK, end - at), at)
-        head = _parse_head(data, at - base, crc_seed)
-        if head is None:
-            at = _next_head(fd, at + 1, end, crc_seed)
-            continue
-        size = HEAD_BYTES + head.frame_bytes + head.tail_bytes
-        if at + size > end:
+        size = _size_at(data, at - base, crc_seed)
+        if not size or at + size > end:
             at = _next_head(fd, at + 1, end, crc_seed)
             continue
         if at + size > base + len(data):
             base, data = at, os.pread(fd, min(max(_BLOCK, size), end - at), at)
-        body = at - base + HEAD_BYTES
-        if crc32(data[body : body + size - HEAD_BYTES], crc_seed) == head.body_crc and head.seq > after_seq:
-            split = body + head.frame_bytes
-            yield Record(head.seq, head.wall_ns, data[body:split], data[split : split + head.tail_bytes], at, at + size)
-            after_seq = head.seq
+            if len(data) < size:
+                return  # cut while it was read
+        head = at - base
+        _, _, crc, seq, wall_ns, frame_bytes, _ = unpack(data, head)
+        body, stop = head + HEAD_BYTES, head + size
+        frame = data[body : body + frame_bytes]
+        tail = data[body + frame_bytes : stop]
+        found = crc32(frame, crc_seed)
+        if (crc32(tail, found) if tail else found) == crc and seq > after_seq:
+            yield new(Record, (seq, wall_ns, frame, tail, at, at + size))
+            after_seq = seq
         at += size
 
 
@@ -121,7 +118,7 @@ def _next_head(fd: int, at: int, end: int, crc_seed: int) -> int:
             return end  # cut while it was read
         found = data.find(MARK)
         while 0 <= found <= len(data) - HEAD_BYTES:
-            if _parse_head(data, found, crc_seed) is not None:
+            if _size_at(data, found, crc_seed):
                 return at + found
             found = data.find(MARK, found + 1)
         at += len(data) - HEAD_BYTES + 1  # a head may lie across the end of the block
@@ -133,5 +130,4 @@ def is_cut_short(fd: int, start: int, end: int, crc_seed: int) -> bool:
     data = os.pread(fd, min(HEAD_BYTES, end - start), start)
     if len(data) < HEAD_BYTES:
         return MARK.startswith(data[:4])
-    head = _parse_head(data, 0, crc_seed)
-    return head is not None and start + HEAD_BYTES + head.frame_bytes + head.tail_bytes > end
+    return start + _size_at(data, 0, crc_seed) > end

@@ -20,6 +20,7 @@ from bus.replay import replay
 from bus.testing import Domain
 from nodes.impact_cortex import ImpactCortex
 from schemas.codec import codec
+from tests.benchmarks.durable import durable
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
 from tests.benchmarks.messages import Twenty, twenty
 from tests.benchmarks.peers import missing
@@ -208,4 +209,5 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "idle": idle,
     "cli": command_line,
     "recorder": recorder,
+    "durable": durable,
 }

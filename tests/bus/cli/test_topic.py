@@ -10,9 +10,12 @@ from collections.abc import Iterator
 import pytest
 
 from bus.cli.topic_measure import bandwidth, delays, measure
+from bus.host import Spec
 from bus.node import Raw
 from bus.testing import Domain
 from tests.bus.cli.shop import document, open_shop, rise, stream
+from tests.bus.durable.toys import Reader, Teller
+from tests.bus.live import node, until
 
 RISE = [sys.executable, "-P", "-m", "bus.cli"]
 ROW = "tests.bus.cli.shop:EVENTS"
@@ -217,6 +220,27 @@ class TestMeasuring:
         said = rise("topic", "info", "vmc1/shop/reading", "--for", 0.2).stdout
         assert "qos: SENSOR" in said
         assert "from vmc1/mill: received " in said
+
+
+def test_info_of_a_topic_with_a_log() -> None:
+    with (
+        Domain("books") as domain,
+        domain.running(Spec(Teller, parameters={"burst": 7})) as teller,
+        domain.running(Spec(Reader)) as reader,
+    ):
+        until(lambda: len(node(reader).heard) == 7)
+        for one in (teller, reader):
+            one.hosts[0].submit(one.diagnose, one.hosts[0]).result(10)
+        told = document("topic", "info", "count/events", "--for", 0.5)
+        log = told["publishers"][0]["log"]
+        assert (log["first_seq"], log["last_seq"], log["problem"]) == (1, 7, "")
+        assert log["size_bytes"] > 500
+        (cursor,) = told["subscribers"][0]["cursors"]
+        assert (cursor["publisher"], cursor["seq"], cursor["behind"]) == ("teller", 7, 0)
+        assert cursor["log_id"] == log["log_id"]
+        said = rise("topic", "info", "count/events", "--for", 0.1).stdout
+        assert f"    log: {log['log_id']}: #1..#7, 0.0 MB" in said
+        assert f"    cursor: #7 in log {log['log_id']} of teller, 0 behind" in said
 
 
 class TestPub:
