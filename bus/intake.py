@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bus import frame
 from bus.clock import SimClock
 from bus.discovery import Entry, TopicEntry
+from bus.durable.inbox import OlderItem
 from bus.inbox import Feed, Item
 from bus.link import PLENTY, Link
 from bus.node import EVERY, Gone, LinkEvent, Lost, Stale, Synced
@@ -315,14 +316,15 @@ class Intake:
     def _take_repair(
         self, feed: Feed, link: Link[Item], first_kept: int, last: int, frames: Sequence[Frames], now_ns: int
     ) -> None:
-        items = []
+        items: list[tuple[int, Item]] = []
         for data, tail in frames:
             p = frame.parse(data)
-            # sent by an earlier life of the publisher: its clock may have been another one, so it counts as sent now
-            mono_ns = p.mono_ns if p.publisher_id == feed.publisher_id else now_ns
-            items.append(
-                (p.seq, Item(feed, p.seq, mono_ns, p.wall_ns, p.payload, memoryview(tail) if tail else None, None))
-            )
+            rest = memoryview(tail) if tail else None
+            if p.publisher_id == feed.publisher_id:
+                item = Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, rest, None)
+            else:  # from a log; the computer may have been started again since, so its age is counted from now
+                item = OlderItem(feed, p.seq, now_ns, p.wall_ns, p.payload, rest, p.publisher_id)
+            items.append((p.seq, item))
         lost, out = link.repair(first_kept, last, items, now_ns, feed.route.room)
         if lost is not None:
             self._lost(feed, *lost)

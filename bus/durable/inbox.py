@@ -35,6 +35,22 @@ Stands = Callable[[str, str], Mapping[int, int]]
 """(publisher, full topic) -> by the id of a log the number of the last event handled"""
 
 
+class OlderItem(Item):
+    """A message that an earlier life of the publisher sent: a bag knows it under the id of that life."""
+
+    __slots__ = ("publisher_id",)
+
+    def __init__(
+        self, feed: Feed, seq: int, mono_ns: int, wall_ns: int, payload: bytes, tail: Any, sender: int
+    ) -> None:
+        super().__init__(feed, seq, mono_ns, wall_ns, payload, tail, None)
+        self.publisher_id = sender
+
+
+def _sender(item: Item) -> int:
+    return item.publisher_id if isinstance(item, OlderItem) else item.feed.publisher_id
+
+
 class Position:
     """Where a subscription stands in one log."""
 
@@ -183,15 +199,15 @@ class CursorInbox(Inbox):
     def _call(self, items: list[Item], messages: list[Message]) -> None:
         host, last = self.host, items[-1]
         feed = last.feed
-        host.node.source = Source(feed.node, feed.topic, last.seq, last.wall_ns, feed.publisher_id, feed.log_id)
+        host.node.source = Source(feed.node, feed.topic, last.seq, last.wall_ns, _sender(last), feed.log_id)
         if self._batch:
             packed = b""
             if host.trace is not None:
-                packed = pack_batch((i.feed.topic, i.feed.publisher_id, i.seq) for i in items)
+                packed = pack_batch((i.feed.topic, _sender(i), i.seq) for i in items)
             host.invoke(Kind.BATCH, self.subscription.method, self._attempt, (messages,), payload=packed)
         else:
             name = f"{self.subscription.method} {feed.topic}"
-            host.invoke(Kind.MESSAGE, name, self._attempt, (messages[0],), feed.publisher_id, last.seq)
+            host.invoke(Kind.MESSAGE, name, self._attempt, (messages[0],), _sender(last), last.seq)
         feed.counts.delays_ns.append(host.executor.monotonic_ns() - last.mono_ns)
 
     def _attempt(self, argument: Any) -> None:

@@ -50,6 +50,7 @@ def test_what_was_accepted_arrives_when_its_publisher_is_back(domain: Domain) ->
         with domain.running(Spec(Teller, parameters={"burst": 10})):
             until(lambda: len(node(reader).heard) == 5010)
         assert [s.seq for s in node(reader).sources] == list(range(1, 5011))
+        assert len({s.publisher_id for s in node(reader).sources}) == 2, "by the one that sent it, as a bag has it"
         assert len({s.log_id for s in node(reader).sources}) == 1
         assert not node(reader).told(Lost)
 
