@@ -140,8 +140,7 @@ class BlockingCallError(RuntimeError):
     """A blocking wait on the node's own thread: it would stand still for ever. Pass `then=` instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(NamedTuple):
     """A message as it crossed the wire, for a Tap: nothing is decoded."""
 
     topic: str

@@ -23,7 +23,7 @@ class BadInput(click.ClickException):
     exit_code = 2
 
 
-_WARM_UP = "Seconds replayed before such a part and not compared; 8 when not given."
+_WARM_UP = "Seconds replayed before such a part and not compared; 5 when not given."
 
 
 @click.command()

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-WARM_UP_S = 8.0
+WARM_UP_S = 5.0
 BEFORE_S = 2.0
 AFTER_S = 3.0
 OPEN_END_NS = 1 << 62

@@ -26,7 +26,7 @@ TIMELINE_NS = 20_000_000_000
 """events this close to an intervention belong to its timeline"""
 
 
-REACH_NS = 11_000_000_000
+REACH_NS = 8_000_000_000
 """what a replay about a moment reads before it: `rise replay --around` with its warm-up"""
 SHORT_S = 30.0
 """a bag this short is replayed whole in two seconds"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,21 @@ import pytest
 from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.columns import column_map
 from nodes.sensory_cortex.drivers.recording import table_chunks
+from nodes.sensory_cortex.recorded import bag_chunks
 from schemas import topics
 from schemas.impact import Intervention
-from schemas.machine import MachineInfo, MachineState, SignalBlock, Signals
 from tests.nodes.impact_cortex.rig import World
 from tests.nodes.sensory_cortex.stage import START_NS, Stage
 
 MS = 1_000_000
-HEAR: dict[type, tuple[str, Any]] = {
-    MachineInfo: ("on_info", topics.MACHINE_INFO),
-    MachineState: ("on_state", topics.MACHINE_STATE),
-    Signals: ("on_signals", topics.SIGNALS),
-    SignalBlock: ("on_samples", topics.SAMPLES),
+CRASH = Path(__file__).parents[1] / "bags" / "vmc1_crash.mcap"
+HEAR = {
+    topics.MACHINE_INFO.name: "on_info",
+    topics.MACHINE_STATE.name: "on_state",
+    topics.SIGNALS.name: "on_signals",
+    topics.SAMPLES.name: "on_samples",
+    topics.VIBRATION.name: "on_vibration",
+    topics.MOTION.name: "on_motion",
 }
 
 
@@ -53,21 +56,10 @@ def column_words(period_s: float) -> dict[str, Any]:
     }
 
 
-def decided(path: Path, period_s: float, speed: float) -> Iterator[tuple[Any, ...]]:
+def decided(speed: float, chunks: Iterable[Chunk], **parameters: Any) -> Iterator[tuple[Any, ...]]:
     """Every decision with the time of the reading that led to it, from the recording's start."""
-    words = column_words(period_s)
-    stage = Stage(
-        {
-            "driver": "recording",
-            "path": str(path),
-            "loop": False,
-            "columns": words,
-            "speed": speed,
-            "start_delay_s": 0.1,
-        }
-    )
-    waiting: list[Chunk] = list(table_chunks(path, column_map(words, "columns"), skip_bad=False))
-    for chunk in waiting:
+    stage = Stage({"driver": "recording", "loop": False, "speed": speed, "start_delay_s": 0.1, **parameters})
+    for chunk in chunks:
         stage.node.on_chunk(chunk)
     world = World(signals=(), mode="OBSERVE")
     heard = 0
@@ -75,10 +67,9 @@ def decided(path: Path, period_s: float, speed: float) -> Iterator[tuple[Any, ..
         stage.run(0.001)
         world.now = stage.time_ns
         for _, topic, message in stage.sent[heard:]:
-            if type(message) in HEAR:
-                method, topic = HEAR[type(message)]
+            if topic.name in HEAR:
                 world._hear(topic)
-                getattr(world.node, method)(message)
+                getattr(world.node, HEAR[topic.name])(message)
         heard = len(stage.sent)
         if stage.time_ns // MS % 50 == 0:
             world.node.tick()
@@ -89,8 +80,17 @@ def decided(path: Path, period_s: float, speed: float) -> Iterator[tuple[Any, ..
 
 @pytest.mark.parametrize("period_s", [0.001, 0.01, 0.1])
 @pytest.mark.parametrize("speed", [0.0, 0.1, 0.5, 3.0, 40.0])
-def test_the_same_is_decided_at_every_speed(tmp_path: Path, period_s: float, speed: float) -> None:
-    path = table(tmp_path / "run.csv", period_s)
-    as_recorded = list(decided(path, period_s, 1.0))
+def test_of_a_table_the_same_is_decided_at_every_speed(tmp_path: Path, period_s: float, speed: float) -> None:
+    path, columns = table(tmp_path / "run.csv", period_s), column_words(period_s)
+    chunks = list(table_chunks(path, column_map(columns, "columns"), skip_bad=False))
+    as_recorded = list(decided(1.0, chunks, path=str(path), columns=columns))
     assert len(as_recorded) >= 3
-    assert list(decided(path, period_s, speed)) == as_recorded
+    assert list(decided(speed, chunks, path=str(path), columns=columns)) == as_recorded
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.5, 3.0, 40.0])
+def test_of_a_bag_the_same_is_decided_at_every_speed(speed: float) -> None:
+    chunks = list(bag_chunks(CRASH, "vmc1"))
+    as_recorded = list(decided(1.0, chunks, path=str(CRASH), bag_namespace="vmc1"))
+    assert [(task, reaction) for _, task, reaction, *_ in as_recorded] == [("load_limit", "FEED_HOLD")]
+    assert list(decided(speed, chunks, path=str(CRASH), bag_namespace="vmc1")) == as_recorded
