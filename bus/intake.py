@@ -323,7 +323,7 @@ class Intake:
             if p.publisher_id == feed.publisher_id:
                 item = Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, rest, None)
             else:  # from a log; the computer may have been started again since, so its age is counted from now
-                item = OlderItem(feed, p.seq, now_ns, p.wall_ns, p.payload, rest, p.publisher_id)
+                item = OlderItem(feed, p.seq, now_ns, p.wall_ns, p.payload, rest, None, p.publisher_id)
             items.append((p.seq, item))
         lost, out = link.repair(first_kept, last, items, now_ns, feed.route.room)
         if lost is not None:

@@ -35,16 +35,10 @@ Stands = Callable[[str, str], Mapping[int, int]]
 """(publisher, full topic) -> by the id of a log the number of the last event handled"""
 
 
-class OlderItem(Item):
+class OlderItem(Item, gc=False):
     """A message that an earlier life of the publisher sent: a bag knows it under the id of that life."""
 
-    __slots__ = ("publisher_id",)
-
-    def __init__(
-        self, feed: Feed, seq: int, mono_ns: int, wall_ns: int, payload: bytes, tail: Any, sender: int
-    ) -> None:
-        super().__init__(feed, seq, mono_ns, wall_ns, payload, tail, None)
-        self.publisher_id = sender
+    publisher_id: int = 0
 
 
 def _sender(item: Item) -> int:

@@ -29,6 +29,8 @@ BY_SAMPLE = 32
 """blocks of up to this many rows are judged row by row: below it numpy costs more than it saves"""
 IDLE_S = 0.1
 """time constant of the idle load"""
+IDLE_KNOWN_S = 0.02
+"""idling that was seen for so long says what idle is: before, a model of the cut cannot be held against the load"""
 IDLE_AFTER_S = 0.25
 """what is read sooner after a cut still shows it, on a meter that lags"""
 LOST_S = 0.02
@@ -84,7 +86,7 @@ class Watch:
         self.guard = self.guard_state = None
 
     def aim(self, settings: Settings, gate: bool, idle_pct: float, model_pct: float) -> None:
-        """Judge by this idle load and this model from now on."""
+        """Judge by this idle load and this model (NaN: not known) from now on."""
         reads = self.task.reads
         self.resting = reads.against_model and not model_pct >= settings.air_pct
         if reads is not Reads.VALUE:
@@ -141,6 +143,9 @@ class Channel:
         self._paces = 0
         self._load = self.names.index(LOAD) if LOAD in self.names else -1
         self._idle_wait_ns = 0
+        self._idle_left_ns = round(IDLE_KNOWN_S * 1e9)
+        """idling to be seen until the idle load is known"""
+        self._idle_rows = 0
         self._idle_gain = 0.0
 
     def _pace(self, sent: SignalBlock) -> None:
@@ -183,7 +188,7 @@ class Channel:
 
     def _aim(self) -> None:
         for w in self.watches:
-            w.aim(self.settings, self._gate, self.idle_pct, self._model_pct)
+            w.aim(self.settings, self._gate, self.idle_pct, self._model_pct if self._idle_left_ns <= 0 else math.nan)
 
     def settle(self) -> None:
         """The machine was released: what pressed on it is let go, and readings of it are still on their way."""
@@ -306,7 +311,9 @@ class Channel:
             if self._idle_wait_ns > 0:
                 self._idle_wait_ns -= self.period_ns
             elif load == load:
-                self.idle_pct += self._idle_gain * (load - self.idle_pct)
+                self._idle_rows += 1  # at first the mean of what was seen: from zero it would be too low for long
+                self.idle_pct += max(self._idle_gain, 1.0 / self._idle_rows) * (load - self.idle_pct)
+                self._idle_left_ns -= self.period_ns
 
     def evidence(self, back: int) -> NDArray[np.float32]:
         """A copy of the rows of the last 0.2 s up to the one `back` rows before the newest, oldest first."""
