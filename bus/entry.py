@@ -76,6 +76,8 @@ class Entry:
     clock: Literal["wall", "sim"] = "wall"
     real: bool = False
     """it drives hardware, not a simulation: a bag is never played into its domain"""
+    composed: tuple[str, ...] = ()
+    """full names of the nodes that share its process and its sockets, itself included"""
     pub: tuple[str, ...] = ()
     """endpoints of its publisher socket, and of its lane (`unix://`)"""
     rpc: tuple[str, ...] = ()
@@ -143,7 +145,7 @@ _KINDS: dict[str, str] = {
     **dict.fromkeys(("name", "namespace", "target", "host", "clock"), "str"),
     **dict.fromkeys(("pid", "pid_namespace", "publisher_id", "started_ns"), "int"),
     **dict.fromkeys(("ready", "real"), "bool"),
-    **dict.fromkeys(("pub", "rpc"), "strings"),
+    **dict.fromkeys(("composed", "pub", "rpc"), "strings"),
     "parameters": "object",
     "remappings": "object of str",
     "definitions": "object of object",

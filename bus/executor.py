@@ -177,8 +177,8 @@ class Executor:
         return Entry(
             name=host.name, namespace=host.namespace, target=target_of(cls), pid=os.getpid(),
             host=socket.gethostname(), publisher_id=host.publisher_id, started_ns=self.now_ns(),
-            clock="wall" if isinstance(self.clock, WallClock) else "sim", pub=self.transport.pub_endpoints,
-            rpc=self.transport.rpc_endpoints, publishes=tuple(topic_entry(t, n) for t, n in host.publishes()),
+            clock="wall" if isinstance(self.clock, WallClock) else "sim", composed=tuple(h.name for h in self.hosts),
+            pub=self.transport.pub_endpoints, rpc=self.transport.rpc_endpoints, publishes=tuple(topic_entry(t, n) for t, n in host.publishes()),
             subscribes=tuple(heard), serves=tuple(service_entry(s, n) for s, n in host.serves()),
             calls=tuple(service_entry(s, n) for s, n in host.calls()),
             parameters={n: host.node.__dict__[n] for n in host.node.interface.parameters},

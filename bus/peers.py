@@ -36,12 +36,13 @@ EVERYTHING = "**"
 class _Peer:
     """One process we are connected to."""
 
-    __slots__ = ("address", "nodes", "synced")
+    __slots__ = ("address", "connected", "nodes", "synced")
 
     def __init__(self, address: str) -> None:
         self.address = address
         """the endpoint it is reached by"""
         self.nodes: set[str] = set()
+        self.connected = False
         self.synced = False
 
 
@@ -166,15 +167,16 @@ class Peers:
         for name in new_servers:
             self._x.caller.server_changed(name)
         # a tap is expected by everybody, since it may take anything: who takes nothing of this one says so all the same
-        if not (wanted or self._taps) or not entry.pub:
-            return added
-        endpoint = entry.pub[0]
+        endpoint = entry.pub[0] if entry.pub else ""
         peer = self._peers.get(endpoint)
-        if peer is None:
-            peer = self._peers[endpoint] = _Peer(reachable_first(entry.pub, lanes=self._x.lanes)[0])
+        if (wanted or self._taps) and endpoint:
+            if peer is None:
+                peer = self._peers[endpoint] = _Peer(reachable_first(entry.pub, lanes=self._x.lanes)[0])
+            peer.nodes.add(entry.name)
+        # not before all nodes of the process are known: our token says that we have subscribed to what we want of it
+        if peer is not None and not peer.connected and self.entries.keys() >= {*entry.composed}:
+            peer.connected = added = True
             self._x.transport.connect(peer.address)
-            added = True
-        peer.nodes.add(entry.name)
         return added
 
     def _vanished(self, entry: Entry, clean: bool) -> None:
