@@ -135,7 +135,7 @@ def test_a_foreign_package_on_the_path(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     with Domain():
-        found = said(with_full_disk(tmp_path / "state", DOCTOR), XDG_STATE_HOME=str(tmp_path / "state"))
+        found = said(with_full_disk(tmp_path / "state", DOCTOR), RISE_STATE_DIR=str(tmp_path / "state"))
     assert found["error disk"].startswith(f"0.0 GB free for bags and logs ({tmp_path}/state")
 
 

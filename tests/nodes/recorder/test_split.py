@@ -73,7 +73,9 @@ def test_a_later_bag_alone_says_what_it_goes_on_from(split: list[Path]) -> None:
 
 
 def test_a_bag_that_is_left_out_is_named(split: list[Path]) -> None:
-    assert any("trace of vmc1/impact_cortex: callbacks" in p for p in replay(ImpactCortex, split[::2]).problems)
+    assert any(
+        "trace of vmc1/impact_cortex: callbacks" in p for p in replay(ImpactCortex, split[::2], node=NODE).problems
+    )
 
 
 def test_a_window_may_lie_across_two_bags(split: list[Path]) -> None:
