@@ -222,7 +222,7 @@ class ImpactCortex(Tuning, Node):
         fired_ns = channel.fired_ns
         for hit in channel.feed(block):
             read_ns = block.stamp_ns + hit.row * block.period_ns
-            self._end_when_quiet([read_ns - fired_ns, *self._quiet_ns(but=channel)])
+            self._end_when_quiet(channel, read_ns - fired_ns)
             fired_ns = read_ns
             self._react(channel, block, hit, now_ns)
         if self._event.asked is Reaction.FEED_HOLD:
@@ -317,12 +317,10 @@ class ImpactCortex(Tuning, Node):
         if reaction is Reaction.FEED_HOLD:
             self._escalate(now_ns, refused=answer.text)
 
-    def _quiet_ns(self, but: Channel | None = None) -> list[int]:
-        """Since when no task of a source fires, by its readings' own time: a recording is played at any speed."""
-        return [c.newest_ns - c.fired_ns for c in self._all_channels() if c.fired_ns and c is not but]
-
-    def _end_when_quiet(self, quiet_ns: list[int]) -> None:
-        if over(self._event, quiet=all(ns > self.rearm_s * 1e9 for ns in quiet_ns), released=False):
+    def _end_when_quiet(self, but: Channel | None = None, quiet_ns: int = 1 << 62) -> None:
+        """By the readings' own time: a recording is played at any speed. `but`: a source that was quiet for so long."""
+        quiet = [c.newest_ns - c.fired_ns for c in self._all_channels() if c.fired_ns and c is not but]
+        if over(self._event, quiet=min([quiet_ns, *quiet]) > self.rearm_s * 1e9, released=False):
             self._end_event(f"quiet for {self.rearm_s:g} s")
 
     def _end_event(self, why: str, *, settle: bool = False) -> None:
@@ -354,7 +352,7 @@ class ImpactCortex(Tuning, Node):
             if self._again is not None and self._asked_again < ASK_AGAIN:
                 self._asked_again += 1
                 self._ask(*self._again, now_ns)
-            self._end_when_quiet(self._quiet_ns())
+            self._end_when_quiet()
         self._measured = self._measure(topics.SAMPLES.name, now_ns)
 
     @timer(TICK_S)
