@@ -205,7 +205,7 @@ def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:
 
 def block(detector: Detector, state: Any, values: Floats, armed: Bools | bool) -> Bools:
     """`step` for every value in turn; `armed` may be one answer for all of them."""
-    if isinstance(armed, bool) and len(values) and (total := values.sum()) == total:  # a NaN would show in the sum
+    if isinstance(armed, bool) and len(values) and (least := values.min()) == least:  # a NaN would be the least
         state.lost = 0
         if armed:
             return detector.judge_block(state, values)

@@ -155,6 +155,11 @@ def test_block_form_equals_sample_form(
     assert many == one
 
 
+def test_infinite_readings_of_both_signs_are_readings() -> None:
+    limit = Limit(85, 1, 1)
+    assert block(limit, limit.start(), np.array([math.inf, -math.inf]), True).tolist() == [True, False]
+
+
 @given(detector=st.one_of(residuals, cusums), values=loads)
 def test_cusum_is_never_negative_and_no_reading_changes_nothing(
     detector: Residual | Cusum, values: list[float]
