@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -127,7 +128,7 @@ def test_a_node_that_is_too_slow(domain: Domain) -> None:
     ):
         until(told)
     slow, dropped = found["slow: slow_callback"], found["slow dropped"]
-    assert "think took 1" in slow["text"]
+    assert re.search(r"think took [1-9]\d\d ms", slow["text"]), "100 ms, or more where the computer is busy"
     assert "what waits belongs in a worker" in slow["advice"]
     assert "messages of talk/sensed from talker since its start" in dropped["text"]
     assert "a larger depth in the subscription" in dropped["advice"]
