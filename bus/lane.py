@@ -222,7 +222,7 @@ def dial(endpoint: str) -> Stream | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         sock.connect(endpoint.removeprefix(SCHEME))
-    except OSError:
+    except (OSError, ValueError):  # nobody there; or nothing that could be a path
         sock.close()
         return None
     return Stream(sock, MESSAGE_MAX_BYTES)

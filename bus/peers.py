@@ -310,7 +310,7 @@ class Peers:
 
     def wanted_elsewhere(self, prefix: bytes) -> bool:
         wanted = self._wanted_prefixes
-        return prefix in wanted or any(prefix.startswith(w) for w in wanted)
+        return any(prefix[:n] in wanted for n in range(len(prefix) + 1))  # not over what strangers want: it may be much
 
     def _answer_token(self, token: bytes) -> None:
         x = self._x
