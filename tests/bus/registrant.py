@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -82,8 +83,11 @@ def rival(root: Path, turns: str) -> None:
         if pid:
             os.waitpid(pid, 0)
             continue
-        # opened before the name's lock, so that death closes it before: free whenever the name is free
+        # a number above that of the name's lock: at death Linux lets go of the highest first, and this one has to be
+        # free whenever the name is
         witness = ofd.LockFile(root / "witness")
+        low, witness.fd = witness.fd, fcntl.fcntl(witness.fd, fcntl.F_DUPFD_CLOEXEC, 100)
+        os.close(low)
         directory = Directory("cell", root)
         mine = entry("prize")
         try:

@@ -22,8 +22,9 @@ FIFO_5 = ("5", "0", "")
 def scheduled(log: Path, numbers: Sequence[str], wrapper: Sequence[str] = ()) -> Iterator[tuple[int, str]]:
     """A process under a guard that was asked for REALTIME NICE CPUS: its pid, and what it says that it got."""
     command = [*wrapper, sys.executable, "-I", "-S", str(GUARD), "a", str(log / "a.log"), "", *numbers]
-    toy = [sys.executable, "-I", "-S", str(TOY), "good"]
-    with subprocess.Popen([*command, *toy], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as guard:
+    command += [sys.executable, "-I", "-S", str(TOY), "good"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as guard:
         assert guard.stdout is not None
         assert guard.stdin is not None
         said: dict[str, str] = {}
