@@ -1,8 +1,4 @@
-"""The loop of a process: sockets, timers and callbacks of one or several nodes on one thread.
-
-Every round drains all sockets into bounded queues before it dispatches, so a slow reader gets the newest. Dispatch is a
-queue, never nested: whatever a callback causes runs after it.
-"""
+"""One or several nodes on one thread of a process: they come up, publish, hear, and go down together."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import socket
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,6 +22,7 @@ from bus.host import Host, Spec
 from bus.inbox import Feed, Item, TapInbox
 from bus.intake import Intake
 from bus.logs import state_root
+from bus.loop import Loop
 from bus.node import EVERY, Synced
 from bus.outlet import Outlet
 from bus.peers import EVERYTHING, Peers
@@ -42,8 +38,6 @@ from schemas.machine import ConditionLevel
 from schemas.system import LogLevel
 
 READY_WITHIN_NS = 2_000_000_000
-LOOK_EVERY_NS = 300_000
-"""how long callbacks run before the sockets are looked at again"""
 TRACE_EVERY_S = 0.1
 BEACON_AFTER_S = 0.05
 DIAGNOSE_UNHEARD_EVERY = 10
@@ -84,16 +78,12 @@ class Executor:
         self.lanes = os.environ.get("RISE_LANES", "1") != "0"
         """whether this process offers and takes the short way between processes of one host"""
         self.socket_name = pub_path.rsplit("/", 1)[-1]
-        self.ready: deque[Any] = deque()
-        self.polled: list[Callable[[], None]] = []
         self.worker_counts: dict[tuple[str, str], list[int]] = {}
         self.own_feeds: dict[tuple[int, str], Feed] = {}
         self.not_answered: list[str] = []
         """publishers and listeners that were there at the start and did not answer in time"""
         self.timers = Timers()
         self.after = self.timers.after
-        self._stopping = False
-        self._round_ended_ns = 0
         self._follower: Follower | None = None
         self._failure: str | None = None
         self._started = False
@@ -111,6 +101,7 @@ class Executor:
         self.called = {name for h in self.hosts for _, name in h.calls()}
         self.published_names = {name for h in self.hosts for _, name in h.publishes()}
         self.transport = Transport(pub_path, rpc_path, lane_path=lane_path if self.lanes else None, tcp_host=tcp_host)
+        self.loop = Loop(self.transport, self.timers, self.hosts)
         self.peers = Peers(self)
         self.intake = Intake(self)
         self.caller = Caller(self)
@@ -192,10 +183,9 @@ class Executor:
             return
         self._started = True
         deadline_ns = self.monotonic_ns() + READY_WITHIN_NS
-        while (
-            self.monotonic_ns() < deadline_ns and not self._stopping and (self.peers.unsynced() or self.peers.unheard())
-        ):
-            self._round(dispatch=False, until_ns=deadline_ns)
+        loop, peers = self.loop, self.peers
+        while self.monotonic_ns() < deadline_ns and not loop.stopping and (peers.unsynced() or peers.unheard()):
+            loop.round(dispatch=False, until_ns=deadline_ns)
         self.not_answered = sorted({*self.peers.unsynced(), *self.peers.unheard()})
         self.start_traces()
         for feed in self.own_feeds.values():  # as by socket: whoever is there is silent from now on
@@ -327,9 +317,9 @@ class Executor:
         self.start()
         ends_ns = self.monotonic_ns() + int(timeout_s * 1e9)
         while not until():
-            if self._stopping or self.monotonic_ns() >= ends_ns:
+            if self.loop.stopping or self.monotonic_ns() >= ends_ns:
                 return until()
-            self._round(until_ns=ends_ns)
+            self.loop.round(until_ns=ends_ns)
         return True
 
     def run(self) -> None:
@@ -339,14 +329,14 @@ class Executor:
             Failed: callbacks kept failing, or on_configure did.
         """
         self.start()
-        while not self._stopping and self._failure is None:
-            self._round()
+        while not self.loop.stopping and self._failure is None:
+            self.loop.round()
         if self._failure is not None:
             raise Failed(self._failure)
 
     def stop(self) -> None:
         """End `run` after the current callback; from any thread or a signal handler."""
-        self._stopping = self.timers.stopped = True
+        self.loop.stopping = self.timers.stopped = True
         self.transport.wake()
 
     def entries(self) -> dict[str, Entry]:
@@ -355,38 +345,6 @@ class Executor:
 
     def fail(self, text: str) -> None:
         self._failure = text
-
-    def _round(self, *, dispatch: bool = True, until_ns: int | None = None) -> None:
-        """Sockets into queues, timers that are due, then callbacks until it is time to look at the sockets again."""
-        ready = self.ready
-        ready_before = dispatch and bool(ready)
-        if ready_before:
-            self.transport.look()
-        else:
-            next_ns = self.timers.next_ns()
-            if until_ns is not None:
-                next_ns = until_ns if next_ns is None else min(next_ns, until_ns)
-            self.transport.wait(next_ns)
-        now_ns = self.timers.run_due()
-        if not dispatch:
-            return
-        for take in self.polled:
-            take()
-        for host in self.hosts:
-            if host.submitted:
-                host.run_submitted()
-        monotonic_ns = self.monotonic_ns
-        # callbacks get at least as long as the look took: who only ever takes in gets nothing done
-        look_again_ns = now_ns + max(LOOK_EVERY_NS, now_ns - self._round_ended_ns if ready_before else 0)
-        while ready:
-            entry = ready.popleft()
-            entry.run(now_ns)
-            start_ns, now_ns = now_ns, monotonic_ns()
-            if now_ns - start_ns > entry.host.callback_max_ns:
-                entry.host.took(entry.what, now_ns - start_ns)
-            if now_ns > look_again_ns or self._stopping:
-                break
-        self._round_ended_ns = now_ns
 
     def _on_control(self, identity: bytes | None, data: bytes) -> None:
         try:

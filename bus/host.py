@@ -110,6 +110,12 @@ class Job:
 class Host:
     """A node's Context, and its bookkeeping."""
 
+    # what every callback touches lies together: at 1 kHz memory has gone cold since the last one
+    __slots__ = (
+        "__dict__", "__weakref__", "_anchor_ns", "_inside", "_now_ns", "callback_max_ns", "callbacks", "node",
+        "submitted", "trace",
+    )  # fmt: skip
+
     def __init__(self, executor: Executor, spec: Spec, clock: Clock) -> None:
         self.executor = executor
         self.spec = spec
@@ -268,7 +274,7 @@ class Host:
             if handled == topic or (handled.startswith(f"{EVERY}/") and topic.partition("/")[2] == handled[2:]):
                 packed = pack_link(event) if self.trace is not None else b""
                 name = f"{declared.method} {topic}"
-                self.executor.ready.append(Job(self, Kind.LINK, name, method, (event,), payload=packed))
+                self.executor.loop.ready.append(Job(self, Kind.LINK, name, method, (event,), payload=packed))
 
     def configure(self) -> None:
         """First start, and again when the clock jumped back."""
@@ -283,13 +289,13 @@ class Host:
             if future.set_running_or_notify_cancel():
                 name = getattr(function, "__name__", "call")
                 packed = pack_arguments(args) if self.trace is not None else b""
-                self.executor.ready.append(
+                self.executor.loop.ready.append(
                     Job(self, Kind.SUBMIT, name, _fulfil, (future, function, args), payload=packed)
                 )
 
     def start_workers(self) -> None:
         self._workers = [Working(self, w) for w in self.node.interface.workers]
-        self.executor.polled += [w.take for w in self._workers]
+        self.executor.loop.polled += [w.take for w in self._workers]
 
     def shutdown(self) -> None:
         """Stop the workers, then say goodbye to the node."""

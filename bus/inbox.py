@@ -6,6 +6,7 @@ and counts it; a full queue of a repaired topic refuses, and the number it leave
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from bus.trace import Kind, pack_batch
 from schemas.base import Message
 from schemas.codec import DecodeError, codec
 
+_monotonic_ns = time.monotonic_ns
 _new_source = tuple.__new__  # Source(...) itself is a function in Python
 
 if TYPE_CHECKING:
@@ -105,10 +107,12 @@ class Inbox:
     __slots__ = (
         "_batch",
         "_codec",
+        "_depth",
         "_flush_armed",
         "_lifespan_ns",
         "_method",
         "_names",
+        "_ready",
         "_sim",
         "_type",
         "host",
@@ -120,6 +124,8 @@ class Inbox:
         self.host = host
         self.subscription = subscription
         self.items: deque[Item] = deque()
+        self._depth = subscription.depth
+        self._ready = host.executor.loop.ready
         self._method: Callable[[Any], None] = getattr(host.node, subscription.method)
         self._type: type[Message] = subscription.topic.type
         self._codec = codec(self._type)
@@ -141,26 +147,25 @@ class Inbox:
     def put(self, item: Item) -> None:
         items = self.items
         items.append(item)
-        if len(items) > self.subscription.depth:
+        if len(items) > self._depth:
             # the turn of the one that goes is the new one's: as many turns as messages, or others would wait behind
             items.popleft().feed.counts.dropped += 1
         elif not self._batch:
-            self.host.executor.ready.append(self)
+            self._ready.append(self)
         elif not self._flush_armed:
             self._flush_armed = True
             self.host.executor.after(self.subscription.batch_s or 0.0, self._flush)
 
     def _flush(self) -> None:
         self._flush_armed = False
-        self.host.executor.ready.append(self)
+        self._ready.append(self)
 
     def _message(self, item: Item, now_mono_ns: int) -> Message | None:
-        counts = item.feed.counts
         if self._lifespan_ns:
             sim = self._sim
             age_ns = now_mono_ns - item.mono_ns if sim is None else sim.now_ns() - item.wall_ns
             if age_ns > self._lifespan_ns:
-                counts.expired += 1
+                item.feed.counts.expired += 1
                 return None
         message = item.message
         if type(message) is self._type:
@@ -168,11 +173,11 @@ class Inbox:
         try:
             decoded: Message = self._codec.decode(item.payload if item.payload is not None else item.raw(), item.tail)
         except DecodeError as error:
-            counts.undecodable += 1
+            item.feed.counts.undecodable += 1
             self.host.warn_once("undecodable", f"{item.feed.topic} from {item.feed.node}: {error}")
             return None
         if item.feed.unknown_fields:
-            counts.unknown_fields += item.feed.unknown_fields
+            item.feed.counts.unknown_fields += item.feed.unknown_fields
         item.message = decoded
         return decoded
 
@@ -188,8 +193,7 @@ class Inbox:
         if message is None:
             return
         host, feed = self.host, item.feed
-        source = _new_source(Source, (feed.node, feed.topic, item.seq, item.wall_ns, feed.publisher_id))
-        host.node.source = source
+        host.node.source = _new_source(Source, (feed.node, feed.topic, item.seq, item.wall_ns, feed.publisher_id))
         if host.trace is None:
             host.call_back(self._method, message, now_mono_ns)
         else:
@@ -197,7 +201,7 @@ class Inbox:
             if name is None:
                 name = self._names[feed.topic] = f"{self.subscription.method} {feed.topic}"
             host.invoke(Kind.MESSAGE, name, self._method, (message,), feed.publisher_id, item.seq)
-        feed.counts.delays_ns.append(host.executor.monotonic_ns() - item.mono_ns)
+        feed.counts.delays_ns.append(_monotonic_ns() - item.mono_ns)
 
     def _run_batch(self, now_mono_ns: int) -> None:
         items = list(self.items)
@@ -278,7 +282,7 @@ class TapInbox:
 
     def _flush(self) -> None:
         self._armed = False
-        self.host.executor.ready.append(self)
+        self.host.executor.loop.ready.append(self)
 
     def run(self, now_mono_ns: int) -> None:
         if self.raws:

@@ -6,6 +6,7 @@ else is parsed in full. A repaired feed hands over in order, and only as much as
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ TEND_S = 0.02
 MAKE_ROOM_S = 0.001
 FEEDS_MAX = 100_000
 OVERFLOW_MAX = 4096
+_KEY_BYTES, _NUMBERS_BYTES, _unpack_numbers = frame.KEY_BYTES, frame.NUMBERS.size, frame.NUMBERS.unpack_from
+_monotonic_ns = time.monotonic_ns
 
 
 class Intake:
@@ -45,16 +48,15 @@ class Intake:
 
     def take(self, frames: Iterable[tuple[bytes, memoryview | None]]) -> None:
         """Put what has arrived into the queues. Never raises for what stands in a frame."""
-        x, fast, unpack = self._x, self._fast, frame.NUMBERS.unpack_from
-        now_ns = x.monotonic_ns()
+        fast, now_ns = self._fast, _monotonic_ns()
         for first, tail in frames:
-            start = first.find(b"\0") + frame.KEY_BYTES
+            start = first.find(b"\0") + _KEY_BYTES
             feed = fast.get(first[:start])
-            if feed is None or tail is not None or len(first) < start + frame.NUMBERS.size:
+            if feed is None or tail is not None or len(first) < start + _NUMBERS_BYTES:
                 self._take_any(first, tail, now_ns)
                 continue
-            seq, mono_ns, wall_ns = unpack(first, start)
-            item = Item(feed, seq, mono_ns, wall_ns, first[start + frame.NUMBERS.size :], None, None)
+            seq, mono_ns, wall_ns = _unpack_numbers(first, start)
+            item = Item(feed, seq, mono_ns, wall_ns, first[start + _NUMBERS_BYTES :], None, None)
             link = feed.link
             if link is not None and link.next_seq == seq and not link.repaired:
                 link.next_seq = seq + 1
@@ -62,7 +64,12 @@ class Intake:
                 counts.received += 1
                 feed.heard_mono_ns = now_ns
                 feed.stale = False
-                feed.route.put(item, now_ns + x.anchor_ns)
+                route = feed.route
+                if route.taps or feed.refused:
+                    route.put(item, now_ns + self._x.anchor_ns)
+                else:  # as `put` does, without a call
+                    for inbox in route.inboxes:
+                        inbox.put(item)
             else:
                 self._accept(feed, item, now_ns)
 

@@ -7,6 +7,7 @@ import ctypes
 import os
 import select
 import struct
+import sys
 import threading
 from collections.abc import Callable
 
@@ -15,11 +16,18 @@ _CLOCK_MONOTONIC = 1
 _TFD_NONBLOCK_CLOEXEC = 0o2000000 | 0o4000
 _TFD_TIMER_ABSTIME = 1
 _ITIMERSPEC = struct.Struct("qqqq")
+PACE_MAX_NS = 1_000_000_000
+EVENTS_MAX = 64
+"""of one look; epoll gives the others their turn at the next"""
 _libc.timerfd_settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Alarm:
-    """A timerfd: wakes the poll at a monotonic time with microsecond accuracy (zmq_poll's own timeout counts in ms)."""
+    """A timerfd: wakes the poll at a monotonic time with microsecond accuracy (zmq_poll's own timeout counts in ms).
+
+    Set twice in a row at the same distance, it goes on ringing at that pace: a steady timer of 1 kHz need not set it
+    again, which saves a quarter of what a wake-up costs.
+    """
 
     def __init__(self) -> None:
         self.fd = _libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK_CLOEXEC)
@@ -27,19 +35,35 @@ class Alarm:
             raise OSError(ctypes.get_errno(), "timerfd_create")
         self._spec = ctypes.create_string_buffer(32)
         self.set_ns: int | None = None
-        """what it is set to; -1 after it rang"""
+        """what it is set to; -1 when it rang and will not go on"""
+        self._rang_ns = 0
+        self._distance_ns = 0
+        """from when it rang to what it was set to then"""
+        self._pace_ns = 0
+        """at which it goes on ringing; 0 when it does not"""
 
     def set(self, mono_ns: int | None) -> None:
         """Wake at `mono_ns`; None never."""
         self.set_ns = mono_ns
-        seconds, ns = divmod(max(mono_ns, 1), 1_000_000_000) if mono_ns is not None else (0, 0)
-        _ITIMERSPEC.pack_into(self._spec, 0, 0, 0, seconds, ns)
+        seconds = ns = self._pace_ns = 0
+        if mono_ns is not None:
+            distance_ns = mono_ns - self._rang_ns
+            if distance_ns == self._distance_ns < PACE_MAX_NS:
+                self._pace_ns = distance_ns
+            self._distance_ns = distance_ns
+            seconds, ns = divmod(max(mono_ns, 1), 1_000_000_000)
+        _ITIMERSPEC.pack_into(self._spec, 0, 0, self._pace_ns, seconds, ns)
         if _libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec, None) < 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def clear(self) -> None:
-        """Take note that it rang: the next `set` arms it anew, which also takes back that it is readable."""
-        self.set_ns = -1
+        """Take note that it rang. Unless it goes on, `set` arms it anew, which also takes back that it is readable."""
+        if not self._pace_ns or self.set_ns is None:
+            self._rang_ns, self.set_ns = self.set_ns or 0, -1
+            return
+        rang = int.from_bytes(os.read(self.fd, 8), sys.byteorder)  # more than once when nobody looked for so long
+        self.set_ns += rang * self._pace_ns
+        self._rang_ns = self.set_ns - self._pace_ns
 
     def close(self) -> None:
         os.close(self.fd)
@@ -78,8 +102,9 @@ class Poller:
 
     def look(self, timeout: float = 0) -> None:
         """Call who watches what is there now."""
-        for fd, _ in self._epoll.poll(timeout):
-            handle = self.handlers.get(fd)
+        handlers = self.handlers
+        for fd, _ in self._epoll.poll(timeout, EVENTS_MAX):
+            handle = handlers.get(fd)
             if handle is not None:  # else an earlier handler of this round unwatched it
                 handle()
 

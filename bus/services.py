@@ -188,7 +188,7 @@ class Caller:
         if host.trace is not None:
             reply = None if outcome.reply is None else codec(type(outcome.reply)).encode(outcome.reply)
             packed = pack_outcome(outcome.error, outcome.text, reply)
-        self._executor.ready.append(
+        self._executor.loop.ready.append(
             Job(host, Kind.REPLY, full_name, then or _ignore, (outcome,), seq=ordinal, payload=packed)
         )
 
@@ -361,7 +361,7 @@ class Desk:
         if host.trace is not None and served.kind is not None:
             packed = encoded if encoded is not None else codec(type(request)).encode(request)
         last_ns = deadline_ns if service.late == "drop" else None
-        executor.ready.append(_Request(host, served, source, serve, request, packed, last_ns, refuse))
+        executor.loop.ready.append(_Request(host, served, source, serve, request, packed, last_ns, refuse))
 
     def _tell(
         self, served: _Served, full_name: str, client: str, request: Message, outcome: Outcome[Any], took_ns: int

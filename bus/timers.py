@@ -115,6 +115,6 @@ class Follower:
                     self.add(host, timer)
         while self._heap and self._heap[0][0] <= tick.now_ns:
             due_ns, _, host, timer = heapq.heappop(self._heap)
-            self._x.ready.append(Job(host, Kind.TIMER, timer.method, getattr(host.node, timer.method)))
+            self._x.loop.ready.append(Job(host, Kind.TIMER, timer.method, getattr(host.node, timer.method)))
             period_ns = int(timer.period_s * 1e9)
             self._push(due_ns + period_ns * ((tick.now_ns - due_ns) // period_ns + 1), host, timer)

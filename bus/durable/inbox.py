@@ -164,10 +164,10 @@ class CursorInbox(Inbox):
         if self._batch:
             self.host.executor.after(self.subscription.batch_s or 0.0, self._flush)
         else:
-            self.host.executor.ready.append(self)
+            self.host.executor.loop.ready.append(self)
 
     def _flush(self) -> None:
-        self.host.executor.ready.append(self)
+        self.host.executor.loop.ready.append(self)
 
     def run(self, now_mono_ns: int) -> None:
         """Hand the oldest message to the callback, or for a batch all that came from the same publisher."""

@@ -125,12 +125,13 @@ class Listen(Node):
 
     def on_configure(self) -> None:
         self.received = Received()
-        self.clock = WallClock(Directory().anchor_ns())
+        self.anchor_ns = Directory().anchor_ns()
 
     @subscription(TWENTY)
     def on_twenty(self, m: Twenty) -> None:
         # from publish() (before encoding) to here
-        self.received.note(self.clock.now_ns() - self.source.stamp_ns, self.source.seq)
+        source = self.source
+        self.received.note(monotonic_ns() + self.anchor_ns - source.stamp_ns, source.seq)
 
 
 class ListenFlood(Node):

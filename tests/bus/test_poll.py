@@ -25,6 +25,37 @@ def test_the_alarm_rings_and_is_set_again() -> None:
         alarm.close()
 
 
+def rings(alarm: Alarm, timeout_s: float = 5.0) -> bool:
+    return bool(select.select([alarm.fd], [], [], timeout_s)[0])
+
+
+def test_set_at_a_steady_pace_the_alarm_goes_on_by_itself() -> None:
+    alarm, pace_ns = Alarm(), 2_000_000
+    try:
+        due_ns = time.monotonic_ns()
+        for _ in range(3):
+            due_ns += pace_ns
+            alarm.set(due_ns)
+            assert rings(alarm)
+            alarm.clear()
+        for _ in range(3):
+            assert alarm.set_ns is not None
+            assert alarm.set_ns % pace_ns == due_ns % pace_ns
+            before_ns = alarm.set_ns
+            assert rings(alarm)
+            assert time.monotonic_ns() >= before_ns
+            alarm.clear()
+            assert (alarm.set_ns or 0) > time.monotonic_ns() - pace_ns, "what it missed while nobody looked is behind it"
+        alarm.set(time.monotonic_ns() + 500_000)  # out of step
+        assert rings(alarm)
+        alarm.clear()
+        assert alarm.set_ns == -1
+        alarm.set(None)
+        assert not rings(alarm, 0)
+    finally:
+        alarm.close()
+
+
 def test_wake_in_the_middle_of_close_meets_no_closed_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
     poller = Poller()
     closing = threading.Thread(target=poller.close)
