@@ -11,7 +11,7 @@ ARGS ?=
 # Programs of the system that tests marked `full` use: none so far
 FULL_PACKAGES :=
 
-.PHONY: help setup setup-dev run test test-full check bench lock test-clean
+.PHONY: help setup setup-dev run test test-full check bench soak lock test-clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,13 @@ check: setup-dev ## ruff, mypy --strict, import contracts
 
 bench: setup-dev ## the measured numbers, each beside raw pyzmq; no other load, please
 	@$(PY) -m tests.benchmarks $(ARGS)
+
+# Not in the lock: it has wheels for some Pythons on some machines only, and the mutator of our own needs none
+ATHERIS := atheris>=2.3
+soak: setup-dev ## long runs, hours: every parser and socket door fuzzed; ARGS="fuzz --inputs 20000 codec bag_read"
+	@$(PY) -c 'import atheris' 2>/dev/null || { echo "asking the index for atheris, which guides the fuzz by coverage" && \
+		$(PY) -m pip install -qq --disable-pip-version-check --no-input --only-binary :all: '$(ATHERIS)'; } || true
+	@$(PY) -m tests.soak $(ARGS)
 
 # No header and no annotation: neither an index address nor a machine's path may stand in a lock
 COMPILE = $(UV) pip compile -q $(UPGRADE) --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra build

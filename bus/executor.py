@@ -20,12 +20,13 @@ from bus import frame
 from bus.clock import Clock, SimClock, WallClock
 from bus.diagnostics import diagnostics
 from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEntry
+from bus.entry import EVERYTHING
 from bus.host import Host, Spec
 from bus.inbox import Feed, Inbox, Item, TapInbox
 from bus.intake import Intake
 from bus.node import EVERY, Synced
 from bus.outlet import Outlet
-from bus.peers import EVERYTHING, Peers
+from bus.peers import Peers
 from bus.services import Caller, Desk
 from bus.target import target_of
 from bus.timers import Follower, Timers
@@ -394,18 +395,16 @@ class Executor:
             self.directory.sweep()
             self.peers.refresh()
         self._send_beacon()
-        self._count_handshakes()
+        self._look_at_doors()
         for host in self.hosts:
             # while nobody listens, the value that late joiners are shown may be a little old
             outlet = host.outlets["diagnostics"]
             if outlet.interest or outlet.feed is not None or self._seconds % DIAGNOSE_UNHEARD_EVERY == 0:
                 self.diagnose(host)
 
-    def _count_handshakes(self) -> None:
+    def _look_at_doors(self) -> None:
         self.transport.reconnect()
         self.transport.ended()
-        for _ in range(self.transport.bad_handshakes()):
-            self.intake.bad("a connection that does not speak ZMTP")
         if self.intake.bad_frames != self._bad_frames_told:
             self._bad_frames_told = self.intake.bad_frames
             text = f"{self.intake.bad_frames} frames or connections that are none of this bus"

@@ -15,9 +15,12 @@ Between two nodes (requests, replies, repair) the frames are the msgpack arrays 
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+
+from schemas.names import MAX_NAME_BYTES
+from schemas.sayable import sayable
 
 VERSION = 1
 SPLIT = 0x01
@@ -26,6 +29,8 @@ HEADER_BYTES = _HEADER.size
 _pack = _HEADER.pack
 _unpack_from = _HEADER.unpack_from
 
+FULL_NAME_MAX_BYTES = 2 * MAX_NAME_BYTES + 100
+"""A namespace, a name below it, and what the bus adds"""
 KEY_BYTES = 13
 """From the zero byte on: what is the same in every message of one publisher on one topic"""
 NUMBERS = struct.Struct("<Qqq")
@@ -38,6 +43,15 @@ BEACON = b"\xfebeacon\x00"
 
 class BadFrame(ValueError):
     """The bytes are not a frame of this bus; says at which point they stopped making sense."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(sayable(reason))
+
+
+Number = Annotated[int, msgspec.Meta(ge=0)]
+"""A sequence number, publisher id or number of a call: what a header holds in 64 bits."""
+Name = Annotated[str, msgspec.Meta(max_length=FULL_NAME_MAX_BYTES)]
+"""A full name. Bounded, because names are kept where messages are not: in traces, feeds, and who asked what."""
 
 
 class Published(NamedTuple):
@@ -85,9 +99,9 @@ def parse(frame: bytes) -> Published:
 class NodeSync(msgspec.Struct, array_like=True):
     """One publisher's part of the answer to a sync token."""
 
-    publisher_id: int
-    name: str
-    next_seq: dict[str, int]
+    publisher_id: Number
+    name: Name
+    next_seq: dict[Name, Number]
     """per full topic the sequence number that comes next"""
 
 
@@ -103,19 +117,19 @@ class Sync(msgspec.Struct, array_like=True):
 class Beacon(msgspec.Struct, array_like=True):
     """The last sequence number of every repaired topic, so that a lost tail is noticed."""
 
-    publisher_id: int
-    last_seq: dict[str, int]
+    publisher_id: Number
+    last_seq: dict[Name, Number]
 
 
 class Request(msgspec.Struct, array_like=True, tag=1):
     """A call. The same (client_id, call_id) sent again is the same call."""
 
-    service: str
-    client: str
-    client_id: int
-    call_id: int
-    attempt: int
-    server_id: int
+    service: Name
+    client: Name
+    client_id: Number
+    call_id: Number
+    attempt: Number
+    server_id: Number
     """publisher_id of the server the first attempt went to"""
     remaining_ms: int
     payload: bytes
@@ -126,30 +140,30 @@ class Request(msgspec.Struct, array_like=True, tag=1):
 class Reply(msgspec.Struct, array_like=True, tag=2):
     """What became of a call; `error` is empty or a CallError."""
 
-    call_id: int
+    call_id: Number
     error: str
     text: str
     payload: bytes
-    server_id: int
+    server_id: Number
 
 
 class Repair(msgspec.Struct, array_like=True, tag=3):
     """Send sequence numbers `first`..`last` of a topic again."""
 
-    publisher_id: int
-    topic: str
-    first: int
-    last: int
+    publisher_id: Number
+    topic: Name
+    first: Number
+    last: Number
 
 
 class Repaired(msgspec.Struct, array_like=True, tag=4):
     """What is still there of a repair: frames in order; what is below `first_kept` is gone for good."""
 
-    publisher_id: int
-    topic: str
-    first: int
-    last: int
-    first_kept: int
+    publisher_id: Number
+    topic: Name
+    first: Number
+    last: Number
+    first_kept: Number
     frames: list[tuple[bytes, bytes]]
 
 

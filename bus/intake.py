@@ -273,9 +273,9 @@ class Intake:
         for host in self._x.hosts:
             outlet = host.outlets.get(r.topic)
             if host.publisher_id == r.publisher_id and outlet is not None:
-                first_kept, frames = outlet.repair(r.first, r.last)
+                first_kept, last, frames = outlet.repair(r.first, r.last)
                 kept = [(f, bytes(tail)) for f, tail in frames]
-                answer = frame.Repaired(r.publisher_id, r.topic, r.first, r.last, first_kept, kept)
+                answer = frame.Repaired(r.publisher_id, r.topic, r.first, last, first_kept, kept)
                 self._x.transport.answer(identity, frame.encode(answer))
                 return
 

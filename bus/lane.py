@@ -9,20 +9,24 @@ prefix up to its zero byte: a whole topic, a sync token or the beacon.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from bus.frame import FULL_NAME_MAX_BYTES
 from bus.poll import Poller
 from bus.stream import BadRecord, Record, Stream, record
 
 SCHEME = "unix://"
 LINGER_MS = 500
-SUBSCRIPTION_MAX_BYTES = 4096
+SUBSCRIPTION_MAX_BYTES = 1 + FULL_NAME_MAX_BYTES + 11
+"""what a subscription begins with, a name, and room for a token's number: nobody subscribes to a name of kilobytes"""
 MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 PREFIXES_MAX = 65_536
+"""of one process"""
 
 
 class Lanes:
@@ -30,9 +34,10 @@ class Lanes:
 
     Args:
         path: of the socket file to bind, at most 107 bytes.
+        most: connections; who comes then is shown the door.
     """
 
-    def __init__(self, path: str, poller: Poller) -> None:
+    def __init__(self, path: str, poller: Poller, most: int = 1024) -> None:
         self.changed: Callable[[bool, bytes], None] = lambda subscribed, prefix: None
         """called with (subscribed, prefix); False when nobody on a lane is left who wants it"""
         self.bad: Callable[[str], None] = lambda text: None
@@ -41,7 +46,10 @@ class Lanes:
         self.by_prefix: dict[bytes, list[Stream]] = {}
         self.streams: dict[Stream, set[bytes]] = {}
         """what each subscriber wants"""
+        self.most = most
         self._poller = poller
+        self._deaf = False
+        """no descriptor was left for one who came"""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.bind(path)
         self._socket.listen(4096)
@@ -60,11 +68,27 @@ class Lanes:
         while True:
             try:
                 sock, _ = self._socket.accept()
-            except OSError:  # nobody more, or no descriptor left: those wait
+            except BlockingIOError:
                 return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    # they wait at the door, which would be reported again and again
+                    self._deaf = True
+                    self._poller.unwatch(self._socket.fileno())
+                return
+            if len(self.streams) >= self.most:
+                sock.close()
+                self.bad(f"one of more than {self.most} connections to the lane")
+                continue
             stream = Stream(sock, SUBSCRIPTION_MAX_BYTES)
             self.streams[stream] = set()
             self._poller.watch(stream.fd, partial(self._read, stream))
+
+    def tend(self) -> None:
+        """Once a second: descriptors may have come free."""
+        if self._deaf:
+            self._deaf = False
+            self._poller.watch(self._socket.fileno(), self._accept)
 
     def _read(self, stream: Stream) -> None:
         if stream.watched:
@@ -210,7 +234,7 @@ def dial(endpoint: str) -> Stream | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         sock.connect(endpoint.removeprefix(SCHEME))
-    except OSError:
+    except (OSError, ValueError):  # nobody there; or nothing that could be a path
         sock.close()
         return None
     return Stream(sock, MESSAGE_MAX_BYTES)

@@ -23,8 +23,8 @@ ASK_AGAIN_NS = 200_000_000
 HELD_MAX = 4096
 REPAIR_MAX = 512
 """Sequence numbers asked for at once."""
-JUMP_MAX = 1 << 40
-"""No publisher gets so far ahead: a number beyond is no number of this link."""
+JUMP_MAX = 1 << 32
+"""No publisher gets so far ahead: a number beyond is no number of this link, and no count of losses leaves 64 bits."""
 PLENTY = 1 << 30
 
 
@@ -124,14 +124,21 @@ class Link(Generic[T]):
 
     def _take_held(self, taken: list[T], room: int) -> None:
         assert self.next_seq is not None
+        ahead: deque[int] | None = None
         while True:
             if self.next_seq in self._held:
                 if len(taken) >= room:
                     return
                 taken.append(self._held.pop(self.next_seq)[0])
+                self.next_seq += 1
             elif self.next_seq > self._superseded:
                 return
-            self.next_seq += 1
+            else:  # in strides: the publisher may have said any number
+                if ahead is None:
+                    ahead = deque(sorted(s for s in self._held if s <= self._superseded))
+                while ahead and ahead[0] < self.next_seq:
+                    ahead.popleft()
+                self.next_seq = ahead[0] if ahead else self._superseded + 1
 
     def _note_tail(self, seq: int, now_ns: int) -> None:
         if seq > self._tail:
@@ -203,7 +210,7 @@ class Link(Generic[T]):
     ) -> tuple[tuple[int, int] | None, list[T]]:
         """The publisher's answer up to `last`: the (first, last) that is lost for good, and what may be delivered."""
         expected = self.next_seq
-        if expected is None or last < expected:
+        if expected is None or not 0 <= last - expected <= JUMP_MAX:
             return None, []
         self._asked_ns = 0
         for seq, item in items:

@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bus import frame
+from bus.link import REPAIR_MAX
 from schemas.base import Message, Topic
 from schemas.codec import codec
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 RING_MESSAGES = 4096
 RING_BYTES = 8 * 1024 * 1024
 LATCHED_KEYS = 1024
+REPAIR_BYTES = 1024 * 1024
 
 Frames = tuple[bytes, bytes | memoryview]
 """(frame, tail); the tail is empty unless the frame is split"""
@@ -106,20 +108,33 @@ class Outlet:
         if self._latched is not None:
             self._latched.pop(key, None)
 
-    def latched(self, first: int = 0, last: int | None = None) -> list[Frames]:
-        """The latched values numbered `first`..`last`, in order; `last` None is no bound."""
-        if not self._latched:
-            return []
-        # in order already: a new value of a key moves it to the end
-        return [v.frames for v in self._latched.values() if v.seq >= first and (last is None or v.seq <= last)]
+    def latched(self) -> list[Frames]:
+        """The latched values in the order of their numbers."""
+        return [v.frames for v in self._latched.values()] if self._latched else []
 
-    def repair(self, first: int, last: int) -> tuple[int, list[Frames]]:
-        """What is still there of `first`..`last`, and the lowest number that is."""
+    def repair(self, first: int, last: int) -> tuple[int, int, list[Frames]]:
+        """What is still there of `first`..`last`: (lowest number that is, up to which this is the answer, frames).
+
+        At most REPAIR_MAX numbers and about REPAIR_BYTES at once, whatever was asked: a stranger's question of fifty
+        bytes must not be answered with the whole ring. Who lacks the rest asks again.
+        """
+        last = min(last, first + REPAIR_MAX - 1)
+        kept, found = first, deque[tuple[int, Frames]]()
         if self._latched is not None:
-            return first, self.latched(first, last)
-        if not self._ring:
-            return self.seq + 1, []
-        kept = self._ring[0][0]
-        start = max(first, kept) - kept
-        stop = min(last, self.seq) - kept + 1
-        return kept, [self._ring[i][1] for i in range(start, max(start, stop))]
+            # in order already: a new value of a key moves it to the end
+            found.extend((v.seq, v.frames) for v in self._latched.values() if first <= v.seq <= last)
+        elif self._ring:
+            kept = self._ring[0][0]
+            start, stop = max(first, kept) - kept, min(last, self.seq) - kept + 1
+            found.extend(self._ring[i] for i in range(start, max(start, stop)))
+        else:
+            kept = self.seq + 1
+        frames: list[Frames] = []
+        size = 0
+        while found:
+            seq, each = found.popleft()
+            frames.append(each)
+            size += len(each[0]) + len(each[1])
+            if size > REPAIR_BYTES and found:
+                return kept, seq, frames
+        return kept, last, frames

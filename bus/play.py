@@ -134,15 +134,16 @@ class Player:
             if channel.topic in self._topics or not self._select(channel.topic):
                 continue
             cls, matched = against_today(channel.definition)
-            if cls is None or matched is None or matched.outcome == "incompatible":
+            profile = PROFILES.get(channel.qos)
+            if cls is None or matched is None or profile is None or matched.outcome == "incompatible":
                 self.played.skipped[channel.topic] = (
                     f"no type {channel.type_name} today" if matched is None else "; ".join(matched.reasons)
-                )
+                ) or f"kept as {channel.qos!r}, which nobody knows today"
                 self._topics[channel.topic] = None
                 continue
             name = self._remap.get(channel.topic, channel.topic)
             key = channel.metadata.get("key") or None
-            topic = Topic(f"/{name}", cls, PROFILES[channel.qos], key=key, writers="many")
+            topic = Topic(f"/{name}", cls, profile, key=key, writers="many")
             self._topics[channel.topic] = (topic, codec(cls))
             yield topic
 

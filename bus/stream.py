@@ -165,7 +165,7 @@ class Stream:
                     got = len(data)
                     if got > _MIN and not self._rest:
                         head_bytes, tail_bytes = _unpack_lengths(data)
-                        if head_bytes + _MIN == got and not tail_bytes:
+                        if head_bytes + _MIN == got and not tail_bytes and head_bytes <= self.record_max_bytes:
                             records.append((data[_MIN:], None))
                             return records  # the usual case: one small record, and nothing behind it
                     if got:

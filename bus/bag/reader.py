@@ -13,8 +13,11 @@ from typing import Any
 from mcap import records
 
 from bus.bag.contents import Attachment, BagMessage, Channel, Info
-from bus.bag.plain import unpack
+from bus.bag.plain import BadPayload, unpack
 from bus.bag.records import MAGIC, MESSAGE, RECORD, BadBag, Cut, Opcode, Record, Span, chunk_head, inflate, parse, walk
+from schemas.definition import check_definition
+from schemas.names import check_name
+from schemas.sayable import sayable, shown
 
 _CHANNEL_WORDS = ("qos", "type_name", "type_hash", "node", "publisher_id", "definition")
 
@@ -139,15 +142,16 @@ class BagReader:
             lack = f", and its channel does not say {', '.join(missing)}" if missing else ""
             raise BadBag(
                 self.path,
-                f"unknown schema: {record.topic} is {encodings[0]!r} with a schema in {encodings[1]!r}{lack}; a bag of "
+                f"unknown schema: {sayable(record.topic)} is {shown(encodings[0])} with a schema in "
+                f"{shown(encodings[1])}{lack}; a bag of "
                 "this system holds msgpack with jsonschema. Open this one with a general MCAP viewer",
             )
         words = record.metadata
         try:
-            definition = json.loads(words["definition"])
+            definition = check_definition(json.loads(words["definition"]))
             return Channel(
                 record.id,
-                record.topic,
+                check_name(record.topic),
                 words["node"],
                 int(words["publisher_id"]),
                 words["type_name"],
@@ -157,8 +161,8 @@ class BagReader:
                 definition,
                 dict(words),
             )
-        except ValueError as error:
-            raise BadBag(self.path, f"channel {record.topic}: its metadata is damaged: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise BadBag(self.path, f"channel {sayable(record.topic)}: its metadata is damaged: {error}") from None
 
     def _scan(self) -> None:
         """One pass over a file without a summary: chunks, channels, counts, times."""
@@ -253,15 +257,21 @@ class BagReader:
         for name, words in self.metadata().items():
             if name.startswith("node:"):
                 try:
-                    found[name[5:]] = json.loads(words["entry"])
-                except (KeyError, ValueError) as error:
-                    raise BadBag(self.path, f"metadata {name}: no entry of a node: {error}") from None
+                    entry = json.loads(words["entry"])
+                    if not isinstance(entry, dict):
+                        raise ValueError(f"expected an object, got {type(entry).__name__}")
+                except (KeyError, ValueError, RecursionError) as error:
+                    raise BadBag(self.path, f"metadata {sayable(name)}: no entry of a node: {error}") from None
+                found[name[5:]] = entry
         return found
 
     @property
     def repeated(self) -> int:
         """How many messages at the head repeat earlier state (a split, a cut): their numbers are no stream."""
-        return int(self.metadata().get("repeated", {}).get("messages", "0"))
+        text = self.metadata().get("repeated", {}).get("messages", "0")
+        if not text.isdecimal() or len(text) > 18:
+            raise BadBag(self.path, f"metadata repeated: expected a number of messages, got {shown(text)}")
+        return int(text)
 
     def attachments(self) -> list[Attachment]:
         """Files kept beside the messages."""
@@ -275,9 +285,12 @@ class BagReader:
         """How many messages the recorder says it did not get, or had no room for."""
         total = 0
         for message in self.losses():
-            values = unpack(message.channel.definition, message.payload)
-            if values.get("reason", "lost") != "reduced":
-                total += values["last_seq"] - values["first_seq"] + 1
+            try:
+                values = unpack(message.channel.definition, message.payload)
+                if values.get("reason", "lost") != "reduced":
+                    total += values["last_seq"] - values["first_seq"] + 1
+            except (BadPayload, KeyError, TypeError) as error:
+                raise BadBag(self.path, f"bag/lost number {message.seq} is no note of a loss: {error}") from None
         return total
 
     # --- its messages -------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bus.cli.number import SECONDS
+
 if TYPE_CHECKING:
     from bus.node import Node
     from bus.replay import Decisions, Result
@@ -29,7 +31,7 @@ class BadInput(click.ClickException):
 @click.option("--against", type=click.Path(path_type=Path), help="Compare with another bag, or an .expected.txt file.")
 @click.option("--update", is_flag=True, help="Make these decisions the expected ones of the test this bag is.")
 @click.option("--step", is_flag=True, help="Stop in a debugger before each callback.")
-@click.option("--at", "at_s", type=float, default=0.0, metavar="SECONDS", help="With --step: from this time on.")
+@click.option("--at", "at_s", type=SECONDS, default=0.0, metavar="SECONDS", help="With --step: from this time on.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 def command(
     node: str,

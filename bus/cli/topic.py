@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bus.cli.graph import (
-    EVERYTHING,
     Verbs,
     domain_option,
     json_option,
@@ -21,6 +20,8 @@ from bus.cli.graph import (
     print_json_line,
     print_table,
 )
+from bus.cli.number import Number
+from bus.entry import EVERYTHING
 
 if TYPE_CHECKING:
     from bus.cli.listening import Listening
@@ -103,7 +104,7 @@ def list_(everything: bool, as_json: bool, domain: str | None) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--for", "seconds", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, metavar="S",
+@click.option("--for", "seconds", type=Number(0.1, 3600), default=1.0, show_default=True, metavar="S",
               help="listen this long for rate and delay")  # fmt: skip
 @json_option
 @domain_option
@@ -227,7 +228,7 @@ def _measured(heard: list[Raw], gaps: list[Raw]) -> dict[str, Any]:
 
 @command.command()
 @click.argument("name")
-@click.option("--window", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, metavar="S",
+@click.option("--window", type=Number(0.1, 3600), default=1.0, show_default=True, metavar="S",
               help="measure this long for each line")  # fmt: skip
 @click.option("--count", type=click.IntRange(1), help="this many windows, then end")
 @click.option("--once", is_flag=True, help="one window")
@@ -292,7 +293,7 @@ def echo(
 @click.option(
     "--rate",
     "rate_hz",
-    type=click.FloatRange(0.001, 10_000),
+    type=Number(0.001, 10_000),
     metavar="HZ",
     help="again and again, until Ctrl-C or --count",
 )

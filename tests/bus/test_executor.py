@@ -11,7 +11,7 @@ import pytest
 
 from bus.executor import Executor
 from bus.host import Spec
-from bus.node import BlockingCallError, Node, Synced, publisher, subscription, timer
+from bus.node import BlockingCallError, Node, Raw, Synced, publisher, subscription, tap, timer
 from bus.testing import Domain
 from schemas import topics
 from schemas.codec import codec
@@ -195,7 +195,7 @@ def test_parameters_are_described_set_checked_and_told(domain: Domain) -> None:
             "failing/describe_parameters", topics.NODE_DESCRIBE_PARAMETERS, ParametersRequest(), timeout_s=10
         )
         found = {p.name: (p.json_value, p.type) for p in described.parameters}
-        assert found == {"at_start": ("false", "bool"), "slow_ms": ("0", "int")}
+        assert found == {"at_start": ("false", "bool"), "slow_ms": ("0", "int"), "ratio": ("0.5", "number")}
 
         def put(name: str, value: str) -> Done:
             request = SetParameterRequest(name=name, json_value=value, changed_by="test")
@@ -205,7 +205,52 @@ def test_parameters_are_described_set_checked_and_told(domain: Domain) -> None:
         assert node(failing).slow_ms == 7
         assert put("slow_ms", '"x"') == Done(ok=False, text="slow_ms: expected int, got str 'x'")
         assert not put("slow_ms", "[" * 100_000).ok
+        for _ in range(12):  # a callback that fails so often would end the process
+            assert not put("ratio", "1" + "0" * 400).ok
         assert put("speed", "1") == Done(ok=False, text="failing has no parameter 'speed'")
         until(lambda: any(r.topic == "failing/parameters" for r in node(tapper).raws))
         told = [codec(ParameterEvent).decode(r.payload) for r in node(tapper).raws if r.topic == "failing/parameters"]
         assert [(e.name, e.json_old, e.json_new, e.changed_by) for e in told] == [("slow_ms", "0", "7", "test")]
+
+
+class Sayer(Node):
+    """Says what a file name may be: no UTF-8."""
+
+    def say(self, text: str) -> None:
+        self.log.warning(text)
+        self.report("odd", ConditionLevel.WARNING, text)
+
+
+def test_whatever_a_node_says_is_said(domain: Domain, capfd: pytest.CaptureFixture[str]) -> None:
+    """Also from the timer that publishes diagnostics, where no callback's net is below it."""
+    with domain.running(Spec(Tapper)) as tapper, domain.running(Spec(Sayer, "talker")) as sayer:
+        for text in ("broken \udcff text", "x" * 10**6):
+            sayer.hosts[0].submit(node(sayer).say, text).result(10)
+        assert len(sayer.hosts[0].findings["odd"].text) < 30_000
+        node(tapper)
+    said = capfd.readouterr().err
+    assert r"talker: broken \udcff text" in said
+    assert len(said) < 30_000
+
+
+class Chooser(Node):
+    """Cannot say of every topic whether it wants it."""
+
+    def on_configure(self) -> None:
+        self.heard: set[str] = set()
+
+    @tap(select="select")
+    def on_raw(self, batch: list[Raw]) -> None:
+        self.heard |= {raw.topic for raw in batch}
+
+    def select(self, topic: str, type_name: str) -> bool:
+        if topic == "talk/sensed":
+            raise ValueError(f"no opinion on {topic}")
+        return topic.startswith("talk/")
+
+
+def test_a_tap_that_fails_to_choose_goes_on_without_that_topic(domain: Domain) -> None:
+    with domain.running(Spec(Chooser)) as chooser, domain.running(Spec(Talker, parameters={"burst": 3})):
+        until(lambda: "talk/said" in node(chooser).heard)
+        assert "talk/sensed" not in node(chooser).heard
+        assert "no opinion on talk/sensed" in chooser.hosts[0].findings["callback_failed"].text

@@ -70,3 +70,25 @@ def test_control_messages_come_back(message: frame.Control) -> None:
 
 def test_a_sync_token_sorts_after_every_topic() -> None:
     assert frame.prefix("zzz/z") < frame.BEACON < frame.SYNC
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        frame.Request("a", "b", 1, -1, 0, 0, 0, b""), frame.Request("a", "b", -1, 1, 0, 0, 0, b""),
+        frame.Request("a", "x" * 10_000, 1, 1, 0, 0, 0, b""), frame.Request("x" * 10_000, "b", 1, 1, 0, 0, 0, b""),
+        frame.Repair(1, "a", -5, 3), frame.Repaired(1, "a", 1, -1, 0, []), frame.Reply(-1, "", "", b"", 0),
+    ],
+)  # fmt: skip
+def test_numbers_below_zero_and_names_of_kilobytes_are_refused(message: frame.Control) -> None:
+    """A trace has no room for the one, and memory none for the other: every name is kept somewhere."""
+    with pytest.raises(frame.BadFrame):
+        frame.decode_control(frame.encode(message))
+
+
+def test_what_a_publisher_says_of_itself_is_bounded_too() -> None:
+    with pytest.raises(frame.BadFrame):
+        frame.decode_beacon(frame.encode(frame.Beacon(1, {"a": -1})))
+    with pytest.raises(frame.BadFrame):
+        frame.decode_sync(frame.encode(frame.Sync("x", [frame.NodeSync(1, "n", {"x" * 10_000: 1})], [])))
+    assert len(str(frame.BadFrame("x" * 10**6))) < 1000

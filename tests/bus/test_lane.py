@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import select
 import socket
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import zmq
 from bus import frame, lane
 from bus.executor import Executor
 from bus.host import Spec
-from bus.lane import Ears, Lanes
+from bus.lane import Ears, Lanes, dial
 from bus.poll import Poller
 from bus.stream import record
 from bus.testing import Domain
@@ -109,13 +111,13 @@ def test_any_zeromq_program_listens_beside_the_lanes(domain: Domain) -> None:
         with domain.running(Spec(Talker)) as talker, domain.running(Spec(Listener)) as listener:
             sub.connect(talker.transport.pub_endpoints[0])
             sub.subscribe(b"talk/sa")  # a prefix that no node of ours would use
-            until(lambda: b"talk/sa" in talker.transport._foreign)
+            until(lambda: b"talk/sa" in talker.transport.foreign.prefixes)
             talker.hosts[0].submit(node(talker).say, 20)
             heard = [frame.parse(sub.recv()).seq for _ in range(20) if sub.poll(5000)]
             assert heard == list(range(1, 21))
             until(lambda: counts(listener, "talk/said")["received"] == 20)
             sub.unsubscribe(b"talk/sa")
-            until(lambda: not talker.transport._foreign)
+            until(lambda: not talker.transport.foreign.prefixes)
             assert talker.hosts[0].outlets["talk/said"].interest, "the listener on the lane still wants it"
             talker.hosts[0].submit(node(talker).say, 1)
             until(lambda: counts(listener, "talk/said")["received"] == 21)
@@ -133,3 +135,44 @@ def test_the_last_one_to_leave_ends_the_interest(domain: Domain) -> None:
         until(lambda: not outlet.interest)
         assert talker.transport.lanes is not None
         assert not talker.transport.lanes.streams
+
+
+# --- more than there is room for -------------------------------------------------------------------------------------
+
+
+def test_one_too_many_is_shown_the_door(tmp_path: Path) -> None:
+    poller = Poller()
+    lanes, bad = Lanes(str(tmp_path / "lane"), poller, most=2), list[str]()
+    lanes.bad = bad.append
+    held = [dial(lanes.endpoint) for _ in range(3)]
+    poller.look()
+    assert len(lanes.streams) == 2
+    assert bad == ["one of more than 2 connections to the lane"]
+    for stream in held:
+        assert stream is not None
+        stream.close()
+    poller.look()
+    assert not lanes.streams
+    lanes.close()
+    poller.close()
+
+
+def test_without_a_descriptor_those_who_come_wait_and_nobody_spins(tmp_path: Path) -> None:
+    poller = Poller()
+    lanes = Lanes(str(tmp_path / "lane"), poller)
+    stranger = dial(lanes.endpoint)
+    assert stranger is not None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        poller.look()
+        assert not lanes.streams
+        assert not select.select([poller._epoll.fileno()], [], [], 0)[0], "the loop would be woken again and again"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    lanes.tend()
+    poller.look()
+    assert len(lanes.streams) == 1
+    stranger.close()
+    lanes.close()
+    poller.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -252,3 +253,23 @@ def test_a_latched_hole_that_nobody_fills_is_passed_over() -> None:
     link.accept(4, 4, 0)
     assert link.give_up(HOLD_NS) == (None, [4])
     assert link.counts.lost == 0
+
+
+@pytest.mark.parametrize("last", [2**20, 2**31, 2**63, 2**64 - 1])
+def test_a_latched_topic_gets_over_any_number_its_publisher_names(last: int) -> None:
+    """Step by step it would take as many steps as there are numbers."""
+    link: Link[int] = Link(repaired=True, latched=True)
+    assert link.accept(1, 1, 0) == [1]
+    assert link.repair(0, last, [(last, last)], 0)[0] is None
+    assert link.accept(2**31 + 5, 7, 0) in ([], [7])
+    lost, out = link.give_up(HOLD_NS + 1)
+    assert lost is None
+    assert out in ([], [7])
+    assert link.counts.lost == 0
+
+
+def test_many_values_far_apart_are_delivered_in_order_at_once() -> None:
+    link: Link[int] = Link(repaired=True, latched=True)
+    assert link.accept(1, 1, 0) == [1]
+    numbers = list(range(1000, 4_000_000, 1000))
+    assert link.repair(0, numbers[-1], [(n, n) for n in reversed(numbers)], 0) == (None, numbers)

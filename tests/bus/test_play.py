@@ -162,3 +162,11 @@ def test_the_player_reads_what_a_reader_reads(tmp_path: Path) -> None:
         assert len(samples(heard)) == bag.info.messages - 1
     first = next(r for r in heard if "samples" in r.topic)
     assert codec(SignalBlock).decode(first.payload) == block(START_NS, 0)
+
+
+def test_a_profile_of_tomorrow_is_left_out_and_said(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "a.mcap") as writer:
+        channel = writer.channel("a/b", "n", 1, definition(MachineState), "TOMORROW")
+        writer.write(channel, 1, START_NS, START_NS, codec(MachineState).encode(state(START_NS)))
+    _, player = heard_of(tmp_path / "a.mcap")
+    assert player.played.skipped == {"a/b": "kept as 'TOMORROW', which nobody knows today"}

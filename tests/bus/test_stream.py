@@ -124,3 +124,11 @@ def test_a_reader_that_is_gone_is_no_error_for_the_sender() -> None:
         assert stream.send(record(b"x")) is False
         assert stream.read() == []
         assert stream.ended
+
+
+@pytest.mark.parametrize("head", [1001, 5000, CHUNK_BYTES - 8])
+def test_a_record_beyond_the_bound_is_refused_also_when_it_comes_alone(head: int) -> None:
+    with pair(record_max_bytes=1000) as (stream, theirs):
+        theirs.sendall(record(b"x" * head))
+        with pytest.raises(BadRecord, match="at most 1000"):
+            stream.read()

@@ -41,6 +41,8 @@ MOST_STEPS = 8
 FORGET_STEPS = 1000
 """later than this the rows are lost at the source, and counted"""
 VIBRATION_STEPS = 10
+LONGEST_S = 86_400.0
+"""a fault that is injected for a time"""
 
 # coolant: at the start, and what is carried out with the chips per hour of cutting
 FULL_PCT, MIXED_PCT, COOL_C = 92.0, 7.0, 22.0
@@ -283,8 +285,8 @@ class Simulator:
             known = [s.name for s in self.sources]
         if known and request.signal not in known:
             return InjectReply(accepted=False, text=f"signal {request.signal!r} is not one of {', '.join(known)}")
-        if not math.isfinite(request.duration_s) or request.duration_s < 0.0:
-            return InjectReply(accepted=False, text=f"duration_s {request.duration_s:g} is not 0 or above")
+        if not 0.0 <= request.duration_s <= LONGEST_S:
+            return InjectReply(accepted=False, text=f"duration_s {request.duration_s:g} is not in 0..{LONGEST_S:g}")
         until = self.mill.steps + round(request.duration_s * 1000) if request.duration_s > 0.0 else None
         self.mill.faults.inject(request.fault, request.magnitude, request.signal, until)
         when = {

@@ -131,3 +131,13 @@ def test_record_until_interrupted(tmp_path: Path) -> None:
     with BagReader(path) as bag:
         assert bag.finished
         assert {c.topic for c in bag.channels.values()} == {"vmc1/machine/samples", "vmc1/machine/state"}
+
+
+@pytest.mark.parametrize("option", ["--around", "--start", "--end", "--before"])
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300"])
+def test_a_time_that_is_none_is_a_mistake_in_usage(tmp_path: Path, option: str, value: str) -> None:
+    small(tmp_path / "a.mcap")
+    for words in (["cut", tmp_path / "a.mcap", "-o", tmp_path / "b.mcap"], ["play", tmp_path / "a.mcap"]):
+        done = rise(*words, option, value)
+        assert done.exit_code == 2
+        assert "Traceback" not in done.output
