@@ -290,7 +290,7 @@ def trace_block() -> Target:
     def run(data: bytes) -> None:
         block = codec(TraceBlock).decode(data)
         for record in trace.read([block, block.model_copy(update={"first": block.first + trace.count(block)})]):
-            unpack[record.kind % len(unpack)](record.payload)
+            unpack[PLACES[record.kind % len(PLACES)]](record.payload)
 
     writer = TraceWriter("{}")
     for kind, payload in enumerate(_payloads()):
@@ -299,6 +299,10 @@ def trace_block() -> Target:
     assert block is not None
     allowed = (trace.BadTrace, DecodeError)
     return Target("trace_block", run, allowed, [codec(TraceBlock).encode(block)], Grammar("msgpack"))
+
+
+PLACES = (0, 1, 1, 1, 1, 2, 2, 3)
+"""how each of the payloads below is read"""
 
 
 def _payloads() -> list[bytes]:
@@ -320,6 +324,5 @@ def trace_payload() -> Target:
     def run(data: bytes) -> None:
         unpack[data[0] % 4 if data else 0](data[1:])
 
-    places = (0, 1, 1, 1, 1, 2, 2, 3)
-    seeds = [bytes((n,)) + p for n, p in zip(places, _payloads(), strict=True)]
+    seeds = [bytes((n,)) + p for n, p in zip(PLACES, _payloads(), strict=True)]
     return Target("trace_payload", run, (BadTrace,), seeds, Grammar("msgpack", 1))

@@ -236,7 +236,7 @@ def guided(target: Target, inputs: int, seconds: float, seed: int, folder: Path)
 
     options = [
         "-runs=-1", f"-seed={seed + 1}", f"-max_len={16 * MAX_BYTES}", "-timeout=1000000", "-rss_limit_mb=0",
-        "-malloc_limit_mb=0", "-verbosity=0",
+        "-malloc_limit_mb=0", f"-artifact_prefix={folder}/", "-verbosity=0",
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(corpus)], one, custom_mutator=vary)
     with judge.watching():
