@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RING_MESSAGES = 4096
 RING_BYTES = 8 * 1024 * 1024
 LATCHED_KEYS = 1024
-REPAIR_BYTES = 1024 * 1024
+REPAIR_BYTES = 256 * 1024
 
 Frames = tuple[bytes, bytes | memoryview]
 """(frame, tail); the tail is empty unless the frame is split"""

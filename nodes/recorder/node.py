@@ -6,7 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -236,10 +236,10 @@ class Recorder(Node):
 
 
 PATTERNS = ("include", "exclude")
-compiled = cache(re.compile)
+compiled = lru_cache(16)(re.compile)
 
 
-@cache
+@lru_cache(16)
 def bad_pattern(text: str) -> str:
     """Why a text is no regular expression; empty when it is one."""
     try:

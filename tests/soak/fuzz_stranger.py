@@ -176,6 +176,30 @@ def connections(addresses: list[str], inputs: int, seed: int) -> int:
     return inputs
 
 
+def deaf(entry: Entry, inputs: int) -> int:
+    """Asks for much and reads nothing: repairs, and sync answers by ZeroMQ and by lane."""
+    lane_at = next(p for p in entry.pub if p.startswith("unix://"))
+    places = [(entry.rpc[0], greeting(b"DEALER")), (entry.pub[0], greeting(b"SUB")), (lane_at, b"")]
+    held: list[socket.socket | None] = [None] * len(places)
+    for n in range(inputs):
+        which = n % len(places)
+        token = frame.SYNC + b"deaf/%d\0" % n
+        data = (
+            framed(frame.encode(frame.Repair(entry.publisher_id, SAID.name, 1, 2**60))),
+            framed(b"\x01" + token), record(b"\x01" + token),
+        )[which]  # fmt: skip
+        try:
+            sock = held[which]
+            if sock is None:
+                address, hello = places[which]
+                sock = held[which] = Wire(address, hello).open(hello)
+                sock.settimeout(5)
+            sock.sendall(data)
+        except (ConnectionError, TimeoutError):
+            held[which] = None
+    return inputs
+
+
 # --- those who pretend to be nodes ----------------------------------------------------------------------------------
 
 
@@ -310,6 +334,7 @@ DOORS: Mapping[str, Door] = {
     "sub": lambda d, e, n, s: sub(d, n, s),
     "ears": lambda d, e, n, s: ears(d, n, s),
     "dealer": lambda d, e, n, s: dealer(d, n, s),
+    "deaf": lambda d, e, n, s: deaf(e["speaker"], n),
     "connections": lambda d, e, n, s: connections(_all(e["speaker"]), n, s),
 }
 
