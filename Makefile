@@ -43,11 +43,7 @@ check: setup-dev ## ruff, mypy --strict, import contracts
 bench: setup-dev ## the measured numbers, each beside raw pyzmq; no other load, please
 	@$(PY) -m tests.benchmarks $(ARGS)
 
-# Not in the lock: it has wheels for some Pythons on some machines only, and the mutator of our own needs none
-ATHERIS := atheris>=2.3
-soak: setup-dev ## long runs, hours: every parser and socket door fuzzed; ARGS="fuzz --inputs 20000 codec bag_read"
-	@$(PY) -c 'import atheris' 2>/dev/null || { echo "asking the index for atheris, which guides the fuzz by coverage" && \
-		$(PY) -m pip install -qq --disable-pip-version-check --no-input --only-binary :all: '$(ATHERIS)'; } || true
+soak: setup-dev ## long runs: DURABLE under kills -9, every parser and socket door fuzzed; ARGS="fuzz codec" for some of it
 	@$(PY) -m tests.soak $(ARGS)
 
 # No header and no annotation: neither an index address nor a machine's path may stand in a lock

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from typing import Any, Literal
 
 from bus.launch import Restart
 from bus.node import EVERY, BadParameter, Node, Parameter
-from bus.plan import Plan, PlannedNode, PlannedProcess
+from bus.plan import BROKEN, Plan, PlannedNode, PlannedProcess
 from bus.site import Mistake, Where, did_you_mean
 from bus.target import BadTarget, node_class
 from schemas import topics
@@ -66,14 +67,14 @@ def check(plan: Plan, *, partial: bool = False) -> list[Mistake]:
     graph = Graph.of(known)
     found += _writers(graph)
     found += _types(graph)
-    # with a launch file or a node missing, half of the graph would be called unfed
-    if len(known) == len(list(plan.nodes())) and not any(m.id in BROKEN for m in plan.mistakes):
+    # with a launch file, a node or a name missing, half of the graph would be called unfed
+    broken = any(m.id in BROKEN for m in plan.mistakes) or any(m.id in ("bad-name", "unknown-remap") for m in found)
+    if len(known) == len(list(plan.nodes())) and not broken:
         found += _unfed(graph, "warning" if partial else "error")
     return sorted(dict.fromkeys(found), key=lambda m: (m.where, m.id, m.text))
 
 
 IMPORT_WITHIN_S = 10.0
-BROKEN = frozenset({"launch-file", "syntax-error", "launch-failed", "no-launch", "missing-argument", "bad-argument"})
 
 
 def errors(mistakes: list[Mistake]) -> list[Mistake]:
@@ -181,6 +182,9 @@ def _settings(process: PlannedProcess) -> Iterator[Mistake]:
         yield wrong(f"nice is -20..19, not {s.nice!r}")
     if isinstance(s.cpus, str) or not all(whole(c, 0, 4095) for c in s.cpus):
         yield wrong(f"cpus is a tuple of CPU numbers, not {s.cpus!r}")
+    elif absent := [c for c in s.cpus if c >= (count := os.cpu_count() or 4096)]:
+        text = f"{process.name}: this computer has no CPU {', '.join(map(str, absent))}, only 0..{count - 1}"
+        yield Mistake("bad-setting", s.where, text, level="warning")
     if s.critical not in ("", "namespace"):
         yield wrong(f"critical is '' or 'namespace', not {s.critical!r}")
     if s.critical and not process.namespace:
@@ -198,24 +202,30 @@ def _settings(process: PlannedProcess) -> Iterator[Mistake]:
 
 
 def _names(plan: Plan) -> Iterator[Mistake]:
-    seen: dict[str, Where] = {}
-    for node in plan.nodes():
-        if node.name in seen:
-            text = f"a node {node.name!r} is already launched at {seen[node.name]}"
-            yield Mistake("duplicate-node", node.where, text, "give one of them a name or a namespace of its own")
-        seen.setdefault(node.name, node.where)
+    nodes: dict[str, Where] = {}
     processes: dict[str, Where] = {}
+
+    def twice(kind: str, name: str, where: Where, seen: dict[str, Where]) -> Iterator[Mistake]:
+        if name in seen:
+            text = f"a {kind} {name!r} is already launched at {seen[name]}"
+            yield Mistake("duplicate-node", where, text, "give one of them a name or a namespace of its own")
+        seen.setdefault(name, where)
+
     for process in plan.processes:
-        where = process.settings.where
-        if process.name in processes and len(process.nodes) != 1:
-            text = f"a process {process.name!r} is already launched at {processes[process.name]}"
-            yield Mistake("duplicate-node", where, text, "give one of them another name")
-        processes.setdefault(process.name, where)
+        same = list(twice("process", process.name, process.settings.where, processes))
+        told = [m for node in process.nodes for m in twice("node", node.name, node.where, nodes)]
+        if same and len(told) == len(process.nodes):  # the same thing yielded twice is one mistake
+            yield same[0] if len(told) != 1 else told[0]
+        else:
+            yield from (*told, *same)
 
 
 def _needs(plan: Plan) -> Iterator[Mistake]:
-    needs = {p.name: {*p.needs, *p.after} for p in plan.processes}
-    where = {p.name: p.settings.where for p in plan.processes}
+    needs: dict[str, set[str]] = {}
+    where: dict[str, Where] = {}
+    for p in plan.processes:  # a name that is there twice waits for what either waits for
+        needs.setdefault(p.name, set()).update(p.needs, p.after)
+        where.setdefault(p.name, p.settings.where)
     while True:
         try:
             TopologicalSorter(needs).prepare()

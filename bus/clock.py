@@ -19,7 +19,8 @@ from bus import ofd
 RENEW_STEP_NS = 100_000_000
 """an anchor nobody uses is renewed when the system clock has moved away from it by more than this"""
 
-_USE = 0
+USE = 0
+"""the byte of the anchor that is locked by whoever is in the domain"""
 _MAX_ANCHOR_BYTES = 4096
 
 
@@ -91,33 +92,45 @@ def anchor(path: Path, mode: int = 0o600, deadline_s: float = 2.0) -> tuple[int,
 
     Every user holds a shared lock. Only who gets the exclusive one, being alone, may write: a first anchor, one of an
     earlier boot, or one that the system clock has left by RENEW_STEP_NS. So it cannot change under a running node, and
-    a cell started before the clock was set is not wrong until the next reboot. The file is written in place and never
-    removed, which is what makes the locks on it mean something.
+    a cell started before the clock was set is not wrong until the next reboot. The file is written in place, and
+    removed only by who has it alone (bus/register.py): a lock counts when `path` still is the file it was taken on.
 
     Raises:
         TimeoutError: for `deadline_s` somebody else was writing it.
+        FileNotFoundError: its folder is gone.
     """
     ends_ns = time.monotonic_ns() + int(deadline_s * 1e9)
     file = ofd.LockFile(path, mode)
     try:
         while True:
-            if file.lock(ofd.EXCLUSIVE, _USE):
+            alone = file.lock(ofd.EXCLUSIVE, USE)
+            locked = alone or file.lock(ofd.SHARED, USE)
+            if locked and file.is_at(path):
                 found = _read(file.fd)
-                if found is None or abs(offset_ns() - found) > RENEW_STEP_NS:
+                if alone and (found is None or abs(offset_ns() - found) > RENEW_STEP_NS):
                     found = _write(file.fd)
-                file.lock(ofd.SHARED, _USE)  # the kernel changes the kind without letting go in between
-                return found, file
-            if file.lock(ofd.SHARED, _USE):
-                found = _read(file.fd)
                 if found is not None:
+                    file.lock(ofd.SHARED, USE)  # the kernel changes the kind without letting go in between
                     return found, file
-                file.lock(ofd.NONE, _USE)  # whoever wrote it was killed halfway: be the next to try
+                file.lock(ofd.NONE, USE)  # whoever wrote it was killed halfway: be the next to try
+            elif locked:  # it was removed between our open and our lock
+                file.close()
+                file = ofd.LockFile(path, mode)
             if time.monotonic_ns() > ends_ns:
                 raise TimeoutError(f"{path}: for {deadline_s:g} s another process has been writing the time anchor")
             select.select([], [], [], 0.001)
     except BaseException:
         file.close()
         raise
+
+
+def kept_ns(path: Path) -> int | None:
+    """The anchor that stands in `path`; None where there is none of this boot."""
+    try:
+        with path.open("rb") as file:
+            return _read(file.fileno())
+    except OSError:
+        return None
 
 
 def _read(fd: int) -> int | None:

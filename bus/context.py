@@ -30,6 +30,11 @@ class Source(NamedTuple):
     stamp_ns: int
     """wall time at which it was published"""
     publisher_id: int = 0
+    log_id: int = 0
+    """of a DURABLE topic: which log `seq` is a number of; 0 without one, and in replay.
+
+    (node, topic, log_id, seq) is a cursor.
+    """
 
     @property
     def namespace(self) -> str:
@@ -73,7 +78,20 @@ class Synced:
     source: Source
 
 
-LinkEvent = Lost | Stale | Gone | Synced
+@dataclass(frozen=True, slots=True)
+class LogLost:
+    """The publisher's log is another one than before: it was lost, or put back to an earlier state.
+
+    What the old one held behind `handled` will not come, and how much that was nobody knows. The new one is heard from
+    its beginning.
+    """
+
+    source: Source
+    handled: int
+    """number of the last event of the old log that was handled here"""
+
+
+LinkEvent = Lost | Stale | Gone | Synced | LogLost
 
 
 class CallError(StrEnum):
@@ -122,8 +140,7 @@ class BlockingCallError(RuntimeError):
     """A blocking wait on the node's own thread: it would stand still for ever. Pass `then=` instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(NamedTuple):
     """A message as it crossed the wire, for a Tap: nothing is decoded."""
 
     topic: str

@@ -1,4 +1,4 @@
-"""What a node class declares: parameters, publishers, subscriptions, timers, services, clients, workers, taps.
+"""What a node class declares beside parameters: publishers, subscriptions, timers, services, clients, workers, taps.
 
 Everything stands on the class, so `interface_of(cls)` reads it without an instance. Reading a publisher or client off
 an instance binds it to the node's context.
@@ -6,18 +6,16 @@ an instance binds it to the node's context.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from bus.context import Context, LinkEvent, Outcome, Raw
+from bus.parameters import Parameter
 from schemas.base import BadName, Message, Service, Topic, check_name
-from schemas.sayable import shown
 
 if TYPE_CHECKING:
     from bus.node import Node
@@ -28,86 +26,14 @@ Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 N = TypeVar("N", bound="Node")
 
+Start = Literal["beginning", "now"]
+
 EVERY = "*"
 """As a namespace: every namespace that is exactly one level deep."""
 
 
 class DeclarationError(TypeError):
     """A node class declares something that cannot work; raised when the class is defined."""
-
-
-class BadParameter(ValueError):
-    """A value does not fit the parameter it is meant for; the text says what would."""
-
-
-@dataclass(slots=True)
-class Parameter(Generic[T]):
-    """A value that the launch file, the site file, `-p` or `rise param set` may give. Reading it gives the value."""
-
-    default: T
-    unit: str = ""
-    doc: str = ""
-    ge: float = math.nan
-    le: float = math.nan
-    choices: tuple[T, ...] = ()
-    name: str = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, node: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, node: Node, owner: type) -> T: ...
-    def __get__(self, node: Node | None, owner: type) -> Self | T:
-        return self if node is None else self.default
-
-    @property
-    def type_name(self) -> str:
-        return "number" if isinstance(self.default, float) else type(self.default).__name__
-
-    def check(self, value: Any) -> T:
-        """`value` as this parameter's type.
-
-        Raises:
-            BadParameter: another type, outside ge..le, or not one of the choices.
-        """
-        wanted = type(self.default)
-        if wanted is float and type(value) is int and abs(value) <= 2**1000:  # beyond, no float holds it
-            value = float(value)
-        if wanted is tuple and isinstance(value, list):
-            value = tuple(value)
-        if issubclass(wanted, StrEnum) and isinstance(value, str):
-            try:
-                value = wanted(value)
-            except ValueError:
-                raise BadParameter(f"{self.name}: {shown(value)} is not one of {[m.value for m in wanted]}") from None
-        if type(value) is not wanted:
-            raise BadParameter(f"{self.name}: expected {self.type_name}, got {type(value).__name__} {shown(value)}")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if not math.isnan(self.ge) and not value >= self.ge:
-                raise BadParameter(f"{self.name}: {shown(value)} is below {self.ge:g}{self._unit()}")
-            if not math.isnan(self.le) and not value <= self.le:
-                raise BadParameter(f"{self.name}: {shown(value)} is above {self.le:g}{self._unit()}")
-        if self.choices and value not in self.choices:
-            raise BadParameter(f"{self.name}: {shown(value)} is not one of {list(self.choices)}")
-        return value
-
-    def _unit(self) -> str:
-        return f" {self.unit}" if self.unit else ""
-
-
-def parameter(
-    default: T,
-    *,
-    unit: str = "",
-    doc: str = "",
-    ge: float = math.nan,
-    le: float = math.nan,
-    choices: tuple[T, ...] = (),
-) -> Parameter[T]:
-    """Declare a parameter: int, float, bool, str, a StrEnum, or a tuple or dict of plain data."""
-    return Parameter(default, unit, doc, ge, le, choices)
 
 
 class Publisher(Generic[M]):
@@ -239,6 +165,8 @@ class Subscription:
     depth: int
     lifespan_s: float | None
     batch_s: float | None
+    cursor: str | None = ""
+    start: Start = "beginning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +243,8 @@ def subscription(
     namespace: str | None = None,
     depth: int | None = None,
     lifespan_s: float | None = None,
+    cursor: str | None = "",
+    start: Start = "beginning",
 ) -> Callable[[Callable[[N, M], None]], Callable[[N, M], None]]: ...
 @overload
 def subscription(
@@ -324,6 +254,8 @@ def subscription(
     namespace: str | None = None,
     depth: int | None = None,
     lifespan_s: float | None = None,
+    cursor: str | None = "",
+    start: Start = "beginning",
 ) -> Callable[[Callable[[N, list[M]], None]], Callable[[N, list[M]], None]]: ...
 def subscription(
     topic: Topic[Any],
@@ -332,15 +264,27 @@ def subscription(
     depth: int | None = None,
     lifespan_s: float | None = None,
     batch_s: float | None = None,
+    cursor: str | None = "",
+    start: Start = "beginning",
 ) -> Any:
     """The method is called with every message of the topic, or with lists of them every `batch_s`.
 
     `namespace="*"` hears the topic in every namespace one level deep; `self.source` says whose it is.
+
+    Of a DURABLE topic nothing is passed over, whoever dies: the node goes on where its cursor stands.
+
+    cursor: "" keeps it in a file, written after the callback, so after a crash the last message may come again. The
+        name of a method `(publisher, full topic) -> {log_id: seq}` when the node keeps it in its own transaction, from
+        `self.source`. None keeps none: the node hears what is published while it runs.
+    start: where to begin without a cursor yet: "beginning" of what the log holds, or "now".
     """
 
     def decorate(method: Callable[..., Any]) -> Any:
+        if not topic.qos.logged and (cursor or start != "beginning"):
+            raise DeclarationError(f"{method.__name__}: {topic.name} is not DURABLE and has no log to keep a cursor in")
         lifespan = topic.lifespan_s if lifespan_s is None else lifespan_s
-        return _mark(method, Subscription(topic, method.__name__, namespace, depth or topic.depth, lifespan, batch_s))
+        bound = depth or topic.depth
+        return _mark(method, Subscription(topic, method.__name__, namespace, bound, lifespan, batch_s, cursor, start))
 
     return decorate
 
@@ -413,6 +357,7 @@ def interface_of(cls: type[Node]) -> Interface:
         return tuple(found.get(kind, ()))
 
     subscribed = {s.topic.name for s in listed(Subscription)}
+    _check_cursors(cls, listed(Subscription), attributes)
     for link in listed(Link):
         if link.topic.name not in subscribed:
             raise DeclarationError(
@@ -435,3 +380,18 @@ def interface_of(cls: type[Node]) -> Interface:
         listed(Worker),
         listed(Tap),
     )
+
+
+def _check_cursors(cls: type[Node], subscriptions: tuple[Subscription, ...], attributes: Mapping[str, Any]) -> None:
+    seen: dict[str, list[Subscription]] = {}
+    for s in subscriptions:
+        if not s.topic.qos.logged or s.cursor is None:
+            continue
+        if s.cursor and s.cursor not in attributes:
+            raise DeclarationError(f"{cls.__name__}.{s.method}: subscription(cursor={s.cursor!r}) names no method")
+        for other in seen.setdefault(s.topic.name, []):
+            if s.namespace == other.namespace or EVERY in (s.namespace, other.namespace):
+                raise DeclarationError(
+                    f"{cls.__name__}: {other.method} and {s.method} would share one cursor in {s.topic.name!r}"
+                )
+        seen[s.topic.name].append(s)

@@ -37,6 +37,7 @@ def diagnostics(host: Host) -> Diagnostics:
         topics=(*sent, *map(_heard, heard)), callbacks=host.callbacks,
         callback_max_ms=host.callback_max_ns / 1e6,
         queue_depth=sum(len(i.items) for i in host.inboxes) + sum(len(t.raws) for t in host.taps),
+        logs=x.logs.status(host) if x.logs is not None else (), cursors=x.readers.status(host),
     )  # fmt: skip
     host.callback_max_ns = 0
     return message

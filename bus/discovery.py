@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus import clock, ofd
+from bus import ofd
 from bus.entry import BadEntry as BadEntry
 from bus.entry import Entry as Entry
 from bus.entry import ServiceEntry as ServiceEntry
@@ -68,14 +68,15 @@ Change = Appeared | Changed | Vanished
 
 
 def domains(root: Path | None = None) -> dict[str, int]:
-    """Every domain of this host, with how many nodes live in it."""
+    """Every domain of this host, with how many nodes live in it. Removes those that nobody is in any more."""
     root = root or runtime_root()
     try:
         found = sorted(d.name for d in os.scandir(root) if d.is_dir(follow_symlinks=False) and is_segment(d.name))
     except (FileNotFoundError, PermissionError):
         return {}
     registers = {name: Register(DomainFolder(name, root)) for name in found}
-    return {name: sum(map(r.alive, r.stems())) for name, r in registers.items()}
+    living = {name: sum(map(r.alive, r.stems())) for name, r in registers.items()}
+    return {name: count for name, count in living.items() if count or not registers[name].clear()}
 
 
 class Directory:
@@ -113,14 +114,17 @@ class Directory:
         return self._register.problems
 
     def anchor_ns(self) -> int:
-        """Wall time minus CLOCK_MONOTONIC as this domain has it; stays the same until everybody has closed."""
+        """Wall time minus CLOCK_MONOTONIC as this domain has it; stays the same until everybody has closed.
+
+        From here on this process is in the domain, and its folder stays.
+        """
         if self._anchor is None:
-            self._folder.make()
-            self._anchor = clock.anchor(self.path / "anchor.json", self._folder.file_mode)
+            self._anchor = self._folder.enter()
         return self._anchor[0]
 
     def socket_path(self) -> str:
         """A fresh path for a socket; raises BadRuntimeDirectory when it is too long for one."""
+        self.anchor_ns()
         return self._folder.socket_path()
 
     def register(self, entry: Entry) -> Registration:
@@ -132,14 +136,18 @@ class Directory:
             BadRuntimeDirectory, OSError: the directory cannot be used.
             TimeoutError: another process is stuck while taking the name.
         """
+        self.anchor_ns()
         taken = self._register.take(entry)
         self._register.tidy_strays()
         return taken
 
     def entries(self) -> dict[str, Entry]:
-        """The living nodes by full name, read afresh. Removes what dead ones left."""
-        found = map(self._register.living, self._register.stems())
-        return {entry.name: entry for entry in found if entry is not None}
+        """The living nodes by full name, read afresh. Removes what dead ones left, and the folder when all are gone."""
+        living = map(self._register.living, self._register.stems())
+        found = {entry.name: entry for entry in living if entry is not None}
+        if not found and self._anchor is None:
+            self._register.clear()
+        return found
 
     def nobody(self) -> str:
         """What to tell people when `entries` is empty: which other domains have nodes."""
@@ -155,7 +163,7 @@ class Directory:
 
         if self._fd >= 0:
             return
-        self._folder.make()
+        self.anchor_ns()
         mask = flags.MOVED_TO | flags.DELETE | flags.CLOSE_WRITE | flags.EXCL_UNLINK | flags.ONLYDIR
         try:
             self._inotify = INotify(nonblocking=True)
@@ -212,7 +220,7 @@ class Directory:
             self._touched.update(stem for stem in self._known if not self._register.alive(stem))
 
     def close(self) -> None:
-        """Stop watching and give up the anchor. A registration is closed by itself."""
+        """Stop watching and leave the domain. A registration is closed by itself."""
         if self._inotify is not None:
             self._inotify.close()
         elif self._fd >= 0:
@@ -221,6 +229,7 @@ class Directory:
         if self._anchor is not None:
             self._anchor[1].close()
             self._anchor = None
+            self._register.clear()
 
     def _take_events(self, inotify: INotify) -> None:
         from inotify_simple import flags

@@ -6,6 +6,7 @@ Plain JSON, so that a tool needs neither pydantic nor numpy to list a graph. Ent
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
@@ -16,6 +17,14 @@ from schemas.sayable import sayable, shown
 
 VERSION = 1
 """raised when an older reader would misread an entry; new fields alone do not raise it"""
+
+
+def pid_namespace() -> int:
+    """Of this process; 0 where /proc does not say."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 class BadEntry(ValueError):
@@ -63,6 +72,8 @@ class Entry:
     """module and class it was started from: `nodes.impact_cortex:ImpactCortex`"""
     pid: int = 0
     """for people; whether the node lives is asked of its lock"""
+    pid_namespace: int = 0
+    """where `pid` counts: in another container it is another process, or none; 0 where it is not said"""
     host: str = ""
     publisher_id: int = 0
     """random per process start: another one under the same name is another node"""
@@ -72,6 +83,8 @@ class Entry:
     clock: Literal["wall", "sim"] = "wall"
     real: bool = False
     """it drives hardware, not a simulation: a bag is never played into its domain"""
+    composed: tuple[str, ...] = ()
+    """full names of the nodes that share its process and its sockets, itself included"""
     pub: tuple[str, ...] = ()
     """endpoints of its publisher socket, and of its lane (`unix://`)"""
     rpc: tuple[str, ...] = ()
@@ -84,6 +97,11 @@ class Entry:
     remappings: Mapping[str, str] = field(default_factory=dict)
     definitions: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """type definition (schemas.grammar) by type hash, of every type named above"""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether `pid` means something in this process."""
+        return self.host == os.uname().nodename and self.pid_namespace in (0, pid_namespace())
 
     def to_json(self) -> str:
         """One line; `from_json` gives back an equal entry.
@@ -144,13 +162,14 @@ class Entry:
     def _check(self) -> None:
         """What others take for granted when they read an entry: names are names, numbers fit the wire, text is text."""
         names = [("name", self.name), *(("namespace", n) for n in (self.namespace,) if n)]
+        names += [("composed", n) for n in self.composed]
         names += [(rows, r.name) for rows in _ROWS for r in getattr(self, rows) if r.name != EVERYTHING]
         for what, name in names:
             try:
                 _check_full_name(name)
             except BadName as error:
                 raise BadEntry(f"{what}: {error}") from None
-        bounds = {"pid": 2**31, "publisher_id": 2**64, "started_ns": 2**63}
+        bounds = {"pid": 2**31, "pid_namespace": 2**63, "publisher_id": 2**64, "started_ns": 2**63}
         for what, most in bounds.items():
             number = getattr(self, what)
             if not 0 <= number < most:
@@ -165,9 +184,9 @@ class Entry:
 # What a field's JSON must be: a Python type, a tuple of strings, or an object whose values are of a type.
 _KINDS: dict[str, str] = {
     **dict.fromkeys(("name", "namespace", "target", "host", "clock"), "str"),
-    **dict.fromkeys(("pid", "publisher_id", "started_ns"), "int"),
+    **dict.fromkeys(("pid", "pid_namespace", "publisher_id", "started_ns"), "int"),
     **dict.fromkeys(("ready", "real"), "bool"),
-    **dict.fromkeys(("pub", "rpc"), "strings"),
+    **dict.fromkeys(("composed", "pub", "rpc"), "strings"),
     "parameters": "object",
     "remappings": "object of str",
     "definitions": "object of object",

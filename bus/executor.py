@@ -20,10 +20,14 @@ from bus import frame
 from bus.clock import Clock, SimClock, WallClock
 from bus.diagnostics import diagnostics
 from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEntry
+from bus.durable.logs import Logs
+from bus.durable.readers import Readers
+from bus.durable.syncer import Syncer
 from bus.entry import EVERYTHING
 from bus.host import Host, Spec
-from bus.inbox import Feed, Inbox, Item, TapInbox
+from bus.inbox import Feed, Item, TapInbox
 from bus.intake import Intake
+from bus.logs import state_root
 from bus.node import EVERY, Synced
 from bus.outlet import Outlet
 from bus.peers import Peers
@@ -44,6 +48,7 @@ LOOK_EVERY_NS = 300_000
 TRACE_EVERY_S = 0.1
 BEACON_AFTER_S = 0.05
 DIAGNOSE_UNHEARD_EVERY = 10
+CLOCK_STEP_S = 1.0
 SWEEP_EVERY = 5
 """seconds between asking all locks again; inotify tells of deaths at once"""
 
@@ -60,6 +65,7 @@ class Executor:
         domain: default `$RISE_DOMAIN`, else "default".
         clock: "wall", or "sim" to follow /clock.
         beat: called once a second from the loop, for whoever watches this process.
+        durable: keep the logs of DURABLE topics, and cursors in them; False for whoever only looks on, or plays back.
 
     Raises:
         NameTaken: a living node has one of the names.
@@ -68,7 +74,7 @@ class Executor:
 
     def __init__(
         self, specs: Sequence[Spec], *, domain: str | None = None, clock: str = "wall", tcp_host: str | None = None,
-        directory: Directory | None = None, beat: Callable[[], None] | None = None,
+        directory: Directory | None = None, beat: Callable[[], None] | None = None, durable: bool = True,
     ) -> None:  # fmt: skip
         self.monotonic_ns = time.monotonic_ns
         self.thread = threading.get_ident()
@@ -98,6 +104,10 @@ class Executor:
         self._last_published_ns = 0
         self._beacon_armed = False
         self._registrations: list[Registration] = []
+        state = state_root() / self.directory.domain
+        self.syncer = Syncer()
+        self.logs = Logs(state, self.syncer) if durable else None
+        self.readers = Readers(self, state if durable else None)
         self.hosts = [Host(self, spec, self.clock) for spec in specs]
         self.called = {name for h in self.hosts for _, name in h.calls()}
         self.published_names = {name for h in self.hosts for _, name in h.publishes()}
@@ -122,7 +132,7 @@ class Executor:
         for host in self.hosts:
             self.desk.add(host)
             for subscription in host.node.interface.subscriptions:
-                inbox = Inbox(host, subscription)
+                inbox = self.readers.inbox(host, subscription)
                 host.inboxes.append(inbox)
                 self.peers.add_inbox(inbox, host.resolve(subscription.topic.name, subscription.namespace))
             for tap in host.node.interface.taps:
@@ -168,9 +178,10 @@ class Executor:
         return Entry(
             name=host.name, namespace=host.namespace, target=target_of(cls), pid=os.getpid(),
             host=socket.gethostname(), publisher_id=host.publisher_id, started_ns=self.now_ns(),
-            clock="wall" if isinstance(self.clock, WallClock) else "sim", pub=self.transport.pub_endpoints,
-            rpc=self.transport.rpc_endpoints, publishes=tuple(topic_entry(t, n) for t, n in host.publishes()),
-            subscribes=tuple(heard), serves=tuple(service_entry(s, n) for s, n in host.serves()),
+            clock="wall" if isinstance(self.clock, WallClock) else "sim", composed=tuple(h.name for h in self.hosts),
+            pub=self.transport.pub_endpoints, rpc=self.transport.rpc_endpoints,
+            publishes=tuple(topic_entry(t, n) for t, n in host.publishes()), subscribes=tuple(heard),
+            serves=tuple(service_entry(s, n) for s, n in host.serves()),
             calls=tuple(service_entry(s, n) for s, n in host.calls()),
             parameters={n: host.node.__dict__[n] for n in host.node.interface.parameters},
             remappings=dict(host.spec.remappings), definitions=definitions,
@@ -190,9 +201,11 @@ class Executor:
         self.start_traces()
         for feed in self.own_feeds.values():  # as by socket: whoever is there is silent from now on
             feed.heard_mono_ns = self.monotonic_ns()
-            self.intake.tell(feed.topic, Synced(feed.source(1)))
+            if feed.link is None:
+                self.intake.tell(feed.topic, Synced(feed.source(1)))
         for host in self.hosts:
             host.configure()
+        self.readers.start()
         if self._failure is None and any("callback_failed" in h.findings for h in self.hosts):
             self._failure = "on_configure failed"
             return
@@ -224,7 +237,7 @@ class Executor:
         for host in self.hosts:
             outlet = host.outlets[host.resolve(topics.NODE_TRACE.name)]
             if host.trace is None and (outlet.interest or (host.publisher_id, outlet.full_name) in self.own_feeds):
-                host.trace = TraceWriter(host.parameters_json())
+                host.trace = TraceWriter(host.parameters_json)
                 self.timers.every(TRACE_EVERY_S, lambda h=host: self.flush_trace(h))  # type: ignore[misc] # loop value bound as default
 
     def flush_trace(self, host: Host) -> None:
@@ -240,7 +253,8 @@ class Executor:
     # --- publishing ------------------------------------------------------------------------------------------------
 
     def _open_outlet(self, host: Host, topic: Topic[Any], full_name: str) -> Outlet:
-        outlet = host.outlets[full_name] = Outlet(topic, full_name, host.publisher_id)
+        log = self.logs.open(host, full_name) if topic.qos.logged and self.logs is not None else None
+        outlet = host.outlets[full_name] = Outlet(topic, full_name, host.publisher_id, log)
         outlet.interest = self.peers.wanted_elsewhere(outlet.prefix)
         route = self.peers.wants(full_name, topic.type.__name__)
         if route is not None and (route.inboxes or route.taps):
@@ -248,6 +262,8 @@ class Executor:
                 host.name, full_name, host.publisher_id, qos=topic.qos.name, type_name=topic.type.__name__,
                 type_hash=type_hash(topic.type), route=route, link=None,
             )  # fmt: skip
+            if log is not None and log.log_id:
+                self.readers.own(outlet.feed, outlet)
         if full_name not in self.published_names:
             self.published_names.add(full_name)
             self._announce(host, topic, full_name)
@@ -271,7 +287,8 @@ class Executor:
         frames = outlet.publish(message, mono_ns, wall_ns)
         feed = outlet.feed
         if feed is not None:
-            feed.counts.received += 1
+            if feed.link is None:
+                feed.counts.received += 1
             feed.heard_mono_ns = mono_ns
             feed.stale = False
             item = Item(feed, outlet.seq, mono_ns, wall_ns, None, None, message)
@@ -395,15 +412,30 @@ class Executor:
             self.directory.sweep()
             self.peers.refresh()
         self._send_beacon()
-        self._look_at_doors()
+        self._count_handshakes()
+        self._compare_clocks()
+        if self.logs is not None:
+            self.logs.look()
         for host in self.hosts:
             # while nobody listens, the value that late joiners are shown may be a little old
             outlet = host.outlets["diagnostics"]
             if outlet.interest or outlet.feed is not None or self._seconds % DIAGNOSE_UNHEARD_EVERY == 0:
                 self.diagnose(host)
 
-    def _look_at_doors(self) -> None:
-        self.transport.reconnect()
+    def _compare_clocks(self) -> None:
+        """Say that the system clock was set: the bus keeps its time, so people's watches differ from its stamps."""
+        step_s = self.clock.step_ns() / 1e9 if isinstance(self.clock, WallClock) else 0.0
+        if abs(step_s) < CLOCK_STEP_S:
+            self.hosts[0].clear("clock_stepped")
+        else:
+            text = (
+                f"the system clock is {abs(step_s):.0f} s {'ahead of' if step_s > 0 else 'behind'} the time of this "
+                "domain, which never steps; it is taken over when the whole domain starts anew"
+            )
+            self.hosts[0].report("clock_stepped", ConditionLevel.WARNING, text)
+
+    def _count_handshakes(self) -> None:
+        self.transport.tend()
         self.transport.ended()
         if self.intake.bad_frames != self._bad_frames_told:
             self._bad_frames_told = self.intake.bad_frames
@@ -432,6 +464,10 @@ class Executor:
             host.close()
         self.transport.unwatch(self.directory.fileno())
         self.transport.close()
+        if self.syncer.stop():
+            self.readers.close()
+            if self.logs is not None:
+                self.logs.close()
         for registration in self._registrations:
             registration.close()
         self.directory.close()

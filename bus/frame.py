@@ -30,7 +30,7 @@ _pack = _HEADER.pack
 _unpack_from = _HEADER.unpack_from
 
 FULL_NAME_MAX_BYTES = 2 * MAX_NAME_BYTES + 100
-"""A namespace, a name below it, and what the bus adds"""
+"""a namespace, a name below it, and what the bus adds"""
 KEY_BYTES = 13
 """From the zero byte on: what is the same in every message of one publisher on one topic"""
 NUMBERS = struct.Struct("<Qqq")
@@ -103,6 +103,8 @@ class NodeSync(msgspec.Struct, array_like=True):
     name: Name
     next_seq: dict[Name, Number]
     """per full topic the sequence number that comes next"""
+    logs: dict[Name, tuple[int, int]] = {}
+    """per full name of a DURABLE topic the id of its log, and the lowest number that is kept in it"""
 
 
 class Sync(msgspec.Struct, array_like=True):
@@ -157,7 +159,7 @@ class Repair(msgspec.Struct, array_like=True, tag=3):
 
 
 class Repaired(msgspec.Struct, array_like=True, tag=4):
-    """What is still there of a repair: frames in order; what is below `first_kept` is gone for good."""
+    """What is still there of a repair, up to `last`: frames in order; what is below `first_kept` is gone for good."""
 
     publisher_id: Number
     topic: Name

@@ -2,10 +2,11 @@
 
 Run as `python -I -S guard.py NAME LOG TERMINAL REALTIME NICE CPUS COMMAND...`: it imports no package of ours and costs
 7 MB. Standard input is the launcher's commands (`INT`, `TERM`, `ABRT`, `KILL`), and its end means that the launcher is
-gone, by kill -9 too. Standard output is what the launcher is told, one line each:
+gone, by kill -9 too. Before the process is ready INT becomes TERM: a Python that still loads modules would answer INT
+with a traceback. Standard output is what the launcher is told, one line each:
 
     PID 4711                 started
-    SCHED FIFO 10            how it is scheduled, where that was asked for
+    SCHED FIFO 10            how it is scheduled, where something was asked for
     READY ...  BEAT          the node's own words, from the pipe RISE_READY_FD
     LOG text                 a line the process wrote; also appended to LOG, with the time
     END exit 3               how it ended (`END SIGKILL`); then everything it left behind has been killed
@@ -24,6 +25,10 @@ import select
 import signal
 import sys
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 GRACE_S = 0.5
@@ -140,25 +145,38 @@ def schedule(realtime: int, nice: int, cpus: list[int]) -> str:
     """Set how this process is scheduled; says what it got, empty where nothing was asked for."""
     said = []
     if cpus:
-        try:
-            os.sched_setaffinity(0, cpus)
-            said.append(f"CPU {','.join(map(str, cpus))}")
-        except OSError as error:
-            said.append(f"any CPU ({error.strerror})")
+        why = attempt(lambda: os.sched_setaffinity(0, cpus))
+        got = sorted(os.sched_getaffinity(0))
+        asked = f" (asked for {','.join(map(str, cpus))}{why})" if got != sorted(set(cpus)) else ""
+        said.append(f"CPU {','.join(map(str, got))}{asked}")
     if nice:
-        try:
-            os.setpriority(os.PRIO_PROCESS, 0, nice)
-            said.append(f"nice {nice}")
-        except OSError as error:
-            said.append(f"nice 0 ({error.strerror})")
+        why = attempt(lambda: os.setpriority(os.PRIO_PROCESS, 0, nice)) or attempt(lambda: nice_session(nice))
+        got_nice = os.getpriority(os.PRIO_PROCESS, 0)
+        said.append(f"nice {got_nice}" + (f" (asked for {nice}{why})" if why else ""))
     if realtime:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(realtime))
+        why = attempt(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(realtime)))
+        if not why:
             said.append(f"FIFO {realtime}")
-        except OSError as error:
-            got = "slice 0.1 ms" if short_slice() else "no slice either"
-            said.append(f"{got} (FIFO: {error.strerror})")
+        else:
+            said.append(("slice 0.1 ms" if short_slice() else "no slice either") + f" (asked for FIFO {realtime}{why})")
     return ", ".join(said)
+
+
+def attempt(act: Callable[[], object]) -> str:
+    """Do it; why it was refused, for the end of a text."""
+    try:
+        act()
+    except OSError as error:
+        return f": {error.strerror}"
+    return ""
+
+
+def nice_session(nice: int) -> None:
+    """Where the kernel groups processes by session, as it does by default, the nice of a process counts within its own
+    session only, and every guard has one; the session's counts among the others."""
+    if os.path.exists("/proc/self/autogroup"):
+        with open("/proc/self/autogroup", "w") as file:
+            file.write(str(nice))
 
 
 class SchedAttr(ctypes.Structure):
@@ -177,14 +195,18 @@ class SchedAttr(ctypes.Structure):
 def short_slice() -> bool:
     """Ask for a slice of 0.1 ms: woken, the process runs at once. True when the kernel keeps it (Linux 6.12 on)."""
     calls = _SCHED_SYSCALLS.get(os.uname().machine)
-    if calls is None:
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
     attr = SchedAttr(size=48, nice=os.getpriority(os.PRIO_PROCESS, 0), runtime=SLICE_NS)
-    got = SchedAttr()
-    set_failed = libc.syscall(calls[0], 0, ctypes.byref(attr), 0)
-    get_failed = libc.syscall(calls[1], 0, ctypes.byref(got), 48, 0)
-    return not set_failed and not get_failed and bool(got.runtime == SLICE_NS)
+    if calls is None or ctypes.CDLL(None).syscall(calls[0], 0, ctypes.byref(attr), 0):
+        return False
+    return slice_ns(0) == SLICE_NS
+
+
+def slice_ns(thread: int) -> int:
+    """The slice of a thread as the kernel has it; 0 where it does not say."""
+    calls, got = _SCHED_SYSCALLS.get(os.uname().machine), SchedAttr()
+    if calls is None or ctypes.CDLL(None).syscall(calls[1], thread, ctypes.byref(got), 48, 0):
+        return 0
+    return int(got.runtime)
 
 
 def start(command: list[str], files: tuple[int, int, int], ready: int, scheduling: tuple[int, int, list[int]]) -> int:
@@ -233,9 +255,13 @@ class Guard:
 
     def __init__(self, log: str, terminal: str, scheduling: tuple[int, int, list[int]], command: list[str]) -> None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        for file in map(int, os.listdir("/proc/self/fd")):
+            if file > 2 and os.path.exists(f"/proc/self/fd/{file}"):
+                os.set_inheritable(file, False)  # kept by us, not by the process
         self.log = LogFile(log)
         self.commands = os.dup(0)
         self.launcher = Launcher(os.dup(1))
+        self.is_ready = False
         self.how = ""
         """how the process ended; empty while it runs"""
         self.kill_at = math.inf
@@ -295,6 +321,7 @@ class Guard:
     def take_words(self) -> bool:
         lines = self.read(self.words)
         for line in lines:
+            self.is_ready |= line.startswith(b"READY")
             if line.split(b" ", 1)[0] in WORDS:  # the process is not asked what its pid is, nor how it ended
                 self.launcher.tell(line)
         return bool(lines)
@@ -321,6 +348,8 @@ class Guard:
             self.send(signal.SIGINT)
 
     def send(self, number: int) -> None:
+        if number == signal.SIGINT and not self.is_ready:
+            number = signal.SIGTERM
         if not self.how:
             kill(self.pid, number)
 

@@ -22,24 +22,19 @@ from typing import TYPE_CHECKING, Any
 
 from bus.clock import Clock, WallClock
 from bus.inbox import Inbox, TapInbox
-from bus.node import EVERY, BadParameter, BlockingCallError, LinkEvent, Node, Outcome
+from bus.node import EVERY, BlockingCallError, LinkEvent, Node, Outcome
 from bus.outlet import Outlet
 from bus.trace import Kind, TraceWriter, pack_arguments, pack_link
+from bus.working import Working
 from schemas import topics
 from schemas.base import Message, Service, Topic, resolve
 from schemas.codec import codec
 from schemas.machine import ConditionLevel
 from schemas.sayable import sayable
 from schemas.system import (
-    Done,
     Finding,
     LogLevel,
     LogRecord,
-    ParameterDescription,
-    ParameterEvent,
-    ParametersReply,
-    ParametersRequest,
-    SetParameterRequest,
 )
 
 if TYPE_CHECKING:
@@ -140,8 +135,7 @@ class Host:
         self._failures: deque[int] = deque(maxlen=FAILURES_MAX + 1)
         self._warned: set[str] = set()
         self.submitted: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
-        self._workers: list[threading.Thread] = []
-        self._stopping = threading.Event()
+        self._workers: list[Working] = []
         self._closed = False
         self.node = spec.cls(self, dict(spec.parameters))
         heard = {s.topic.name: self.resolve(s.topic.name, s.namespace) for s in self.node.interface.subscriptions}
@@ -286,7 +280,7 @@ class Host:
         """First start, and again when the clock jumped back."""
         self.invoke(Kind.CONFIGURE, "on_configure", self.node.on_configure, publisher_id=self.publisher_id)
 
-    # --- submitted calls and workers -----------------------------------------------------------------------------
+    # --- submitted calls and workers -------------------------------------------------------------------------------
 
     def run_submitted(self) -> None:
         """Queue what other threads submitted."""
@@ -300,59 +294,15 @@ class Host:
                 )
 
     def start_workers(self) -> None:
-        for worker in self.node.interface.workers:
-            handed: queue.Queue[Message] = queue.Queue(worker.depth)
-            method = getattr(self.node, worker.method)
-            counts = self.executor.worker_counts.setdefault((self.name, worker.name), [0, 0])
-
-            def run(worker: Any = worker, handed: queue.Queue[Message] = handed, counts: list[int] = counts) -> None:
-                try:
-                    for message in worker.run(self.node, self._stopping):
-                        self._hand_over(worker.on_full, handed, message, counts)
-                        if self._stopping.is_set():
-                            return
-                except Exception as error:
-                    text = f"worker {worker.name} ended: {type(error).__name__}: {error}"
-                    traceback.print_exc()
-                    with contextlib.suppress(queue.Full):
-                        self.submit(self.report, "worker_failed", ConditionLevel.FAULT, text)
-
-            def take(handed: queue.Queue[Message] = handed, method: Any = method, name: str = worker.method) -> None:
-                for _ in range(64):
-                    try:
-                        message = handed.get_nowait()
-                    except queue.Empty:
-                        return
-                    packed = codec(type(message)).encode(message) if self.trace is not None else b""
-                    self.invoke(Kind.WORKER, name, method, (message,), payload=packed)
-                self.executor.transport.wake()
-
-            self.executor.polled.append(take)
-            thread = threading.Thread(target=run, name=f"{self.name}.{worker.name}", daemon=True)
-            self._workers.append(thread)
-            thread.start()
-
-    def _hand_over(self, on_full: str, handed: queue.Queue[Message], message: Message, counts: list[int]) -> None:
-        counts[0] += 1
-        while not self._stopping.is_set():
-            try:
-                if on_full == "drop_oldest":
-                    handed.put_nowait(message)
-                else:
-                    handed.put(message, timeout=0.1)
-                break
-            except queue.Full:
-                if on_full == "drop_oldest":
-                    with contextlib.suppress(queue.Empty):
-                        handed.get_nowait()
-                        counts[1] += 1
-        self.executor.transport.wake()
+        self._workers = [Working(self, w) for w in self.node.interface.workers]
+        self.executor.polled += [w.take for w in self._workers]
 
     def shutdown(self) -> None:
         """Stop the workers, then say goodbye to the node."""
-        self._stopping.set()
-        for thread in self._workers:
-            thread.join(timeout=1.0)
+        for working in self._workers:
+            working.stopping.set()
+        for working in self._workers:
+            working.thread.join(timeout=1.0)
         self.invoke(Kind.SHUTDOWN, "on_shutdown", self.node.on_shutdown)
 
     def close(self) -> None:
@@ -361,50 +311,10 @@ class Host:
         while self.submitted:
             self.submitted.popleft()[0].cancel()
 
-    # --- the services every node has -----------------------------------------------------------------------------
-
-    def describe_parameters(self, request: ParametersRequest) -> ParametersReply:
-        return ParametersReply(
-            parameters=tuple(
-                ParameterDescription(
-                    name=name,
-                    json_value=json.dumps(self.node.__dict__[name]),
-                    json_default=json.dumps(p.default),
-                    type=p.type_name,
-                    unit=p.unit,
-                    doc=p.doc,
-                    ge=float(p.ge),
-                    le=float(p.le),
-                )
-                for name, p in self.node.interface.parameters.items()
-            )
-        )
+    # --- what discovery shows of it ----------------------------------------------------------------------------------
 
     def parameters_json(self) -> str:
         return json.dumps({name: self.node.__dict__[name] for name in self.node.interface.parameters})
-
-    def set_parameter(self, request: SetParameterRequest) -> Done:
-        declared = self.node.interface.parameters.get(request.name)
-        if declared is None:
-            return Done(ok=False, text=f"{self.name} has no parameter {request.name!r}")
-        try:
-            value = declared.check(json.loads(request.json_value))
-        except (BadParameter, ValueError, RecursionError) as error:
-            return Done(ok=False, text=str(error))
-        old = json.dumps(self.node.__dict__[request.name])
-        self.node.__dict__[request.name] = value
-        if self.trace is not None:
-            self.trace.record(Kind.PARAMETER, request.name, self.now_ns(), payload=request.json_value.encode())
-            self.trace.parameters_json = self.parameters_json()
-        self.node.on_parameter(request.name)
-        self.publish(
-            topics.NODE_PARAMETERS, self.resolve(topics.NODE_PARAMETERS.name),
-            ParameterEvent(
-                stamp_ns=self.now_ns(), node=self.name, name=request.name, json_old=old, json_new=json.dumps(value),
-                changed_by=request.changed_by,
-            ),
-        )  # fmt: skip
-        return Done(ok=True, text=f"{request.name} = {json.dumps(value)}{' ' + declared.unit if declared.unit else ''}")
 
     def publishes(self) -> list[tuple[Topic[Any], str]]:
         """(topic, full name) of everything this node may publish, `*` standing for any namespace."""

@@ -35,6 +35,7 @@ class Feed:
         "heard_mono_ns",
         "heard_sim",
         "link",
+        "log_id",
         "node",
         "overflow",
         "publisher_id",
@@ -60,7 +61,9 @@ class Feed:
         self.type_hash = type_hash
         self.route = route
         self.link = link
-        """None for a publisher in this process: nothing is lost on the way"""
+        """None for a publisher in this process, unless its log is read: nothing is lost on the way"""
+        self.log_id = 0
+        """of a DURABLE topic that is read from its log"""
         self.counts = link.counts if link is not None else Counts()
         self.refused = False
         """the types do not fit: nothing of it is delivered to subscriptions"""
@@ -74,7 +77,7 @@ class Feed:
         """of a repaired topic of this process: what its readers have no room for yet"""
 
     def source(self, seq: int = 0, stamp_ns: int = 0) -> Source:
-        return Source(self.node, self.topic, seq, stamp_ns, self.publisher_id)
+        return Source(self.node, self.topic, seq, stamp_ns, self.publisher_id, self.log_id)
 
 
 class Item(msgspec.Struct, gc=False):
@@ -220,7 +223,7 @@ class TapInbox:
     def __init__(self, host: Host, tap: Tap) -> None:
         self.host = host
         self.tap = tap
-        self.raws: deque[Raw] = deque()
+        self.raws: list[Raw] = []
         self._dropped: dict[Feed, tuple[int, int]] = {}
         """the numbers for which there was no room"""
         self._method: Callable[[list[Raw]], None] = getattr(host.node, tap.method)
@@ -246,34 +249,37 @@ class TapInbox:
 
     def put(self, item: Item, received_ns: int) -> None:
         """Keep a message. When there is no room it is dropped itself: an older one may be of a lossless topic."""
-        f = item.feed
-        if len(self.raws) >= self.tap.depth:
+        # every message of the domain passes here: no call that is not needed
+        f, raws, seq, wall_ns = item.feed, self.raws, item.seq, item.wall_ns
+        if len(raws) >= self.tap.depth:
             f.counts.dropped += 1
-            self._mark(f, item.seq, item.seq)
+            self._mark(f, seq, seq)
             return
-        f.counts.delays_ns.append(received_ns - item.wall_ns)
-        self._put(
-            Raw(
-                f.topic, f.node, f.publisher_id, item.seq, item.wall_ns, received_ns, item.raw(), f.type_name,
-                f.type_hash, f.qos,
-            )
-        )  # fmt: skip
+        f.counts.delays_ns.append(received_ns - wall_ns)
+        payload = item.payload
+        if payload is None or item.tail is not None:
+            payload = item.raw()
+        raws.append(
+            Raw(f.topic, f.node, f.publisher_id, seq, wall_ns, received_ns, payload, f.type_name, f.type_hash, f.qos)
+        )
+        if not self._armed:
+            self._arm()
 
     def put_lost(self, feed: Feed, first: int, last: int, received_ns: int) -> None:
         """A hole in the numbers, at its place in the stream."""
         if len(self.raws) >= self.tap.depth:
             self._mark(feed, first, last)
         else:
-            self._put(_hole(feed, first, last, received_ns))
+            self.raws.append(_hole(feed, first, last, received_ns))
+            if not self._armed:
+                self._arm()
 
     def _mark(self, feed: Feed, first: int, last: int) -> None:
         self._dropped[feed] = (self._dropped[feed][0] if feed in self._dropped else first, last)
 
-    def _put(self, raw: Raw) -> None:
-        self.raws.append(raw)
-        if not self._armed:
-            self._armed = True
-            self.host.executor.after(self.tap.batch_s, self._flush)
+    def _arm(self) -> None:
+        self._armed = True
+        self.host.executor.after(self.tap.batch_s, self._flush)
 
     def _flush(self) -> None:
         self._armed = False
@@ -281,8 +287,7 @@ class TapInbox:
 
     def run(self, now_mono_ns: int) -> None:
         if self.raws:
-            batch = list(self.raws)
-            self.raws.clear()
+            batch, self.raws = self.raws, []
             if self._dropped:
                 now_ns = self.host.executor.now_ns()
                 batch += [_hole(feed, first, last, now_ns) for feed, (first, last) in self._dropped.items()]
@@ -322,3 +327,8 @@ class Route:
         if self.taps:
             for tap in self.taps:
                 tap.put(item, received_ns)
+
+    def put_lost(self, feed: Feed, first: int, last: int, received_ns: int) -> None:
+        """Numbers that will not come."""
+        for tap in self.taps:
+            tap.put_lost(feed, first, last, received_ns)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bus import frame
 from bus.clock import SimClock
 from bus.discovery import Entry, TopicEntry
+from bus.durable.inbox import OlderItem
 from bus.inbox import Feed, Item
 from bus.link import PLENTY, Link
 from bus.node import EVERY, Gone, LinkEvent, Lost, Stale, Synced
@@ -20,7 +21,10 @@ from schemas.grammar import definition, describe, match, type_hash
 from schemas.machine import ConditionLevel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bus.executor import Executor
+    from bus.outlet import Frames, Outlet
 
 TEND_S = 0.02
 MAKE_ROOM_S = 0.001
@@ -142,6 +146,8 @@ class Intake:
             entry.name, name, publisher_id, qos=described.qos, type_name=described.type_name,
             type_hash=described.type_hash, route=route, link=link,
         )  # fmt: skip
+        if profile.logged:
+            self._x.readers.attach(feed)
         self._compare_types(feed, entry)
         self.feeds[key] = feed
         return feed
@@ -210,14 +216,14 @@ class Intake:
     def _tend(self) -> None:
         now_ns = self._x.monotonic_ns()
         waiting = blocked = False
-        for feed in list(self.feeds.values()):
+        for feed in (*self.feeds.values(), *self._x.own_feeds.values()):
             link = feed.link
             if link is None or not link.repaired or not link.waiting:
                 continue
             self._deliver(feed, now_ns)
-            self._ask(feed, link, now_ns)
+            at_hand = self._ask(feed, link, now_ns)
             waiting |= link.waiting
-            blocked |= link.blocked
+            blocked |= link.blocked or (at_hand and link.waiting)
         for feed in self._x.own_feeds.values():
             if feed.overflow:
                 for _ in range(min(feed.route.room, len(feed.overflow))):
@@ -227,14 +233,20 @@ class Intake:
         if self._tending:
             self._x.after(MAKE_ROOM_S if blocked else TEND_S, self._tend)
 
-    def _ask(self, feed: Feed, link: Link[Item], now_ns: int) -> None:
-        """Ask the publisher for what is missing, when it is time to."""
+    def _ask(self, feed: Feed, link: Link[Item], now_ns: int) -> bool:
+        """Ask the publisher for what is missing, when it is time to; True when it is of this process, and answered."""
         hole = link.gap(now_ns)
+        outlet = self._x.readers.at_hand.get(feed)
+        if outlet is not None:
+            if hole is not None:
+                self._take_repair(feed, link, *self._repair(outlet, *hole), now_ns)
+            return True
         peers = self._x.peers
         entry = peers.publisher(feed.publisher_id)
         if hole is not None and entry is not None and entry.rpc and not peers.departing(feed.publisher_id):
             request = frame.Repair(feed.publisher_id, feed.topic, *hole)
             self._x.transport.ask(entry.rpc[0], frame.encode(request))
+        return False
 
     def _deliver(self, feed: Feed, now_ns: int, *, at_once: bool = False) -> None:
         """Hand over what waited for room, or behind a hole for too long; `at_once` when nobody can fill the hole."""
@@ -257,6 +269,9 @@ class Intake:
 
     def put_own(self, feed: Feed, item: Item) -> None:
         """A message of a repaired topic of this process: it waits when its readers have no room."""
+        if feed.link is not None:
+            self._accept(feed, item, item.mono_ns)
+            return
         if not feed.overflow and feed.route.room > 0:
             feed.route.put(item, item.wall_ns)
             return
@@ -273,11 +288,19 @@ class Intake:
         for host in self._x.hosts:
             outlet = host.outlets.get(r.topic)
             if host.publisher_id == r.publisher_id and outlet is not None:
-                first_kept, last, frames = outlet.repair(r.first, r.last)
+                first_kept, last, frames = self._repair(outlet, r.first, r.last)
                 kept = [(f, bytes(tail)) for f, tail in frames]
                 answer = frame.Repaired(r.publisher_id, r.topic, r.first, last, first_kept, kept)
                 self._x.transport.answer(identity, frame.encode(answer))
                 return
+
+    def _repair(self, outlet: Outlet, first: int, last: int) -> tuple[int, int, list[Frames]]:
+        """What a publisher of this process has of these numbers; nothing, and nothing lost, when it cannot be read."""
+        try:
+            return outlet.repair(first, last)
+        except OSError as error:
+            self._x.hosts[0].warn_once("log unreadable", f"the log of {outlet.full_name} cannot be read: {error}")
+            return first, first - 1, []
 
     def on_repaired(self, r: frame.Repaired) -> None:
         """The publisher's answer to our request."""
@@ -285,19 +308,28 @@ class Intake:
         if feed is None or feed.link is None or feed.link.next_seq is None:
             return
         now_ns = self._x.monotonic_ns()
-        parsed = [(frame.parse(f), tail) for f, tail in r.frames]
-        items = [
-            (p.seq, Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, memoryview(tail) if tail else None, None))
-            for p, tail in parsed
-        ]
-        lost, out = feed.link.repair(r.first_kept, r.last, items, now_ns, feed.route.room)
+        self._take_repair(feed, feed.link, r.first_kept, r.last, r.frames, now_ns)
+        if feed.link.waiting:
+            self._ask(feed, feed.link, now_ns)
+            self.tend()
+
+    def _take_repair(
+        self, feed: Feed, link: Link[Item], first_kept: int, last: int, frames: Sequence[Frames], now_ns: int
+    ) -> None:
+        items: list[tuple[int, Item]] = []
+        for data, tail in frames:
+            p = frame.parse(data)
+            rest = memoryview(tail) if tail else None
+            if p.publisher_id == feed.publisher_id:
+                item = Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, rest, None)
+            else:  # from a log; the computer may have been started again since, so its age is counted from now
+                item = OlderItem(feed, p.seq, now_ns, p.wall_ns, p.payload, rest, None, p.publisher_id)
+            items.append((p.seq, item))
+        lost, out = link.repair(first_kept, last, items, now_ns, feed.route.room)
         if lost is not None:
             self._lost(feed, *lost)
         feed.heard_mono_ns = now_ns
         self._put(feed, out, now_ns)
-        if feed.link.waiting:
-            self._ask(feed, feed.link, now_ns)
-            self.tend()
 
     def finish(self, publisher_id: int, clean: bool) -> bool:
         """Hand over the last of a publisher that went, and say `Gone`; False while a reader has no room for it."""
@@ -305,6 +337,8 @@ class Intake:
         feeds = {k: f for k, f in self.feeds.items() if k[0] == publisher_id}
         for feed in feeds.values():
             self._deliver(feed, now_ns, at_once=True)
+            if feed.link is not None and feed.link.logged:
+                feed.link.end()
         if any(f.link is not None and f.link.waiting for f in feeds.values()):
             return False
         for key, feed in feeds.items():
@@ -319,8 +353,7 @@ class Intake:
 
     def _lost(self, feed: Feed, first: int, last: int) -> None:
         self.tell(feed.topic, Lost(feed.source(last), first, last))
-        for tap in feed.route.taps:
-            tap.put_lost(feed, first, last, self._x.now_ns())
+        feed.route.put_lost(feed, first, last, self._x.now_ns())
 
     def tell(self, topic: str, event: LinkEvent) -> None:
         """Hand a link event to the nodes that asked for it."""

@@ -9,7 +9,6 @@ prefix up to its zero byte: a whole topic, a sync token or the beacon.
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 import time
@@ -48,12 +47,11 @@ class Lanes:
         """what each subscriber wants"""
         self.most = most
         self._poller = poller
-        self._deaf = False
-        """no descriptor was left for one who came"""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.bind(path)
         self._socket.listen(4096)
-        poller.watch(self._socket.fileno(), self._accept)
+        self._accepting = False
+        self.resume()
 
     def send(self, prefix: bytes, frame: bytes, tail: bytes | memoryview) -> None:
         """To everybody who wants the prefix; never blocks: past its queue's bound a slow subscriber misses it."""
@@ -64,17 +62,22 @@ class Lanes:
                 if stream.send(head, tail) and not stream.watched:
                     watch_room(self._poller, stream)
 
+    def resume(self) -> None:
+        """Accept again, after descriptors or memory had run out."""
+        if not self._accepting:
+            self._accepting = True
+            self._poller.watch(self._socket.fileno(), self._accept)
+
     def _accept(self) -> None:
         while True:
             try:
                 sock, _ = self._socket.accept()
             except BlockingIOError:
                 return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    # they wait at the door, which would be reported again and again
-                    self._deaf = True
-                    self._poller.unwatch(self._socket.fileno())
+            except OSError as error:  # those who wait would ring without end
+                self._accepting = False
+                self._poller.unwatch(self._socket.fileno())
+                self.bad(f"a connection could not be accepted: {error.strerror}")
                 return
             if len(self.streams) >= self.most:
                 sock.close()
@@ -83,12 +86,6 @@ class Lanes:
             stream = Stream(sock, SUBSCRIPTION_MAX_BYTES)
             self.streams[stream] = set()
             self._poller.watch(stream.fd, partial(self._read, stream))
-
-    def tend(self) -> None:
-        """Once a second: descriptors may have come free."""
-        if self._deaf:
-            self._deaf = False
-            self._poller.watch(self._socket.fileno(), self._accept)
 
     def _read(self, stream: Stream) -> None:
         if stream.watched:

@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -100,7 +101,7 @@ class Launcher(Node):
     bags: ClassVar[list[str]]
     """a line for every bag that was closed: the last thing a user is told"""
 
-    @subscription(topics.BAG_CLOSED)
+    @subscription(topics.BAG_CLOSED, cursor=None)
     def on_bag(self, bag: BagSplit) -> None:
         if len(self.bags) < BAGS_TOLD:
             self.bags.append(f"{bag.path} ({bag.size_bytes / 1e6:.1f} MB, {bag.messages} messages, {bag.lost} lost)")
@@ -289,8 +290,12 @@ def bring_up(plan: Plan, domain: str) -> int:
         if event.kind != "line" and bus is not None:
             bus.tell(event)
 
-    supervisor = Supervisor(jobs(plan, domain), environment=child_environment(domain, plan.file), on_event=told)
-    bus = BusThread(supervisor, str(plan.file), domain)
+    command = [sys.executable, "-P", "-m", "bus.janitor", str(runtime_root()), domain]
+    # a process group of its own, so that Ctrl-C on the terminal does not reach it
+    janitor = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0)
+    assert janitor.stdin is not None
+    environment, kept = child_environment(domain, plan.file), [janitor.stdin.fileno()]
+    supervisor = Supervisor(jobs(plan, domain), environment=environment, on_event=told, kept=kept)
 
     def on_signal(number: int, frame: object) -> None:
         supervisor.ask("kill" if supervisor.ending else "end", signal.Signals(number).name)
@@ -298,6 +303,7 @@ def bring_up(plan: Plan, domain: str) -> int:
     before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     began_s = time.monotonic()
     try:
+        bus = BusThread(supervisor, str(plan.file), domain)
         measured_s = 0.0
         while supervisor.step(0.5):
             if time.monotonic() - measured_s >= 1.0:
@@ -306,7 +312,10 @@ def bring_up(plan: Plan, domain: str) -> int:
         since_s = supervisor.ending_s or time.monotonic()
     finally:
         supervisor.close()
-        bus.close()
+        if bus is not None:
+            bus.close()
+        janitor.kill()  # whoever leaves last in good order has removed the folder
+        janitor.communicate()
         for number, handler in before.items():
             signal.signal(number, handler)
     bags = bus.node.bags if bus.node is not None else []
@@ -320,7 +329,8 @@ def _epilogue(screen: Screen, supervisor: Supervisor, domain: str, bags: list[st
     screen.say(f"ended{why}: {len(children)} processes gone in {took_s:.1f} s after {ran_s:.0f} s")
     failed = [c for c in children if c.state is ProcessState.FAILED]
     for child in children:
-        if child.restarts or child in failed or child.last_exit.startswith("SIG"):
+        # SIGTERM: asked to end before it was ready
+        if child.restarts or child in failed or (child.last_exit.startswith("SIG") and child.last_exit != "SIGTERM"):
             times = f"restarted {child.restarts} times, " if child.restarts else ""
             screen.say(f"  {child.job.name}: {times}last {child.last_exit}; see rise logs {child.job.name}")
     for bag in bags:

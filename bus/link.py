@@ -8,6 +8,9 @@
 A SENSOR link only counts what is missing. A repaired link (LATCHED, EVENT, DURABLE) delivers each number once and in
 order: it holds back what came behind a hole, at most HOLD_NS, and what the reader has no room for. What exceeds
 HELD_MAX is not kept: it stays a hole, and is asked for again.
+
+A link to a log (DURABLE) begins where its reader stands, not where the publisher is, and gives nothing up: what does
+not come now is in the log, and only the publisher can say that it is gone.
 """
 
 from __future__ import annotations
@@ -57,13 +60,16 @@ class Link(Generic[T]):
         "_tail_ns",
         "counts",
         "latched",
+        "logged",
         "next_seq",
         "repaired",
         "synced",
     )
 
-    def __init__(self, *, repaired: bool, latched: bool = False) -> None:
+    def __init__(self, *, repaired: bool, latched: bool = False, logged: bool = False) -> None:
         self.repaired = repaired
+        self.logged = logged
+        """it reads a log: see `begin`"""
         self.latched = latched
         """a value that was replaced before it arrived is not a loss"""
         self.next_seq: int | None = None
@@ -89,6 +95,8 @@ class Link(Generic[T]):
         """A message came; returns what may be delivered now, in order. Repeats return nothing."""
         expected = self.next_seq
         if expected is None:
+            if self.logged:
+                return []  # it is in the log, and read from there when the reader has said where it stands
             expected = self.next_seq = seq
         if seq < expected or seq - expected > JUMP_MAX:
             return []
@@ -153,6 +161,8 @@ class Link(Generic[T]):
         """
         self.synced = True
         if self.next_seq is None:
+            if self.logged:
+                return 0
             self.next_seq = next_seq
         if not 0 < next_seq - self.next_seq <= JUMP_MAX:
             return 0
@@ -164,10 +174,24 @@ class Link(Generic[T]):
         self.next_seq = next_seq
         return lost
 
+    def begin(self, next_seq: int) -> None:
+        """A link to a log begins with this number."""
+        self.next_seq = next_seq
+
+    def end(self) -> None:
+        """The publisher is gone: what waits behind a hole, or for room, is read from its log when it is back."""
+        self._held.clear()
+        self._tail = 0
+
     def beacon(self, last_seq: int, now_ns: int) -> None:
         """The publisher's last number on a repaired topic."""
         if self.repaired and self.next_seq is not None and 0 <= last_seq - self.next_seq <= JUMP_MAX:
             self._note_tail(last_seq, now_ns)
+
+    @property
+    def last_known(self) -> int:
+        """The highest number known to have been published."""
+        return max(self._tail, (self.next_seq or 1) - 1)
 
     # --- what is missing -----------------------------------------------------------------------------------------
 
@@ -239,7 +263,7 @@ class Link(Generic[T]):
         Args:
             at_once: the publisher is gone, there is nobody to ask.
         """
-        hole = self._hole()
+        hole = None if self.logged else self._hole()
         if hole is None or not (at_once or now_ns - self._hole_since_ns() >= HOLD_NS):
             return None, []
         lost = None

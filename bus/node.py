@@ -29,6 +29,7 @@ from bus.context import (
     Context,
     Gone,
     LinkEvent,
+    LogLost,
     Lost,
     Outcome,
     Raw,
@@ -38,13 +39,11 @@ from bus.context import (
 )
 from bus.declare import (
     EVERY,
-    BadParameter,
     Client,
     ClientDeclaration,
     DeclarationError,
     Interface,
     Link,
-    Parameter,
     Publisher,
     PublisherDeclaration,
     Server,
@@ -55,7 +54,6 @@ from bus.declare import (
     client,
     interface_of,
     on_link,
-    parameter,
     publisher,
     service,
     subscription,
@@ -63,14 +61,16 @@ from bus.declare import (
     timer,
     worker,
 )
+from bus.parameters import BadParameter, Parameter, parameter
 from schemas.machine import ConditionLevel
 from schemas.system import LogLevel
 
 __all__ = [
     "EVERY", "BadParameter", "BlockingCallError", "CallError", "CallFailed", "Client", "ClientDeclaration", "Context",
-    "DeclarationError", "Gone", "Interface", "Link", "LinkEvent", "Log", "Lost", "Node", "Outcome", "Parameter",
-    "Publisher", "PublisherDeclaration", "Raw", "Server", "Source", "Stale", "Subscription", "Synced", "Tap", "Timer",
-    "Worker", "client", "on_link", "parameter", "publisher", "service", "subscription", "tap", "timer", "worker",
+    "DeclarationError", "Gone", "Interface", "Link", "LinkEvent", "Log", "LogLost", "Lost", "Node", "Outcome",
+    "Parameter", "Publisher", "PublisherDeclaration", "Raw", "Server", "Source", "Stale", "Subscription", "Synced",
+    "Tap", "Timer", "Worker", "client", "on_link", "parameter", "publisher", "service", "subscription", "tap", "timer",
+    "worker",
 ]  # fmt: skip
 
 T = TypeVar("T")

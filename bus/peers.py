@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bus import frame
 from bus.discovery import Appeared, Changed, Entry, Vanished
+from bus.durable.readers import LogAt
 from bus.entry import EVERYTHING
 from bus.inbox import Inbox, Item, Route
 from bus.node import EVERY
@@ -34,12 +35,13 @@ LISTENERS_MAX = 4096
 class _Peer:
     """One process we are connected to."""
 
-    __slots__ = ("address", "nodes", "synced")
+    __slots__ = ("address", "connected", "nodes", "synced")
 
     def __init__(self, address: str) -> None:
         self.address = address
         """the endpoint it is reached by"""
         self.nodes: set[str] = set()
+        self.connected = False
         self.synced = False
 
 
@@ -164,15 +166,16 @@ class Peers:
         for name in new_servers:
             self._x.caller.server_changed(name)
         # a tap is expected by everybody, since it may take anything: who takes nothing of this one says so all the same
-        if not (wanted or self._taps) or not entry.pub:
-            return added
-        endpoint = entry.pub[0]
+        endpoint = entry.pub[0] if entry.pub else ""
         peer = self._peers.get(endpoint)
-        if peer is None:
-            peer = self._peers[endpoint] = _Peer(reachable_first(entry.pub, lanes=self._x.lanes)[0])
+        if (wanted or self._taps) and endpoint:
+            if peer is None:
+                peer = self._peers[endpoint] = _Peer(reachable_first(entry.pub, lanes=self._x.lanes)[0])
+            peer.nodes.add(entry.name)
+        # not before all nodes of the process are known: our token says that we have subscribed to what we want of it
+        if peer is not None and not peer.connected and self.entries.keys() >= {*entry.composed}:
+            peer.connected = added = True
             self._x.transport.connect(peer.address)
-            added = True
-        peer.nodes.add(entry.name)
         return added
 
     def _vanished(self, entry: Entry, clean: bool) -> None:
@@ -311,7 +314,12 @@ class Peers:
     def _answer_token(self, token: bytes) -> None:
         x = self._x
         nodes = [
-            frame.NodeSync(h.publisher_id, h.name, {o.full_name: o.seq + 1 for o in h.outlets.values()})
+            frame.NodeSync(
+                h.publisher_id,
+                h.name,
+                {o.full_name: o.seq + 1 for o in h.outlets.values()},
+                {o.full_name: (o.log.log_id, o.first_kept) for o in h.outlets.values() if o.log is not None},
+            )
             for h in x.hosts
         ]
         latched = [
@@ -347,5 +355,9 @@ class Peers:
             for topic, next_seq in node.next_seq.items():
                 key = (node.publisher_id, topic.encode())
                 feed = intake.feed(*key)
-                if feed is not None and feed.link is not None:
+                if feed is None or feed.link is None:
+                    continue
+                if feed.link.logged:
+                    self._x.readers.synced(feed, LogAt(*node.logs.get(topic, (0, 0)), next_seq), now_ns)
+                else:
                     intake.baseline(feed, feed.link, next_seq, latched.get(key, []), now_ns)

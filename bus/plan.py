@@ -12,7 +12,7 @@ import sys
 import traceback
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,10 @@ from schemas.base import BadName, check_name, resolve
 
 SHIPPED = Path(__file__).resolve().parent.parent / "launch"
 MOST_ACTIONS = 10_000
+BROKEN = frozenset(
+    ("launch-file", "syntax-error", "no-launch", "launch-failed", "no-actions", "no-action", "no-end", "include-cycle")
+) | {"bad-argument", "missing-argument", "site-file", "site-syntax", "site-key", "bad-setting", "bad-name"}
+"""mistakes of reading after which a part of the launch is missing: what else seems missing is not told as another"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ class _Loader:
     site: Site = field(default_factory=Site)
     mistakes: list[Mistake] = field(default_factory=list)
     drafts: list[_Draft] = field(default_factory=list)
+    bad_namespaces: set[str] = field(default_factory=set)
+    """told already: what is below them is not told again"""
 
     def wrong(self, id_: str, where: Where, text: str, suggestion: str = "") -> None:
         self.mistakes.append(Mistake(id_, where, text, suggestion))
@@ -317,10 +323,14 @@ class _Loader:
 
     def full(self, name: str, namespace: str, where: Where) -> str:
         try:
-            return check_name(resolve(check_name(name), namespace))
+            found = resolve(check_name(name), namespace)
+            if namespace not in self.bad_namespaces:
+                return check_name(found)
         except (BadName, TypeError, AttributeError) as error:
             self.wrong("bad-name", where, str(error))
-            return resolve(str(name), namespace)
+            found = resolve(str(name), namespace)
+        self.bad_namespaces.add(found)
+        return found
 
     # --- all together -------------------------------------------------------------------------------------------------
 
@@ -334,28 +344,16 @@ class _Loader:
             overridden.add(node)
             given.setdefault(node, {}).update(value)
         names = {n.name for d in self.drafts for n in d.nodes}
-        for name, values in given.items():
+        for name, values in given.items() if not self.bad_namespaces else ():
             where = min((v.where for v in values.values()), default=Where(str(self.site.path)))
             if name and name not in names and (name in overridden or self.looks_mistyped(name, names)):
                 self.wrong("unknown-node", where, f"no node {name!r} is launched", did_you_mean(name, names))
         homes = {n.name: d.name for d in self.drafts for n in d.nodes} | {d.name: d.name for d in self.drafts}
         processes = []
         for d in self.drafts:
-            nodes = tuple(
-                PlannedNode(
-                    n.name,
-                    n.namespace,
-                    n.target,
-                    {**n.parameters, **given.get(n.name, {})},
-                    n.remappings,
-                    n.outside,
-                    n.where,
-                )
-                for n in d.nodes
-            )
-            processes.append(
-                PlannedProcess(d.name, d.namespace, nodes, self.needs(d, homes), self.after(d, homes), d.settings)
-            )
+            nodes = (replace(n, parameters={**n.parameters, **given.get(n.name, {})}) for n in d.nodes)
+            needs, after = (self.homes(word, d, homes) for word in ("needs", "after"))
+            processes.append(PlannedProcess(d.name, d.namespace, tuple(nodes), needs, after, d.settings))
         return tuple(processes)
 
     def looks_mistyped(self, name: str, names: Iterable[str]) -> bool:
@@ -375,14 +373,9 @@ class _Loader:
             return "", {}
         return node.removeprefix("/"), {name: Given(value_of(value), where)}
 
-    def needs(self, draft: _Draft, homes: Mapping[str, str]) -> tuple[str, ...]:
-        return self.homes("needs", draft.settings.needs, draft, homes)
-
-    def after(self, draft: _Draft, homes: Mapping[str, str]) -> tuple[str, ...]:
-        return self.homes("after", draft.settings.after, draft, homes)
-
-    def homes(self, word: str, wanted: Iterable[str], draft: _Draft, homes: Mapping[str, str]) -> tuple[str, ...]:
+    def homes(self, word: str, draft: _Draft, homes: Mapping[str, str]) -> tuple[str, ...]:
         """Full names of the processes that `draft` waits for; a node's name stands for the process it is in."""
+        wanted = getattr(draft.settings, word)
         if isinstance(wanted, str):
             where = draft.settings.where
             self.wrong("bad-setting", where, f"{word} is a tuple of names", f"{word}=({wanted!r},)")
@@ -390,9 +383,9 @@ class _Loader:
         found = []
         for name in wanted:
             home = homes.get(resolve(str(name), draft.namespace)) or homes.get(str(name).removeprefix("/"))
-            if home is None:
+            if home is not None and home not in found:
+                found.append(home)
+            elif home is None and not any(m.id in BROKEN for m in self.mistakes):
                 text = f"{draft.name} {'needs' if word == 'needs' else 'starts after'} {name!r}, which is not launched"
                 self.wrong("unknown-need", draft.settings.where, text, did_you_mean(str(name), homes))
-            elif home not in found:
-                found.append(home)
         return tuple(found)

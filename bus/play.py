@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bus.bag import BagMessage, BagReader
-from bus.bag.latched import LatchedState
+from bus.bag import BagMessage, BagReader, Channel
 from bus.bag.types import against_today
+from bus.cli.defined_types import message_type
 from bus.clock import monotonic_ns
 from bus.diagnostics import percentiles_ms
 from bus.discovery import Directory, Entry
@@ -24,6 +24,8 @@ from bus.node import Node, publisher
 from schemas import topics
 from schemas.base import PROFILES, Message, Topic
 from schemas.codec import Codec, DecodeError, codec
+from schemas.grammar import type_hash
+from schemas.sayable import sayable
 from schemas.system import ClockTick
 
 TICK_NS = 10_000_000
@@ -46,10 +48,21 @@ class Played:
     loops: int = 0
     undecodable: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
-    """topics that cannot be published with today's types, and why"""
+    """topics that cannot be published, and why"""
     late_p50_ms: float = 0.0
     late_p99_ms: float = 0.0
     late_max_ms: float = 0.0
+
+
+def _type_of(channel: Channel) -> type[Message]:
+    """Today's class where it reads what was recorded, else one as the recording defines it."""
+    cls, matched = against_today(channel.definition)
+    if cls is not None and matched is not None and matched.outcome != "incompatible":
+        return cls
+    made = message_type(channel.definition)
+    if type_hash(made) != channel.type_hash:
+        raise ValueError("its definition leaves what a message may be")
+    return made
 
 
 class _Silent(Node):
@@ -114,7 +127,7 @@ class Player:
         declared: dict[str, Any] = {f"topic{n}": publisher(t) for n, t in enumerate(found.values())}
         declared["clock"] = publisher(topics.CLOCK)
         cls = type("Player", (_Silent,), declared)
-        self.executor = Executor([Spec(cls, "player")], domain=domain)
+        self.executor = Executor([Spec(cls, "player")], domain=domain, durable=False)
         self._host = self.executor.hosts[0]
 
     def _refuse(self, domain: str) -> None:
@@ -133,17 +146,19 @@ class Player:
         for channel in self.bag.channels.values():
             if channel.topic in self._topics or not self._select(channel.topic):
                 continue
-            cls, matched = against_today(channel.definition)
-            profile = PROFILES.get(channel.qos)
-            if cls is None or matched is None or profile is None or matched.outcome == "incompatible":
-                self.played.skipped[channel.topic] = (
-                    f"no type {channel.type_name} today" if matched is None else "; ".join(matched.reasons)
-                ) or f"kept as {channel.qos!r}, which nobody knows today"
-                self._topics[channel.topic] = None
+            self._topics[channel.topic] = None
+            try:
+                cls = _type_of(channel)
+                name = self._remap.get(channel.topic, channel.topic)
+                key = channel.metadata.get("key") or None
+                if channel.qos not in PROFILES:
+                    raise ValueError(f"nobody knows its profile {channel.qos!r} today")
+                topic = Topic(f"/{name}", cls, PROFILES[channel.qos], key=key, writers="many")
+            except Exception as error:  # whatever a foreign definition brings about: the rest can be played
+                self.played.skipped[channel.topic] = sayable(
+                    f"no {channel.type_name} can be made: {type(error).__name__}: {error}"
+                )
                 continue
-            name = self._remap.get(channel.topic, channel.topic)
-            key = channel.metadata.get("key") or None
-            topic = Topic(f"/{name}", cls, profile, key=key, writers="many")
             self._topics[channel.topic] = (topic, codec(cls))
             yield topic
 
@@ -187,17 +202,10 @@ class Player:
     def _once(self, told: Callable[[Player], None] | None) -> None:
         self._anchor = (monotonic_ns(), self._start_ns)
         self._ticked_ns = 0
-        state = LatchedState()
-        before = True
-        for message in self.bag.messages(topics=self._select, end_ns=self._end_ns):
-            if message.log_ns < self._start_ns:
-                state.note(message)
-                continue
-            if before:
-                before = False
-                self._tick(self._start_ns)
-                for latched in state.messages():
-                    self._publish(latched)
+        self._tick(self._start_ns)
+        for message in self.bag.state_before(self._start_ns, topics=self._select):
+            self._publish(message)
+        for message in self.bag.messages(topics=self._select, start_ns=self._start_ns, end_ns=self._end_ns):
             if not self._until(message.log_ns, told):
                 return
             late_ns = monotonic_ns() - self._due_ns(message.log_ns)

@@ -15,6 +15,9 @@ that takes the name at the same moment:
    is removed belongs to the dead node and to nobody else.
 3. Liveness is asked with F_OFD_GETLK through a read-only descriptor: that takes nothing and wakes nobody's watch.
 
+Whoever is in the domain holds a shared lock on its time anchor (bus/clock.py). Who gets that lock alone is alone, and
+removes the folder: what it finds there belongs to the dead.
+
 A node that leaves renames its entry to `vmc1.spindle.<publisher_id>.left` and then removes it: so a watcher tells a
 clean exit from a death that somebody else has already tidied up.
 """
@@ -24,16 +27,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import re
 import select
 import socket
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from bus import ofd
-from bus.entry import BadEntry, Entry, socket_file
+from bus import clock, ofd
+from bus.entry import BadEntry, Entry, pid_namespace, socket_file
 from bus.runtime import DomainFolder
 from schemas.names import BadName, check_name
 
@@ -52,22 +57,25 @@ class NameTaken(RuntimeError):
 
     def __init__(self, name: str, folder: Path, holder: Entry | None) -> None:
         super().__init__(
-            f"{name} is taken in domain {folder.name!r} by {_who(holder)}. Stop it (`rise stop {name}`"
-            + (f" or `kill {holder.pid}`" if holder else "")
+            f"{name} is taken in domain {folder.name!r} by {who(holder)}. Stop it (`rise stop {name}`"
+            + (f" or `kill {holder.pid}`" if holder and holder.is_here else "")
             + "), start this one under another name, or in another domain (RISE_DOMAIN)"
         )
         self.name = name
         self.holder = holder
 
 
-def _who(holder: Entry | None) -> str:
+def who(holder: Entry | None) -> str:
+    """A living node's process, for people."""
     if holder is None:
         return "a node whose entry cannot be read"
     text = f"process {holder.pid} on {holder.host}"
-    if holder.host == os.uname().nodename:
-        with contextlib.suppress(OSError):  # it may have ended, or be in another container
+    if holder.is_here:
+        with contextlib.suppress(OSError):  # it may have ended
             command = Path(f"/proc/{holder.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             text += f" ({' '.join(command.split())[:200]})"
+    else:
+        text += f" in another container ({holder.target})"
     return f"{text}, since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(holder.started_ns / 1e9))}"
 
 
@@ -156,7 +164,7 @@ class Register:
     # --- taking and tidying ---
 
     def take(self, entry: Entry) -> Registration:
-        """Take the entry's name.
+        """Take the entry's name; for who has entered the domain.
 
         Raises:
             NameTaken: a living node has it.
@@ -165,7 +173,8 @@ class Register:
         """
         if check_name(entry.name).startswith("/"):
             raise BadName(f"{entry.name}: a node's full name has no '/' in front")
-        self.folder.make()
+        if entry.pid:
+            entry = replace(entry, pid_namespace=pid_namespace())
         path = self.lock_path(_stem(entry.name))
         ends_ns = time.monotonic_ns() + int(TIDYING_S * 1e9)
         while True:
@@ -210,12 +219,42 @@ class Register:
         self.entry_path(stem).unlink(missing_ok=True)
         self._reported.pop(stem, None)
 
-    def tidy_strays(self) -> None:
-        """Remove what processes left that died between two steps, and sockets that nobody listens on."""
+    def clear(self) -> bool:
+        """Remove the domain's folder if nobody is in it; whether it is gone. One without an anchor is no domain's."""
+        folder = self.folder
+        try:
+            if not folder.anchor.exists():
+                folder.path.rmdir()
+                return True
+            alone = ofd.LockFile(folder.anchor, folder.file_mode)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        try:
+            if not alone.lock(ofd.EXCLUSIVE, clock.USE) or not alone.is_at(folder.anchor):
+                return False
+            self.tidy_strays(alone=True)
+            for path in (folder.nodes, folder.sockets):
+                with contextlib.suppress(FileNotFoundError):
+                    path.rmdir()
+            folder.anchor.unlink()
+            folder.path.rmdir()  # fails when somebody has come, and made a new anchor
+        except OSError:
+            return False
+        finally:
+            alone.close()
+        return True
+
+    def tidy_strays(self, *, alone: bool = False) -> None:
+        """Remove what processes left that died between two steps, and sockets that nobody listens on.
+
+        Unless we are `alone` in the domain, what is young may belong to somebody who is about to say so.
+        """
         for stem in {*self.stems(".lock"), *self.stems()}:
             if not self.alive(stem):
                 self.tidy(stem)
-        before = time.time() - STRAY_S
+        before = math.inf if alone else time.time() - STRAY_S
         # a living node's sockets are not asked: it would count the question as a connection that speaks no ZMTP
         owned = {
             Path(endpoint).name
@@ -303,6 +342,7 @@ class Registration:
             self._register.lock_path(stem).unlink(missing_ok=True)
         self._file.close()
         os.close(self._folder)
+        self._register.clear()  # the Directory may have been closed before
 
     def _write(self) -> None:
         folder, text = self._register.folder, self.entry.to_json()

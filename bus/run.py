@@ -9,15 +9,20 @@ Exit codes: 0 asked to end, 1 a node failed, 2 the command line or a parameter i
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
 import sys
+
+if __name__ == "__main__":  # asked to end while modules are loaded: there is nothing to close yet
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, lambda *_: os._exit(0))
+
+import contextlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from bus.discovery import BadRuntimeDirectory, NameTaken
+from bus.discovery import BadRuntimeDirectory, Directory, NameTaken
 from bus.executor import Executor, Failed, log_line
 from bus.host import Spec
 from bus.node import BadParameter
@@ -112,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run nodes until asked to end; the exit code."""
     pipe = _Pipe()
     stopped = False
+    directory: Directory | None = None
     executor: Executor | None = None
 
     def on_signal(number: int, frame: object) -> None:
@@ -119,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stopped = True
         if executor is not None:
             executor.stop()
+        elif directory is None:
+            os._exit(0)  # nothing is open yet
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
@@ -127,8 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, parsed = parse(sys.argv[1:] if arguments is None else arguments)
         if options.get("clock", "wall") not in ("wall", "sim"):
             raise BadCommand(f"--clock: expected wall or sim, got {options['clock']}")
+        directory = Directory(options.get("domain"))
         executor = Executor(
-            [spec for _, spec in parsed], domain=options.get("domain"), clock=options.get("clock", "wall"),
+            [spec for _, spec in parsed], directory=directory, clock=options.get("clock", "wall"),
             tcp_host=options.get("tcp"), beat=lambda: pipe.say("BEAT"),
         )  # fmt: skip
     except (MixedRoots, BadCommand, BadTarget, BadParameter, BadName, BadRuntimeDirectory, Unreachable) as error:
@@ -137,9 +146,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NameTaken as error:
         log_line(LogLevel.ERROR, str(error))
         return 3
+    finally:
+        if executor is None and directory is not None:
+            directory.close()
     try:
         with executor:
-            executor.start()
+            if not stopped:
+                executor.start()
             if not stopped:
                 pipe.say("READY " + " ".join(executor.not_answered))
                 executor.run()

@@ -8,10 +8,13 @@ import stat
 from functools import cached_property
 from pathlib import Path
 
+from bus import clock, ofd
 from schemas.names import BadName, check_name
 
 MAX_SOCKET_PATH_BYTES = 107
 """sun_path has 108, one of them for the closing NUL"""
+MOST_REMOVALS = 100
+"""times that a domain's folder is removed under somebody who is entering it"""
 
 
 class BadRuntimeDirectory(OSError):
@@ -72,7 +75,8 @@ def group_of(path: Path) -> str:
 
 
 class DomainFolder:
-    """A domain's folder: `nodes/`, `s/` for sockets, the anchor. Made when first needed, for the user or group rise.
+    """A domain's folder: `nodes/`, `s/` for sockets, the anchor. Made for the user or group rise by who comes first,
+    removed by who leaves last (Register.clear).
 
     Raises:
         BadName: the domain's name is no segment.
@@ -85,22 +89,36 @@ class DomainFolder:
         self.path = root / domain
         self.nodes = self.path / "nodes"
         self.sockets = self.path / "s"
+        self.anchor = self.path / "anchor.json"
 
-    def make(self) -> None:
-        """Create what is missing.
+    def enter(self) -> tuple[int, ofd.LockFile]:
+        """Make the folder, and keep it from being removed until the returned file is closed; with the time anchor.
 
         Raises:
             BadRuntimeDirectory: see `check_private`.
             OSError: the disk says no.
+            TimeoutError: see `clock.anchor`.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.root == _last_resort():
             check_private(self.root)
-        for path in (self.path, self.nodes, self.sockets):
-            with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=0o700)
-                if self.shared:
-                    path.chmod(0o2770)  # setgid: what is made inside belongs to the group too
+        for _ in range(MOST_REMOVALS):
+            try:
+                self._make(self.path)
+                anchor_ns, kept = clock.anchor(self.anchor, self.file_mode)
+            except FileNotFoundError:
+                continue  # whoever left last removed it between two steps
+            # only now: nobody removes them any more
+            self._make(self.nodes)
+            self._make(self.sockets)
+            return anchor_ns, kept
+        raise BadRuntimeDirectory(f"{self.path} is removed again and again: by what?")
+
+    def _make(self, path: Path) -> None:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            if self.shared:
+                path.chmod(0o2770)  # setgid: what is made inside belongs to the group too
 
     @cached_property
     def shared(self) -> bool:
@@ -112,12 +130,11 @@ class DomainFolder:
         return 0o660 if self.shared else 0o600
 
     def socket_path(self) -> str:
-        """A path for a new socket, which nothing has used before.
+        """A path for a new socket, which nothing has used before; for who has entered.
 
         Raises:
             BadRuntimeDirectory: the path is longer than a socket's address may be.
         """
-        self.make()
         while True:
             path = f"{self.sockets}/{os.urandom(4).hex()}"
             size = len(os.fsencode(path))

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bus import frame
+from bus import frame, parameter_services
 from bus.host import Host, Job, NodeFuture
 from bus.node import CallError, Outcome, Source
 from bus.trace import Kind, pack_outcome
@@ -260,8 +261,8 @@ class Desk:
                 host, server.service, server.method, getattr(host.node, server.method), Kind.REQUEST
             )
         for service, function in (
-            (topics.NODE_DESCRIBE_PARAMETERS, host.describe_parameters),
-            (topics.NODE_SET_PARAMETER, host.set_parameter),
+            (topics.NODE_DESCRIBE_PARAMETERS, partial(parameter_services.describe, host)),
+            (topics.NODE_SET_PARAMETER, partial(parameter_services.change, host)),
         ):
             self._served[host.resolve(service.name)] = _Served(host, service, service.name, function, None)
 

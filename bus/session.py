@@ -59,7 +59,7 @@ class Session:
                 "_Chosen", (_Listener,),
                 {"chosen": staticmethod(select), "heard": staticmethod(heard or (lambda batch: None))},
             )  # fmt: skip
-        self.executor = Executor([Spec(cls, name or f"_session_{os.urandom(4).hex()}")], domain=domain)
+        self.executor = Executor([Spec(cls, name or f"_session_{os.urandom(4).hex()}")], domain=domain, durable=False)
         self.executor.start()
 
     @property

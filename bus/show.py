@@ -24,6 +24,8 @@ def plain(plan: Plan) -> dict[str, Any]:
                 "after": list(p.after),
                 "critical": p.settings.critical,
                 "realtime": p.settings.realtime,
+                "nice": p.settings.nice,
+                "cpus": list(p.settings.cpus),
                 "where": str(p.settings.where),
                 "nodes": [
                     {
@@ -53,6 +55,8 @@ def text(plan: Plan) -> Iterator[str]:
         notes += [f"after {', '.join(process.after)}"] if process.after else []
         notes += [f"critical for its {s.critical}"] if s.critical else []
         notes += [f"realtime {s.realtime}"] if s.realtime is not None else []
+        notes += [f"nice {s.nice}"] if s.nice else []
+        notes += [f"CPU {','.join(map(str, s.cpus))}"] if s.cpus else []
         notes += ["not restarted"] if s.restart is None else []
         composed = [n.name for n in process.nodes] != [process.name]
         yield f"{process.name}{'  ' if notes else ''}{'; '.join(notes)}"

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from schemas.base import BadName, check_name
+from schemas.names import BadName, check_name
 from schemas.sayable import shown
 
 
@@ -99,7 +99,8 @@ def read_site(path: Path) -> tuple[Site, list[Mistake]]:
         return Site(), [Mistake("site-file", Where(str(path)), f"the site file is not UTF-8 at byte {error.start}")]
     except (ValueError, RecursionError) as error:  # a number of 5000 digits is no TOMLDecodeError
         at = re.search(r"line (\d+)", str(error))
-        return Site(), [Mistake("site-syntax", Where(str(path), int(at[1]) if at else 0), f"not TOML: {error}")]
+        line = int(at[1]) if at else len(text.splitlines())  # none: something is missing at the end
+        return Site(), [Mistake("site-syntax", Where(str(path), line), f"not TOML: {error}")]
     reader = _Reader(path, text)
     site = reader.read(tables)
     return site, reader.mistakes

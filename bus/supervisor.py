@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +42,7 @@ class Supervisor:
         jobs: with unique names; `needs` without a circle.
         environment: of every process, before its own `env`.
         on_event: told everything, on the thread that calls `step`.
+        kept: descriptors that every guard keeps open until nothing is left of its process.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Supervisor:
         *,
         environment: Mapping[str, str],
         on_event: Callable[[Event], None],
+        kept: Sequence[int] = (),
         rng: random.Random | None = None,
     ) -> None:
         self.children = {job.name: Child(job) for job in jobs}
         self.environment = dict(environment)
         self.on_event = on_event
+        self.kept = kept
         self.rng = rng or random.Random()
         self.started_s = self.stepped_s = time.monotonic()
         self.all_ready = False
@@ -162,7 +165,7 @@ class Supervisor:
             [*command, *child.job.command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=screen,
+            pass_fds=[*screen, *self.kept],
             env={**self.environment, **s.env},
             start_new_session=True,
             bufsize=0,

@@ -33,9 +33,10 @@ class Domain:
         self._before: dict[str, str | None] = {}
 
     def __enter__(self) -> Domain:
-        for key, value in {"RISE_RUNTIME_DIR": str(self.root), "RISE_DOMAIN": self.name}.items():
+        own = {"RISE_RUNTIME_DIR": self.root, "RISE_STATE_DIR": self.root / "state", "RISE_DOMAIN": self.name}
+        for key, value in own.items():
             self._before[key] = os.environ.get(key)
-            os.environ[key] = value
+            os.environ[key] = str(value)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -78,11 +79,17 @@ class Domain:
             raise failed[0]
 
     @contextlib.contextmanager
-    def process(self, *arguments: str, timeout_s: float = 20.0) -> Iterator[subprocess.Popen[bytes]]:
-        """A node process (`bus.run` arguments), ready when the block begins, killed when it ends."""
+    def process(
+        self, *arguments: str, timeout_s: float = 20.0, module: str = "bus.run"
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A node process (`bus.run` arguments), ready when the block begins, killed when it ends.
+
+        Args:
+            module: what is run; one of your own that ends in `bus.run.main`.
+        """
         read, write = os.pipe()
         env = {**os.environ, "RISE_READY_FD": str(write), "PYTHONSAFEPATH": "1"}
-        command = [sys.executable, "-P", "-m", "bus.run", "--domain", self.name, *arguments]
+        command = [sys.executable, "-P", "-m", module, "--domain", self.name, *arguments]
         with subprocess.Popen(command, env=env, pass_fds=(write,)) as child:
             os.close(write)
             try:

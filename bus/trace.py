@@ -8,13 +8,13 @@ is 31 bytes. What is nowhere else in the bag is the record's payload: requests, 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 import msgspec
 
-from bus.node import CallError, Gone, LinkEvent, Lost, Source, Stale, Synced
+from bus.node import CallError, Gone, LinkEvent, LogLost, Lost, Source, Stale, Synced
 from schemas.sayable import sayable
 from schemas.system import TraceBlock
 
@@ -74,19 +74,19 @@ class TraceWriter:
     __slots__ = (
         "_first",
         "_names",
+        "_parameters",
         "_parameters_json",
         "_payload_bytes",
         "_payloads",
         "_pending_lost",
         "_records",
         "lost",
-        "parameters_json",
     )
 
-    def __init__(self, parameters_json: str = "") -> None:
+    def __init__(self, parameters: Callable[[], str] = str) -> None:
         self.lost = 0
-        self.parameters_json = parameters_json
-        """set it when a parameter changes: the next block says so"""
+        self._parameters = parameters
+        """gives the values in force, as JSON: a node may also set its own"""
         self._first = 0
         self._pending_lost = 0
         self._clear()
@@ -96,7 +96,7 @@ class TraceWriter:
         self._names: dict[str, int] = {}
         self._payloads: list[bytes] = []
         self._payload_bytes = 0
-        self._parameters_json = self.parameters_json
+        self._parameters_json = self._parameters()
 
     def record(
         self, kind: int, name: str, now_ns: int, publisher_id: int = 0, seq: int = 0, payload: bytes = b""
@@ -211,6 +211,8 @@ def pack_link(event: LinkEvent) -> bytes:
         a = event.silent_s
     elif isinstance(event, Gone):
         b = int(event.clean)
+    elif isinstance(event, LogLost):
+        b = event.handled
     return _encode((type(event).__name__, s.node, s.topic, s.seq, s.stamp_ns, s.publisher_id, a, b))
 
 
@@ -230,6 +232,8 @@ def unpack_link(payload: bytes) -> LinkEvent:
             return Gone(source, bool(b))
         case "Synced":
             return Synced(source)
+        case "LogLost":
+            return LogLost(source, b)
     raise BadTrace(f"trace: {kind!r} is no link event")
 
 

@@ -175,10 +175,10 @@ class Transport:
         except (zmq.ZMQError, ValueError) as error:
             self._on_bad(f"an entry names {sayable(endpoint, 100)!r} as its address: {error}")
 
-    def reconnect(self) -> None:
-        """Try lanes again that ended though their publisher is still there; ZeroMQ does so by itself."""
+    def tend(self) -> None:
+        """Once a second: lanes that ended or could not be accepted are tried again. ZeroMQ looks after itself."""
         if self.lanes is not None and self._ears is not None:
-            self.lanes.tend()
+            self.lanes.resume()
             self._ears.reconnect()
 
     def disconnect(self, endpoint: str) -> None:

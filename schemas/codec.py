@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar, get_args, get_origin
 
@@ -174,6 +174,22 @@ def codec(cls: type[M]) -> Codec[M]:
     if found is None:
         found = _codecs[cls] = Codec(cls)
     return found
+
+
+def prepare(*types: type[Message]) -> None:
+    """Compile now, with all they hold, what would else be compiled by the first message of each: up to 2 ms."""
+    for cls in types:
+        codec(cls)
+        cls.model_rebuild()
+        for field in fields(cls):
+            prepare(*_messages_in(field.type))
+
+
+def _messages_in(annotation: Any) -> Iterator[type[Message]]:
+    if isinstance(annotation, type) and issubclass(annotation, Message):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _messages_in(inner)
 
 
 @cache

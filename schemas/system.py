@@ -60,6 +60,32 @@ class Finding(Message):
     count: int
 
 
+class LogStatus(Message):
+    """The log of a DURABLE topic that a node publishes."""
+
+    topic: str
+    log_id: str
+    """in hex; another one when the log was lost and begun anew"""
+    first_seq: int
+    """of the oldest event that is kept"""
+    last_seq: int
+    size_bytes: Bytes
+    problem: str
+    """why events are not kept at the moment; empty when they are"""
+
+
+class CursorStatus(Message):
+    """Where a node stands in the log of a publisher."""
+
+    topic: str
+    publisher: str
+    log_id: str
+    seq: int
+    """of the last event handled"""
+    behind: int
+    """events published and not handled yet; -1 while the publisher is away"""
+
+
 class Diagnostics(Message):
     """A node's health, once a second and when a finding appears."""
 
@@ -71,6 +97,8 @@ class Diagnostics(Message):
     callbacks: int
     callback_max_ms: MeasuredMilliseconds
     queue_depth: int
+    logs: tuple[LogStatus, ...] = ()
+    cursors: tuple[CursorStatus, ...] = ()
 
 
 class ProcessState(StrEnum):

@@ -162,17 +162,18 @@ def _convert(bag: Path, work: Path) -> str:
 
 
 def _decisions(bag: Path) -> list[tuple[float, str, str]]:
-    """Every intervention at the recording's own time: that of the block that caused it."""
+    """Every intervention at the recording's own time: that of the reading that led to it, not of its block."""
     found: list[tuple[float, str, str]] = []
-    stamps: dict[tuple[str, int], int] = {}
+    start_ns = 0
     with BagReader(bag) as reader:
         for message in reader.messages(topics=lambda t: t.startswith("rec/")):
             if message.type_name == "SignalBlock":
-                stamps[message.topic, message.seq] = codec(SignalBlock).decode(message.payload).stamp_ns
+                start_ns = start_ns or codec(SignalBlock).decode(message.payload).stamp_ns
             elif message.type_name == "Intervention":
                 i = codec(Intervention).decode(message.payload)
-                after_s = (stamps[i.cause.topic, i.cause.seq] - min(stamps.values())) / 1e9
-                found.append((after_s, ("would have: " if i.would_have else "") + i.reaction.value, i.reason))
+                read_ns = i.stamp_ns - round(i.age_ms * 1e6)
+                said = ("would have: " if i.would_have else "") + i.reaction.value
+                found.append(((read_ns - start_ns) / 1e9, said, i.reason))
     return found
 
 

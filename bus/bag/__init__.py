@@ -9,19 +9,24 @@ low 32 bits of its sequence number. Losses lie at their place as messages on /ba
 """
 
 from bus.bag.contents import Attachment, BagMessage, Channel, Info
+from bus.bag.parts import AnyBag, Bags, Parts, open_bags
 from bus.bag.reader import BagReader, read
 from bus.bag.records import BadBag
 from bus.bag.writer import BagFull, BagWriter, Discarded
 
 __all__ = [
+    "AnyBag",
     "Attachment",
     "BadBag",
     "BagFull",
     "BagMessage",
     "BagReader",
     "BagWriter",
+    "Bags",
     "Channel",
     "Discarded",
     "Info",
+    "Parts",
+    "open_bags",
     "read",
 ]

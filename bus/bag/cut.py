@@ -15,7 +15,6 @@ from typing import Any
 
 from bus.bag.contents import BagMessage
 from bus.bag.format import Progress
-from bus.bag.latched import LatchedState
 from bus.bag.reader import BagReader
 from bus.bag.writer import BagWriter
 
@@ -100,24 +99,20 @@ def _copy(
         out.metadata("cut", {"from": bag.path.name, "node": node})
         for a in bag.attachments():
             out.attach(a.name, a.media_type, a.data, a.stamp_ns)
-        state = LatchedState()
-        repeated, inside = bag.repeated if node else 0, 0
-        if repeated:
+        repeated, inside = bag.repeated, 0
+        if not node:
+            before = bag.state_before(start_ns, topics=wanted, skip_damaged=skip_damaged)
+            repeated = len(before)
             out.repeated(repeated)
-        at_head = not node
-        for n, message in enumerate(bag.messages(topics=wanted, end_ns=end_ns, skip_damaged=skip_damaged)):
-            if progress is not None and n % 4096 == 0:
-                progress(n, bag.info.messages)
-            if message.log_ns < start_ns:
-                state.note(message)
-                continue
-            if at_head:
-                at_head = False
-                repeated = _repeat(out, state, start_ns)
-            inside += 1
+            for message in before:
+                _write(out, message, start_ns)
+        elif repeated:
+            out.repeated(repeated)
+        window = bag.messages(topics=wanted, start_ns=start_ns, end_ns=end_ns, skip_damaged=skip_damaged)
+        for inside, message in enumerate(window, 1):
+            if progress is not None and inside % 4096 == 1:
+                progress(inside, bag.info.messages)
             _write(out, message, message.log_ns)
-        if at_head:
-            repeated = _repeat(out, state, start_ns)
         if not inside and not repeated:
             raise BadCut(f"{bag.path}: no message of it is in that window")
         out.flush()
@@ -126,14 +121,6 @@ def _copy(
         lost = bag.lost()
     size = part.stat().st_size
     return CutResult(str(target), made[0], repeated, made[1], made[2], size, lost)
-
-
-def _repeat(out: BagWriter, state: LatchedState, at_ns: int) -> int:
-    kept = state.messages()
-    out.repeated(len(kept))
-    for message in kept:
-        _write(out, message, at_ns)
-    return len(kept)
 
 
 def _write(out: BagWriter, message: BagMessage, log_ns: int) -> None:

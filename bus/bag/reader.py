@@ -3,221 +3,26 @@
 from __future__ import annotations
 
 import json
-import mmap
 import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mcap import records
-
 from bus.bag.contents import Attachment, BagMessage, Channel, Info
+from bus.bag.latched import LatchedState, key_of
+from bus.bag.opened import Opened
 from bus.bag.plain import BadPayload, unpack
-from bus.bag.records import MAGIC, MESSAGE, RECORD, BadBag, Cut, Opcode, Record, Span, chunk_head, inflate, parse, walk
-from schemas.definition import check_definition
-from schemas.names import check_name
+from bus.bag.records import MESSAGE, BadBag, Cut, Span, inflate, walk
 from schemas.sayable import sayable, shown
 
-_CHANNEL_WORDS = ("qos", "type_name", "type_hash", "node", "publisher_id", "definition")
 
-
-class BagReader:
-    """A bag, opened. Cheap for a finished file (its summary is read), one pass over an unfinished one.
+class BagReader(Opened):
+    """A bag, opened: what it holds, and its messages.
 
     Raises:
         BadBag: no such file, empty, no MCAP file, or written by something else (its encodings, no types).
     """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        try:
-            with self.path.open("rb") as file:
-                self.size_bytes = file.seek(0, 2)
-                self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size_bytes else b""
-        except OSError as error:
-            raise BadBag(path, f"cannot be opened: {error.strerror}") from None
-        except ValueError as error:
-            raise BadBag(path, f"is no regular file: {error}") from None
-        if not self.size_bytes:
-            raise BadBag(path, "is empty (0 bytes): no bag; a recorder that died at once leaves such a file")
-        if self._data[: len(MAGIC)] != MAGIC[: self.size_bytes]:
-            raise BadBag(path, f"is no bag: it starts with {bytes(self._data[:8])!r}, an MCAP file with {MAGIC!r}")
-        self.channels: dict[int, Channel] = {}
-        self._schemas: dict[int, records.Schema] = {}
-        self._metadata: list[records.Metadata] = []
-        self._attachments: list[Attachment] = []
-        self._chunks: list[tuple[Span, Record]] = []
-        self._chunk_channels: dict[int, frozenset[int]] = {}
-        self._counts: dict[int, int] = {}
-        self._note = ""
-        self._times = (0, 0)
-        self.damaged: list[str] = []
-        self._statistics = self._read_summary()
-        if self._statistics is None:
-            self._scan()
-
-    # --- opening ------------------------------------------------------------------------------------------------------
-
-    @property
-    def finished(self) -> bool:
-        """Whether the recorder closed the file."""
-        return self._statistics is not None
-
-    def _read_summary(self) -> records.Statistics | None:
-        data, size = self._data, self.size_bytes
-        tail = RECORD.size + 20 + len(MAGIC)
-        if size < tail + len(MAGIC) or data[size - len(MAGIC) : size] != MAGIC:
-            self._note = "no closing magic"
-            return None
-        try:
-            footer = next(walk(data, size - tail, size - len(MAGIC)))
-            found = parse(records.Footer, data, footer)
-            if footer.opcode != Opcode.FOOTER or not len(MAGIC) <= found.summary_start < footer.start:
-                self._note = "no summary"
-                return None
-            statistics: records.Statistics | None = None
-            for span in walk(data, found.summary_start, footer.start):
-                if span.opcode == Opcode.STATISTICS:
-                    statistics = parse(records.Statistics, data, span)
-                elif span.opcode == Opcode.CHUNK_INDEX:
-                    self._add_indexed_chunk(parse(records.ChunkIndex, data, span))
-                elif span.opcode == Opcode.METADATA_INDEX:
-                    self._add_indexed(Opcode.METADATA, parse(records.MetadataIndex, data, span).offset)
-                elif span.opcode == Opcode.ATTACHMENT_INDEX:
-                    self._add_indexed(Opcode.ATTACHMENT, parse(records.AttachmentIndex, data, span).offset)
-                else:
-                    self._declare(span, data)
-            if statistics is None or statistics.chunk_count != len(self._chunks):
-                raise Cut(found.summary_start, "the summary has no statistics, or not every chunk")
-        except Cut as error:
-            self._note = f"summary unreadable, {error}"
-            self._forget()
-            return None
-        self._counts = dict(statistics.channel_message_counts)
-        self._times = (statistics.message_start_time, statistics.message_end_time)
-        return statistics
-
-    def _forget(self) -> None:
-        for found in (self.channels, self._schemas, self._metadata, self._attachments, self._chunks):
-            found.clear()
-
-    def _add_indexed_chunk(self, index: records.ChunkIndex) -> None:
-        span = self._span_at(Opcode.CHUNK, index.chunk_start_offset)
-        self._chunks.append((span, chunk_head(self._data, span)))
-        if index.message_index_offsets:
-            self._chunk_channels[span.start] = frozenset(index.message_index_offsets)
-
-    def _add_indexed(self, opcode: Opcode, offset: int) -> None:
-        self._keep(self._span_at(opcode, offset))
-
-    def _span_at(self, opcode: Opcode, offset: int) -> Span:
-        span = next(walk(self._data, offset, self.size_bytes), None)
-        if span is None or span.opcode != opcode:
-            raise Cut(offset, f"an index names a {opcode.name} here, and there is none")
-        return span
-
-    def _keep(self, span: Span) -> None:
-        if span.opcode == Opcode.METADATA:
-            self._metadata.append(parse(records.Metadata, self._data, span))
-        elif span.opcode == Opcode.ATTACHMENT:
-            found = parse(records.Attachment, self._data, span)
-            self._attachments.append(Attachment(found.name, found.media_type, found.log_time, found.data))
-
-    def _declare(self, span: Span, data: Any) -> None:
-        if span.opcode == Opcode.SCHEMA:
-            schema = parse(records.Schema, data, span)
-            self._schemas[schema.id] = schema
-        elif span.opcode == Opcode.CHANNEL:
-            made = self._channel(parse(records.Channel, data, span))
-            known = self.channels.get(made.id)
-            if known is None or known.metadata != made.metadata:
-                self.channels[made.id] = made
-
-    def _channel(self, record: records.Channel) -> Channel:
-        schema = self._schemas.get(record.schema_id)
-        encodings = (record.message_encoding, schema.encoding if schema else "none")
-        missing = [word for word in _CHANNEL_WORDS if word not in record.metadata]
-        if encodings != ("msgpack", "jsonschema") or missing:
-            lack = f", and its channel does not say {', '.join(missing)}" if missing else ""
-            raise BadBag(
-                self.path,
-                f"unknown schema: {sayable(record.topic)} is {shown(encodings[0])} with a schema in "
-                f"{shown(encodings[1])}{lack}; a bag of "
-                "this system holds msgpack with jsonschema. Open this one with a general MCAP viewer",
-            )
-        words = record.metadata
-        try:
-            definition = check_definition(json.loads(words["definition"]))
-            return Channel(
-                record.id,
-                check_name(record.topic),
-                words["node"],
-                int(words["publisher_id"]),
-                words["type_name"],
-                words["type_hash"],
-                words["qos"],
-                int(words.get("first_seq", "0")),
-                definition,
-                dict(words),
-            )
-        except (ValueError, RecursionError) as error:
-            raise BadBag(self.path, f"channel {sayable(record.topic)}: its metadata is damaged: {error}") from None
-
-    def _scan(self) -> None:
-        """One pass over a file without a summary: chunks, channels, counts, times."""
-        first, last, seen = 0, 0, False
-        for span, content in self._sections():
-            if span.opcode != Opcode.CHUNK:
-                try:
-                    self._keep(span)
-                except Cut as error:
-                    self.damaged.append(str(error))
-                continue
-            index = self._chunks[-1][0].start
-            held = set()
-            for at in self._message_offsets(content):
-                _, _, channel_id, _, log_ns, _ = MESSAGE.unpack_from(content, at)
-                held.add(channel_id)
-                self._counts[channel_id] = self._counts.get(channel_id, 0) + 1
-                first = min(first, log_ns) if seen else log_ns
-                last = max(last, log_ns)
-                seen = True
-            self._chunk_channels[index] = frozenset(held)
-        self._times = (first, last)
-
-    def _message_offsets(self, content: bytes) -> Iterator[int]:
-        """Where messages stand in a chunk; the channels declared in it are kept on the way."""
-        try:
-            for span in walk(content, 0, len(content)):
-                if span.opcode == Opcode.MESSAGE and span.end - span.start >= MESSAGE.size:
-                    yield span.start
-                else:
-                    self._declare(span, content)
-        except Cut as error:
-            self.damaged.append(f"inside a chunk, {error}")
-
-    def _sections(self) -> Iterator[tuple[Span, bytes]]:
-        """Top-level records of a file without a summary, chunks with their content; ends where the file is cut."""
-        data = self._data
-        try:
-            for span in walk(data, len(MAGIC), self.size_bytes):
-                if span.opcode == Opcode.DATA_END:
-                    break
-                if span.opcode != Opcode.CHUNK:
-                    yield span, b""
-                    continue
-                head = chunk_head(data, span)
-                self._chunks.append((span, head))
-                try:
-                    content = inflate(data, span, head)
-                except Cut as error:
-                    self._chunks.pop()
-                    self.damaged.append(str(error))
-                    continue
-                yield span, content
-        except Cut as error:
-            self._note = f"ends in the middle of a record, {error}"
 
     # --- what it holds ------------------------------------------------------------------------------------------------
 
@@ -331,6 +136,38 @@ class BagReader:
                     raise BadBag(self.path, f"damaged, {error}") from None
                 self.damaged.append(str(error))
 
+    def state_before(
+        self, at_ns: int, *, topics: Callable[[str], Any] | None = None, skip_damaged: bool = False
+    ) -> list[BagMessage]:
+        """The latched values in force at a moment, in the order they were recorded: what came before a seek.
+
+        From there backwards, unpacking only chunks that hold a value still looked for.
+
+        Raises:
+            BadBag: a chunk is damaged.
+        """
+        left = {c.id for c in self.channels.values() if c.qos == "LATCHED" and (topics is None or topics(c.topic))}
+        found: dict[tuple[int, str], BagMessage] = {}
+        for span, head in reversed(self._chunks):
+            held = self._chunk_channels.get(span.start, left)
+            if head.start_ns >= at_ns or not left & held:
+                continue
+            wanted = {c.id: c if c.id in left else None for c in self.channels.values()}
+            state = LatchedState()
+            try:
+                for message in self._chunk_messages(inflate(self._data, span, head), None, wanted, {}, 0, at_ns):
+                    state.note(message)
+            except Cut as error:
+                if not skip_damaged:
+                    raise BadBag(self.path, f"damaged, {error}") from None
+                self.damaged.append(str(error))
+            for message in state.messages():
+                key = message.channel.metadata.get("key", "")
+                found.setdefault((message.channel.id, key_of(key, message.payload)), message)
+                if not key:
+                    left.discard(message.channel.id)
+        return sorted(found.values(), key=lambda m: (m.log_ns, m.channel.id, m.seq))
+
     def _holds(self, span: Span, select: Callable[[str], Any]) -> bool:
         """Whether the chunk may hold messages of the selected topics."""
         held = self._chunk_channels.get(span.start)
@@ -378,11 +215,6 @@ class BagReader:
                 if start_ns <= log_ns < end_ns:
                     yield new(make, (channel, seq, log_ns, publish_ns, content[at + fixed : end]))
             at = end
-
-    def close(self) -> None:
-        """Let the file go."""
-        if isinstance(self._data, mmap.mmap):
-            self._data.close()
 
     def __enter__(self) -> BagReader:
         return self

@@ -153,7 +153,7 @@ class _Reopened(BagWriter):
                 uncompressed_size=head.uncompressed_size,
             )
         )
-        self._count_chunk(times)
+        self._count_chunk(min(times, default=0), max(times, default=0))
         self._forget_chunk()
         return b"" if data[span.end : span.end + len(index)] == index else index
 

@@ -26,6 +26,7 @@ MAX_CHANNELS = 65_000
 """MCAP numbers channels with 16 bits"""
 ALONE_BYTES = 64 * 1024
 """a message this large gets a chunk of its own, which is not compressed when it holds an image that is"""
+_pack_message = MESSAGE.pack
 _IMAGE_MARKS = (b"\xff\xd8\xff", b"\x89PNG")
 
 
@@ -179,20 +180,21 @@ class BagWriter:
         Raises:
             OSError: the full chunk could not be written; this message is in it, nothing is lost yet.
         """
-        if len(payload) >= ALONE_BYTES:
+        size = len(payload)
+        if size >= ALONE_BYTES:
             self.flush()
         held = self._open
+        at = len(held)
         index = self._index.get(channel)
         if index is None:
             index = self._index[channel] = array("Q")
             self._first_seq[channel] = seq
         index.append(log_ns)
-        index.append(len(held))
+        index.append(at)
         self._last_seq[channel] = seq
-        head = MESSAGE.pack(5, MESSAGE_FIXED_BYTES + len(payload), channel, seq & 0xFFFFFFFF, log_ns, publish_ns)
-        held += head
+        held += _pack_message(5, MESSAGE_FIXED_BYTES + size, channel, seq & 0xFFFFFFFF, log_ns, publish_ns)
         held += payload
-        if len(held) >= self._chunk_bytes or len(payload) >= ALONE_BYTES:
+        if at + size >= self._chunk_bytes or size >= ALONE_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -204,8 +206,8 @@ class BagWriter:
         if not self._open:
             return
         content = bytes(self._open)
-        times = [i[at] for i in self._index.values() for at in range(0, len(i), 2)]
-        start_ns, end_ns = (min(times), max(times)) if times else (0, 0)
+        times = [index[::2] for index in self._index.values()]
+        start_ns, end_ns = (min(map(min, times)), max(map(max, times))) if times else (0, 0)
         packed, compression = content, ""
         image = len(content) >= ALONE_BYTES and any(mark in content[:8192] for mark in _IMAGE_MARKS)
         if self._compressor is not None and not image:
@@ -226,7 +228,7 @@ class BagWriter:
                 uncompressed_size=len(content),
             )
         )
-        self._count_chunk(times)
+        self._count_chunk(start_ns, end_ns)
         self._declared.clear()
         self._forget_chunk()
 
@@ -240,13 +242,13 @@ class BagWriter:
             block += RECORD.pack(Opcode.MESSAGE_INDEX, 6 + len(body)) + struct.pack("<HI", channel, len(body)) + body
         return bytes(block), offsets
 
-    def _count_chunk(self, times: list[int]) -> None:
-        if times:
-            self.start_ns = min(self.start_ns, min(times)) if self.messages else min(times)
-            self.end_ns = max(self.end_ns, max(times))
+    def _count_chunk(self, start_ns: int, end_ns: int) -> None:
+        if self._index:
+            self.start_ns = min(self.start_ns, start_ns) if self.messages else start_ns
+            self.end_ns = max(self.end_ns, end_ns)
         for channel, index in self._index.items():
             self._counts[channel] = self._counts.get(channel, 0) + len(index) // 2
-        self.messages += len(times)
+            self.messages += len(index) // 2
 
     def _forget_chunk(self) -> None:
         self._open.clear()

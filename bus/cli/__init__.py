@@ -7,6 +7,7 @@ import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 NOUNS = {
     "launch": "bring up a launch file, or check it",
@@ -17,13 +18,14 @@ NOUNS = {
     "restart": "restart a process of the launch",
     "stop": "stop a process of the launch",
     "node": "nodes that are alive: list, info",
-    "topic": "topics: list, info, echo, hz, pub",
+    "topic": "topics: list, info, echo, hz, bw, delay, pub",
     "service": "services: list, call",
-    "param": "parameters: list, get, set, describe",
+    "param": "parameters: list, get, set, describe, dump, load",
     "bag": "bags: record, play, info, check, cut, convert",
     "replay": "replay a bag through a node, in lock-step",
     "interface": "message types: list, show",
     "doctor": "is this computer fit for it",
+    "completion": "for bash, zsh and fish: prints the script",
 }
 
 
@@ -42,11 +44,15 @@ class Nouns(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in NOUNS and not args[0].startswith("-"):
+        if args and args[0] not in NOUNS and not args[0].startswith("-") and not ctx.resilient_parsing:
             from bus.site import did_you_mean
 
             ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], NOUNS)}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [CompletionItem(name, help=text) for name, text in NOUNS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]  # a Group's own would import every noun
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -60,11 +66,14 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry of the `rise` script."""
-    from bus.root import MixedRoots, project_root
+    """The command line of this process; bus/rise.py is its door."""
+    from bus.root import MixedRoots, found, one_root
 
     try:
-        project_root()
+        parents = found()
+        # the doctor says which package is shadowed, and the rest too, as long as those that it stands on are ours
+        if sys.argv[1:2] != ["doctor"] or parents["schemas"] != parents["bus"]:
+            one_root(parents)
         result = cli.main(prog_name="rise", standalone_mode=False)
         sys.stdout.flush()
     except MixedRoots as error:

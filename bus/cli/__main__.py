@@ -1,5 +1,5 @@
 """`python -P -m bus.cli` is `rise`."""
 
-from bus.cli import main
+from bus.rise import main
 
 main()

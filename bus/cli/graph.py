@@ -12,12 +12,15 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from bus.cli import completion
 from bus.discovery import Directory, Entry
 from schemas.names import BadName
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-domain_option = click.option("--domain", metavar="D", help="default: RISE_DOMAIN, else default")
+domain_option = click.option(
+    "--domain", metavar="D", help="default: RISE_DOMAIN, else default", shell_complete=completion.domains
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="for programs: one JSON document, a stream as lines")
 
 
@@ -27,7 +30,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        if args and args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
             ctx.fail(f"no command {args[0]!r}; {meant(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 

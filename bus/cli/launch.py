@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 import click
 
-from bus import show
-from bus.check import check, errors
-from bus.plan import Plan, load
+from bus.cli import completion
+from bus.cli.graph import domain_option
 from bus.site import Mistake
-from schemas.base import BadName
+from schemas.names import BadName
+
+if TYPE_CHECKING:
+    from bus.plan import Plan
 
 
 @click.command()
-@click.argument("file")
-@click.argument("arguments", nargs=-1, metavar="[name:=value]...")
+@click.argument("file", shell_complete=completion.launch_files)
+@click.argument("arguments", nargs=-1, metavar="[name:=value]...", shell_complete=completion.launch_arguments)
 @click.option("--site", type=click.Path(), help="site file; default: site.toml beside FILE, or one folder up")
 @click.option("-p", "overrides", multiple=True, metavar="NODE.PARAMETER=VALUE", help="a parameter, above all files")
 @click.option("--check", "only_check", is_flag=True, help="say all mistakes, start nothing")
@@ -24,7 +27,7 @@ from schemas.base import BadName
 @click.option("--graph", "only_graph", is_flag=True, help="nodes and topics in DOT")
 @click.option("--json", "as_json", is_flag=True, help="mistakes or plan as JSON")
 @click.option("--partial", is_flag=True, help="other launches feed the rest: what is unfed or unserved only warns")
-@click.option("--domain", help="default: RISE_DOMAIN, else default")
+@domain_option
 def command(
     file: str,
     arguments: tuple[str, ...],
@@ -42,6 +45,10 @@ def command(
     Every mistake in the file, its arguments, the site file and the graph is told at once; with one error nothing is
     started and the exit code is 2.
     """
+    from bus import show
+    from bus.check import check, errors
+    from bus.plan import load
+
     plan = load(file, arguments, site=site, overrides=overrides)
     mistakes = check(plan, partial=partial)
     wrong = errors(mistakes)
@@ -69,14 +76,13 @@ def command(
 def _bring_up(plan: Plan, domain: str) -> int:
     from bus.discovery import BadRuntimeDirectory, NameTaken
     from bus.launcher import bring_up
+    from bus.register import who
 
     try:
         return bring_up(plan, domain)
     except NameTaken as error:
-        pid = f" by process {error.holder.pid}" if error.holder else ""
-        click.echo(
-            f"domain {domain!r} is launched already{pid}: `rise stop` ends it, --domain chooses another", err=True
-        )
+        text = f"domain {domain!r} is launched already by {who(error.holder)}"
+        click.echo(f"{text}: `rise stop --all` ends it, --domain chooses another", err=True)
         return 3
     except (BadRuntimeDirectory, BadName) as error:
         click.echo(str(error), err=True)

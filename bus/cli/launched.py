@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import getpass
 import os
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from bus.discovery import Directory, domains
-from bus.node import CallFailed, Raw
-from bus.session import Session
-from schemas import topics
-from schemas.base import Service
-from schemas.codec import codec
-from schemas.system import Done, Processes, ProcessRequest
+from bus.cli.graph import directory
+from bus.discovery import domains
+
+if TYPE_CHECKING:
+    from bus.node import Raw
+    from schemas.system import Processes
 
 WITHIN_S = 3.0
 NAME = "launch"
@@ -25,7 +25,7 @@ def chosen(domain: str | None) -> str:
 
 def require(domain: str) -> None:
     """Refuse when nothing is launched there, naming where something is."""
-    if NAME not in Directory(domain).entries():
+    if NAME not in directory(domain).entries():
         others = ", ".join(f"{name} ({count} nodes)" for name, count in domains().items() if count and name != domain)
         hint = f"; alive are {others}: choose with --domain" if others else ""
         raise click.ClickException(f"nothing is launched in domain {domain!r}{hint}")
@@ -33,6 +33,11 @@ def require(domain: str) -> None:
 
 def processes(domain: str) -> Processes:
     """How the processes of the launch are, as it said last."""
+    from bus.session import Session
+    from schemas import topics
+    from schemas.codec import codec
+    from schemas.system import Processes
+
     require(domain)
     found: list[Processes] = []
 
@@ -46,9 +51,15 @@ def processes(domain: str) -> Processes:
     return found[-1]
 
 
-def ask(domain: str, service: Service[ProcessRequest, Done], process: str) -> str:
+def ask(domain: str, what: Literal["restart", "stop"], process: str) -> str:
     """Ask the launch for something; what it answers."""
+    from bus.node import CallFailed
+    from bus.session import Session
+    from schemas import topics
+    from schemas.system import ProcessRequest
+
     require(domain)
+    service = topics.RESTART_PROCESS if what == "restart" else topics.STOP_PROCESS
     request = ProcessRequest(process=process, changed_by=getpass.getuser())
     with Session(domain) as session:
         try:

@@ -9,9 +9,10 @@ from typing import Any
 from bus.node import Raw
 from bus.session import Select, Session
 from schemas import topics
+from schemas.base import Message
 from schemas.codec import DecodeError, codec
 from schemas.grammar import Definition
-from schemas.system import Diagnostics, TopicCount
+from schemas.system import Diagnostics
 
 BATCH_MAX = 100_000
 DIAGNOSTICS = topics.DIAGNOSTICS.name.removeprefix("/")
@@ -74,6 +75,6 @@ def health(domain: str | None, nodes: Collection[str]) -> dict[str, Diagnostics]
     return {node: said for node, said in found.items() if node in nodes}
 
 
-def count_row(count: TopicCount) -> dict[str, Any]:
+def plain_row(row: Message) -> dict[str, Any]:
     """A row of diagnostics as plain data."""
-    return count.__dict__.copy()
+    return row.__dict__.copy()

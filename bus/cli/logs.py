@@ -8,15 +8,17 @@ from pathlib import Path
 
 import click
 
+from bus.cli import completion
+from bus.cli.graph import domain_option
 from bus.logs import Follower, last_lines, log_folder, log_path, logged
 from bus.site import did_you_mean
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.logs)
 @click.option("-n", "--lines", default=20, show_default=True, help="of each process")
 @click.option("-f", "--follow", is_flag=True, help="and what comes, until Ctrl-C")
-@click.option("--domain", help="default: RISE_DOMAIN, else default")
+@domain_option
 def command(names: tuple[str, ...], lines: int, follow: bool, domain: str | None) -> None:
     """What processes wrote, in the order of time: NAMES (vmc1/core, or vmc1 for all of that machine), else all."""
     where = domain or os.environ.get("RISE_DOMAIN") or "default"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bus.cli import completion
 from bus.cli.graph import Verbs, domain_option, json_option, living, ms, one_node, print_json, print_table
 
 if TYPE_CHECKING:
@@ -31,19 +32,21 @@ def list_(as_json: bool, domain: str | None) -> None:
         return
     print_table(
         ("NODE", "READY", "PID", "UP", "TARGET"),
-        [
-            (r["name"], "yes" if r["ready"] else "no", str(r["pid"]), _span(r["up_s"]), r["target"] + _marks(r))
-            for r in rows
-        ],
+        [(r["name"], "yes" if r["ready"] else "no", _pid(r), _span(r["up_s"]), r["target"] + _marks(r)) for r in rows],
     )
 
 
 def _row(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name, "ready": entry.ready, "pid": entry.pid, "host": entry.host,
+        "here": entry.is_here,
         "up_s": round(max(0.0, (time.time_ns() - entry.started_ns) / 1e9), 1), "started_ns": entry.started_ns,
         "target": entry.target, "namespace": entry.namespace, "clock": entry.clock, "real": entry.real,
     }  # fmt: skip
+
+
+def _pid(row: Mapping[str, Any]) -> str:
+    return str(row["pid"]) if row["here"] else f"{row['pid']} in another container"
 
 
 def _marks(row: Mapping[str, Any]) -> str:
@@ -57,7 +60,7 @@ def _span(seconds: float) -> str:
 
 
 @command.command()
-@click.argument("node")
+@click.argument("node", shell_complete=completion.nodes)
 @json_option
 @domain_option
 def info(node: str, as_json: bool, domain: str | None) -> None:
@@ -70,7 +73,7 @@ def info(node: str, as_json: bool, domain: str | None) -> None:
         print_json(_plain(entry, said))
         return
     row = _row(entry)
-    click.echo(f"{entry.name}\n  {entry.target}{_marks(row)}  process {entry.pid}, up {_span(row['up_s'])}")
+    click.echo(f"{entry.name}\n  {entry.target}{_marks(row)}  process {_pid(row)}, up {_span(row['up_s'])}")
     _print_topics("publishes", entry.publishes)
     _print_topics("subscribes", entry.subscribes)
     _print_services("serves", entry.serves)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from bus.cli.graph import domain_option, json_option, print_json, print_table
 from bus.cli.launched import chosen, processes
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True)
-@click.option("--domain", help="default: RISE_DOMAIN, else default")
+@json_option
+@domain_option
 def command(as_json: bool, domain: str | None) -> None:
     """The processes of the launch: state, restarts, CPU in percent of a core, memory (PSS), scheduling."""
     found = processes(chosen(domain))
     if as_json:
-        click.echo(json.dumps(found.model_dump(mode="json"), indent=2))
+        print_json(found.model_dump(mode="json"))
         return
     head = ("PROCESS", "STATE", "PID", "RESTARTS", "CPU %", "PSS MB", "SCHEDULING", "LAST EXIT")
     rows = [
@@ -32,6 +31,4 @@ def command(as_json: bool, domain: str | None) -> None:
         )
         for p in found.processes
     ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_table(head, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from bus.cli.number import SECONDS
 
 if TYPE_CHECKING:
     from bus.node import Node
-    from bus.replay import Decisions, Result
+    from bus.replay import Decisions, Result, Wanted, Window
     from bus.trace import Record
 
 
@@ -24,10 +25,19 @@ class BadInput(click.ClickException):
     exit_code = 2
 
 
+_WARM_UP = "Seconds replayed before such a part and not compared; 5 when not given."
+
+
 @click.command()
 @click.argument("node")
-@click.argument("bag", type=click.Path(path_type=Path))
+@click.argument("bags", metavar="BAG...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-p", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter other than recorded.")
+@click.option("--around", type=SECONDS, metavar="S", help="Only about this moment; seconds from the bag's start.")
+@click.option("--before", type=SECONDS, metavar="S", help="Seconds before --around; 2 when not given.")
+@click.option("--after", type=SECONDS, metavar="S", help="Seconds after --around; 3 when not given.")
+@click.option("--start", type=SECONDS, metavar="S", help="Only from here; seconds from the bag's start.")
+@click.option("--end", type=SECONDS, metavar="S", help="Only up to here.")
+@click.option("--warm-up", type=SECONDS, metavar="S", help=_WARM_UP)
 @click.option("--against", type=click.Path(path_type=Path), help="Compare with another bag, or an .expected.txt file.")
 @click.option("--update", is_flag=True, help="Make these decisions the expected ones of the test this bag is.")
 @click.option("--step", is_flag=True, help="Stop in a debugger before each callback.")
@@ -35,8 +45,14 @@ class BadInput(click.ClickException):
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 def command(
     node: str,
-    bag: Path,
+    bags: tuple[Path, ...],
     parameters: tuple[str, ...],
+    around: float | None,
+    before: float | None,
+    after: float | None,
+    start: float | None,
+    end: float | None,
+    warm_up: float | None,
     against: Path | None,
     update: bool,
     step: bool,
@@ -46,25 +62,32 @@ def command(
     """Replay NODE (its full name in the bag, or its module) from BAG in lock-step.
 
     Prints every decision that differs from the recorded one. Exit code 0: none; 1: some; 2: the bag cannot be replayed.
+    The bags into which one recording was split, given together, are one. Where the node ran before the bag or the part
+    begins, its state is not known there; what cannot be compared for that is said.
 
     \b
         rise replay vmc1/impact_cortex crash.mcap -p limit_pct=120
+        rise replay vmc1/impact_cortex run.mcap run_2.mcap --around 612.4 -p limit_pct=120
         rise replay nodes.impact_cortex crash.mcap --step --at 12.4
     """
     # imported here: `rise --help` need not read bags
     from bus.bag import BadBag
     from bus.node import BadParameter
-    from bus.replay import NotReplayable
+    from bus.replay import NotReplayable, Wanted
     from bus.target import BadTarget
     from bus.trace import BadTrace
 
+    window = _window(around, before, after, start, end, warm_up)
+    if (window is not None or len(bags) > 1) and (update or against is not None):
+        raise click.UsageError("--update and --against take one bag, and the whole of it")
     try:
-        cls, name = _find(node, bag)
+        cls, name = _find(node, bags)
         values = _values(cls, parameters)
-        result = _replayed(cls, name, bag, values, _stepper(bag, at_s) if step else None, quiet=as_json)
+        invoke = _stepper(bags, at_s) if step else None
+        result = _replayed(Wanted(cls, name, values), bags, window, invoke, quiet=as_json)
         if result is None:
             return
-        told = _differences(cls, result, bag, against)
+        told = _differences(cls, result, against)
     except (BadBag, NotReplayable, BadParameter, BadTarget, BadTrace, OSError, UnicodeDecodeError) as error:
         raise BadInput(str(error)) from None
     if as_json:
@@ -74,24 +97,47 @@ def command(
     if result.problems:
         sys.exit(2)
     if update:
-        _update(result, bag)
+        _update(result, bags[0])
         return
     sys.exit(1 if told or result.errors else 0)
 
 
-def _find(node: str, bag: Path) -> tuple[type[Node], str]:
+def _window(
+    around: float | None,
+    before: float | None,
+    after: float | None,
+    start: float | None,
+    end: float | None,
+    warm_up: float | None,
+) -> Window | None:
+    if around is None and start is None and end is None:
+        return None
+    if around is not None and (start is not None or end is not None):
+        raise click.UsageError("--around, or --start and --end, not both")
+    from bus.replay.window import AFTER_S, BEFORE_S, WARM_UP_S, Window
+
+    if around is not None:
+        start = around - (BEFORE_S if before is None else before)
+        end = around + (AFTER_S if after is None else after)
+    try:
+        return Window(start or 0.0, math.inf if end is None else end, WARM_UP_S if warm_up is None else warm_up)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
+def _find(node: str, bags: tuple[Path, ...]) -> tuple[type[Node], str]:
     """The class to run, and the full name of the recorded node; the name is empty where the class says enough."""
-    from bus.bag import BagReader
+    from bus.bag import open_bags
     from bus.replay import NotReplayable
     from bus.replay.inputs import recorded_nodes
     from bus.target import node_class, recorded_class
 
-    with BagReader(bag) as reader:
+    with open_bags(bags) as reader:
         known = {n.name: n for n in recorded_nodes(reader)}
     if node in known:
-        return recorded_class(known[node].target, bag), node
+        return recorded_class(known[node].target, bags[0]), node
     if "/" in node and not node.endswith(".py"):
-        raise NotReplayable(f"{bag}: no node {node} in it; it has {', '.join(known) or 'none'}")
+        raise NotReplayable(f"{bags[0]}: no node {node} in it; it has {', '.join(known) or 'none'}")
     return node_class(node), ""
 
 
@@ -114,10 +160,9 @@ def _values(cls: type[Node], parameters: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _replayed(
-    cls: type[Node],
-    name: str,
-    bag: Path,
-    values: dict[str, Any],
+    wanted: Wanted,
+    bags: tuple[Path, ...],
+    window: Window | None,
     invoke: Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any] | None,
     *,
     quiet: bool,
@@ -125,12 +170,11 @@ def _replayed(
     """The result; None when the person at the debugger quit."""
     from bdb import BdbQuit
 
-    from bus.replay import Wanted, replay_many
+    from bus.replay import replay_many
 
-    wanted = Wanted(cls, name, values)
     if invoke is not None:
         try:
-            return replay_many([wanted], bag, invoke=invoke)[0]
+            return replay_many([wanted], bags, window=window, invoke=invoke)[0]
         except BdbQuit:
             return None
     hidden = quiet or not sys.stderr.isatty()
@@ -139,15 +183,15 @@ def _replayed(
         def progress(done: float) -> None:
             bar.update(int(done * 1000) - bar.pos)
 
-        return replay_many([wanted], bag, progress=progress)[0]
+        return replay_many([wanted], bags, window=window, progress=progress)[0]
 
 
-def _stepper(bag: Path, at_s: float) -> Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]:
+def _stepper(bags: tuple[Path, ...], at_s: float) -> Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]:
     """Runs callbacks in pdb from a moment on; `self` and the message are in scope."""
     from bdb import BdbQuit
     from pdb import Pdb
 
-    from bus.bag import BagReader
+    from bus.bag import open_bags
     from bus.trace import Kind
 
     class Debugger(Pdb):
@@ -159,7 +203,7 @@ def _stepper(bag: Path, at_s: float) -> Callable[[Record, Callable[..., Any], tu
             super().set_quit()
             self.left = True
 
-    with BagReader(bag) as reader:
+    with open_bags(bags) as reader:
         start_ns = reader.start_ns
 
     def invoke(record: Record, method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -176,7 +220,7 @@ def _stepper(bag: Path, at_s: float) -> Callable[[Record, Callable[..., Any], tu
     return invoke
 
 
-def _differences(cls: type[Node], result: Result, bag: Path, against: Path | None) -> list[str]:
+def _differences(cls: type[Node], result: Result, against: Path | None) -> list[str]:
     from bus.replay import differences, reference
     from bus.replay.expected import SUFFIX, changes
 
@@ -216,6 +260,7 @@ def _report(result: Result, told: list[str]) -> dict[str, Any]:
         "identical": identical(result.recorded, result),
         "messages": len(result.made),
         "callbacks": result.callbacks,
+        "compared_from_s": (result.known.from_ns - result.start_ns) / 1e9 if result.known else 0.0,
         "span_s": result.span_ns / 1e9,
         "wall_s": round(result.wall_s, 3),
         "speed": round(result.speed, 1),

@@ -6,15 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bus.arguments import value_of
-from bus.node import BadParameter, Parameter
-from bus.site import did_you_mean
-from bus.target import BadTarget, is_path, node_class, split
-from schemas.base import BadName, check_name
+from bus.cli.graph import domain_option
+from schemas.names import BadName, check_name
+
+if TYPE_CHECKING:
+    from bus.node import Parameter
 
 
 @click.command()
@@ -23,7 +23,7 @@ from schemas.base import BadName, check_name
 @click.option("--namespace", default="", help="the machine it belongs to")
 @click.option("-p", "parameters", multiple=True, metavar="NAME=VALUE")
 @click.option("-r", "remappings", multiple=True, metavar="FROM:=TO")
-@click.option("--domain", help="default: RISE_DOMAIN, else default")
+@domain_option
 @click.option("--clock", type=click.Choice(["wall", "sim"]), default="wall", help="sim follows /clock")
 def command(
     target: str,
@@ -35,6 +35,8 @@ def command(
     clock: str,
 ) -> None:
     """Run one node here: TARGET is a module (nodes.recorder), a module and class, or a file. Ctrl-C ends it."""
+    from bus.target import BadTarget, is_path, node_class, split
+
     module, cls_name = split(target)
     if is_path(module):
         target = os.path.abspath(module) + (f":{cls_name}" if cls_name else "")
@@ -60,6 +62,10 @@ def command(
 
 
 def _parameter(owner: str, declared: Mapping[str, Parameter[Any]], given: str) -> str:
+    from bus.arguments import value_of
+    from bus.node import BadParameter
+    from bus.site import did_you_mean
+
     name, sign, text = given.partition("=")
     if not sign:
         raise click.UsageError(f"-p {given}: write NAME=VALUE")

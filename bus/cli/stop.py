@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from bus.cli import completion
+from bus.cli.graph import domain_option
 from bus.cli.launched import ask, chosen
-from schemas import topics
 
 
 @click.command()
-@click.argument("process", required=False, default="")
+@click.argument("process", required=False, default="", shell_complete=completion.nodes)
 @click.option("--all", "everything", is_flag=True, help="the whole launch")
-@click.option("--domain", help="default: RISE_DOMAIN, else default")
+@domain_option
 def command(process: str, everything: bool, domain: str | None) -> None:
     """End a PROCESS of the launch (or the process a node is in) until `rise restart`; with --all the launch itself.
 
@@ -19,4 +20,4 @@ def command(process: str, everything: bool, domain: str | None) -> None:
     """
     if bool(process) == everything:
         raise click.UsageError("name a process, or say --all")
-    click.echo(ask(chosen(domain), topics.STOP_PROCESS, process))
+    click.echo(ask(chosen(domain), "stop", process))

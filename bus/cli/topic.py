@@ -1,4 +1,4 @@
-"""`rise topic list | info | echo | hz | pub`."""
+"""`rise topic list | info | echo | hz | bw | delay | pub`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bus.cli import completion
 from bus.cli.graph import (
     Verbs,
     domain_option,
@@ -17,16 +18,13 @@ from bus.cli.graph import (
     ms,
     nobody_of,
     print_json,
-    print_json_line,
     print_table,
 )
 from bus.cli.number import Number
 from bus.entry import EVERYTHING
 
 if TYPE_CHECKING:
-    from bus.cli.listening import Listening
     from bus.discovery import Entry, TopicEntry
-    from bus.node import Raw
 
 
 @click.group(cls=Verbs)
@@ -103,7 +101,7 @@ def list_(everything: bool, as_json: bool, domain: str | None) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @click.option("--for", "seconds", type=Number(0.1, 3600), default=1.0, show_default=True, metavar="S",
               help="listen this long for rate and delay")  # fmt: skip
 @json_option
@@ -114,14 +112,15 @@ def info(name: str, seconds: float, as_json: bool, domain: str | None) -> None:
     What a subscriber has received, lost and how late is what it says itself on /diagnostics, since its start. Rate, and
     the delay to this command, are measured here.
     """
-    from bus.cli.listening import DIAGNOSTICS, Listening, count_row, diagnostics_in
+    from bus.cli.listening import DIAGNOSTICS, Listening, diagnostics_in, plain_row
+    from bus.cli.topic_measure import during, measure, measured_of
 
     nodes = living(domain)
     graph = _graph(nodes)
     row = graph[_find(name, graph)]
     full = row["name"]
     with Listening(domain, lambda topic, _: topic in (full, DIAGNOSTICS)) as listening:
-        batch = _for(listening, seconds)
+        batch = during(listening, seconds)
     said = diagnostics_in(batch)
     measured = measure([raw for raw in batch if raw.topic == full], listening.started_ns)
     counts = [(node, c) for node, d in said.items() for c in d.topics if c.topic == full and node in nodes]
@@ -134,12 +133,19 @@ def info(name: str, seconds: float, as_json: bool, domain: str | None) -> None:
                 "published": next(
                     (c.received for n, c in counts if n == node == c.publisher), 0 if node in said else None
                 ),
-                **(measured.get(node) or _measured([], [])),
+                "log": next((plain_row(log) for log in said[node].logs if log.topic == full), None)
+                if node in said
+                else None,
+                **(measured.get(node) or measured_of([], [])),
             }
             for node in row["publishers"]
         ],
         "subscribers": [
-            {"node": node, "heard": [count_row(c) for n, c in counts if n == node != c.publisher]}
+            {
+                "node": node,
+                "heard": [plain_row(c) for n, c in counts if n == node != c.publisher],
+                "cursors": [plain_row(c) for c in (said[node].cursors if node in said else ()) if c.topic == full],
+            }
             for node in [
                 *row["subscribers"],
                 *sorted({n for n, c in counts if n != c.publisher} - {*row["subscribers"]}),
@@ -164,6 +170,8 @@ def _print_info(plain: Mapping[str, Any]) -> None:
             click.echo(
                 f"    here: delay p50 {ms(p['delay_p50_ms'])} ms, p99 {ms(p['delay_p99_ms'])} ms, lost {p['lost']}"
             )
+        if p["log"]:
+            click.echo(f"    log: {_log(p['log'])}")
     click.echo(f"subscribers: {len(plain['subscribers'])}")
     for s in plain["subscribers"]:
         click.echo(f"  {s['node']}" + ("" if s["heard"] else ": has heard nothing"))
@@ -174,8 +182,18 @@ def _print_info(plain: Mapping[str, Any]) -> None:
                 f"{', ' + ', '.join(bad) if bad else ''}, "
                 f"delay p50 {ms(c['delay_p50_ms'])} ms, p99 {ms(c['delay_p99_ms'])} ms"
             )
+        for c in s["cursors"]:
+            behind = "its publisher is away" if c["behind"] < 0 else f"{c['behind']} behind"
+            click.echo(f"    cursor: #{c['seq']} in log {c['log_id']} of {c['publisher']}, {behind}")
     if plain["taps"]:
         click.echo(f"recorded or watched by: {', '.join(plain['taps'])}")
+
+
+def _log(log: Mapping[str, Any]) -> str:
+    if log["problem"]:
+        return f"events are NOT kept: {log['problem']}"
+    kept = f"#{log['first_seq']}..#{log['last_seq']}" if log["last_seq"] >= log["first_seq"] else "empty"
+    return f"{log['log_id']}: {kept}, {log['size_bytes'] / 1e6:.1f} MB"
 
 
 def _rate(p: Mapping[str, Any], seconds: float) -> str:
@@ -184,54 +202,25 @@ def _rate(p: Mapping[str, Any], seconds: float) -> str:
     return f"{p['rate_hz']:.1f} Hz"
 
 
-# --- measuring ------------------------------------------------------------------------------------------------------
+# --- what is measured as it comes -------------------------------------------------------------------------------------
 
-
-def _for(listening: Listening, seconds: float) -> list[Raw]:
-    """Everything that comes in a time."""
-    batch: list[Raw] = []
-    ends_ns = listening.session.now_ns + int(seconds * 1e9)
-    while (left_ns := ends_ns - listening.session.now_ns) > 0:
-        batch += listening.take(left_ns / 1e9)
-    return batch
-
-
-def measure(batch: list[Raw], since_ns: int) -> dict[str, dict[str, Any]]:
-    """Per publisher what its sequence numbers say. Latched values from before do not count."""
-    measured = {}
-    for publisher in {raw.publisher for raw in batch}:
-        own = [raw for raw in batch if raw.publisher == publisher]
-        gaps = [raw for raw in own if raw.lost_first]
-        measured[publisher] = _measured([r for r in own if not r.lost_first and r.stamp_ns >= since_ns], gaps)
-    return measured
-
-
-def _measured(heard: list[Raw], gaps: list[Raw]) -> dict[str, Any]:
-    """The publisher's own rate: numbers and time stamps are its, so what is lost on the way here changes nothing."""
-    from bus.diagnostics import percentiles_ms
-
-    # a restarted publisher counts from 1 again
-    heard = [raw for raw in heard if raw.publisher_id == heard[-1].publisher_id]
-    rate_hz = math.nan
-    if len(heard) > 1 and heard[-1].stamp_ns > heard[0].stamp_ns:
-        rate_hz = (heard[-1].seq - heard[0].seq) / ((heard[-1].stamp_ns - heard[0].stamp_ns) / 1e9)
-    p50_ms, p99_ms = percentiles_ms(raw.received_ns - raw.stamp_ns for raw in heard)
-    missing = heard[-1].seq - heard[0].seq + 1 - len(heard) if heard else 0
-    return {
-        "rate_hz": rate_hz,
-        "received": len(heard),
-        "lost": max(missing, sum(raw.seq - raw.lost_first + 1 for raw in gaps)),
-        "delay_p50_ms": p50_ms,
-        "delay_p99_ms": p99_ms,
-    }
+window_option = click.option(
+    "--window",
+    type=Number(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="measure this long for each line",
+)
+windows_option = click.option("--count", type=click.IntRange(1), help="this many windows, then end")
+once_option = click.option("--once", is_flag=True, help="one window")
 
 
 @command.command()
-@click.argument("name")
-@click.option("--window", type=Number(0.1, 3600), default=1.0, show_default=True, metavar="S",
-              help="measure this long for each line")  # fmt: skip
-@click.option("--count", type=click.IntRange(1), help="this many windows, then end")
-@click.option("--once", is_flag=True, help="one window")
+@click.argument("name", shell_complete=completion.topics)
+@window_option
+@windows_option
+@once_option
 @json_option
 @domain_option
 def hz(name: str, window: float, count: int | None, once: bool, as_json: bool, domain: str | None) -> None:
@@ -239,31 +228,47 @@ def hz(name: str, window: float, count: int | None, once: bool, as_json: bool, d
 
     It is exact even when this command cannot keep up: how many it received and lost itself is said beside it.
     """
-    from bus.cli.listening import Listening
+    from bus.cli.topic_measure import rate, run
 
-    graph = _graph(living(domain))
-    full = _find(name, graph)
-    left = 1 if once else count
-    with Listening(domain, lambda topic, _: topic == full) as listening:
-        since_ns = listening.session.now_ns
-        while left is None or left > 0:
-            measured = measure(_for(listening, window), since_ns)
-            if not measured and not as_json:
-                click.echo(f"{full}: nothing in {window:g} s")
-            for publisher, m in sorted(measured.items()):
-                if as_json:
-                    print_json_line({"topic": full, "publisher": publisher, "window_s": window, **m})
-                else:
-                    rate = "no rate yet" if math.isnan(m["rate_hz"]) else f"{m['rate_hz']:.2f} Hz"
-                    click.echo(f"{full} from {publisher}: {rate}, here {m['received']} received, {m['lost']} lost")
-            left = None if left is None else left - 1
+    run(domain, _find(name, _graph(living(domain))), window, 1 if once else count, rate, as_json=as_json)
+
+
+@command.command()
+@click.argument("name", shell_complete=completion.topics)
+@window_option
+@windows_option
+@once_option
+@json_option
+@domain_option
+def bw(name: str, window: float, count: int | None, once: bool, as_json: bool, domain: str | None) -> None:
+    """The bytes per second of a topic, and how large its messages are, without the frame around them.
+
+    What is lost on the way here is counted as large as what arrived.
+    """
+    from bus.cli.topic_measure import bandwidth, run
+
+    run(domain, _find(name, _graph(living(domain))), window, 1 if once else count, bandwidth, as_json=as_json)
+
+
+@command.command()
+@click.argument("name", shell_complete=completion.topics)
+@window_option
+@windows_option
+@once_option
+@json_option
+@domain_option
+def delay(name: str, window: float, count: int | None, once: bool, as_json: bool, domain: str | None) -> None:
+    """How late the messages of a topic are here: since they were published, and since their own `stamp_ns`."""
+    from bus.cli.topic_measure import delays, run
+
+    run(domain, _find(name, _graph(living(domain))), window, 1 if once else count, delays, as_json=as_json)
 
 
 # --- echo and pub are stories of their own --------------------------------------------------------------------------
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @click.option("--field", "path", metavar="PATH", help="only this field: spindle.load_pct, findings.0.code")
 @click.option("--count", type=click.IntRange(1), help="this many messages, then end")
 @click.option("--once", is_flag=True, help="one message")
@@ -287,7 +292,7 @@ def echo(
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.topics)
 @click.argument("type_or_row", metavar="TYPE")
 @click.argument("text", metavar="JSON")
 @click.option(

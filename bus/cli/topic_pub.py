@@ -34,7 +34,7 @@ def pub(
         )
     # declared like any node's, so that whoever subscribes is there before the first message leaves
     cls = type("_Writer", (Node,), {"__doc__": "Publishes what was typed.", "out": publisher(topic)})
-    with Executor([Spec(cls, f"_pub_{os.urandom(4).hex()}")], domain=domain) as executor:
+    with Executor([Spec(cls, f"_pub_{os.urandom(4).hex()}")], domain=domain, durable=False) as executor:
         executor.start()
         host = executor.hosts[0]
         sent = 0

@@ -14,26 +14,29 @@ import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from bus.bag import BagReader
+from bus.bag import AnyBag, Bags, open_bags
 from bus.node import Node
 from bus.replay.context import Result
 from bus.replay.decisions import Decision, Decisions, lines
 from bus.replay.differences import differences, identical
 from bus.replay.follow import Progress, follow, follow_canonically
 from bus.replay.inputs import Inputs, NotReplayable, RecordedNode, recorded_nodes
+from bus.replay.known import Known
 from bus.replay.lockstep import Invoke
 from bus.replay.run import Run
+from bus.replay.window import Span, Window
 from bus.target import target_of
 
 __all__ = [
     "Decision",
     "Decisions",
+    "Known",
     "NotReplayable",
     "Result",
     "Wanted",
+    "Window",
     "differences",
     "identical",
     "lines",
@@ -55,18 +58,24 @@ class Wanted:
 
 def replay(
     cls: type[Node],
-    bag: str | Path,
+    bag: Bags,
     *,
     node: str | None = None,
+    window: Window | None = None,
     progress: Progress | None = None,
     invoke: Invoke | None = None,
     **parameters: Any,
 ) -> Result:
     """Run a recorded node again and collect what it decides.
 
+    A node that the bag, or the window, shows from the middle of its run on starts there as new: see `Known` for what
+    is compared then.
+
     Args:
         cls: the class as it is now.
+        bag: a bag, or several into which one recording was split.
         node: full name of the recorded node, when the bag has several of this class.
+        window: only a part of the bag, and a warm-up before it.
         progress: told how much of the bag is done, 0 to 1.
         invoke: runs each callback, for a debugger.
         parameters: instead of the recorded ones; recorded changes of them are left out.
@@ -77,19 +86,27 @@ def replay(
         BadParameter: a parameter does not fit.
     """
     wanted = Wanted(cls, node or "", parameters)
-    return replay_many([wanted], bag, progress=progress, invoke=invoke)[0]
+    return replay_many([wanted], bag, window=window, progress=progress, invoke=invoke)[0]
 
 
 def replay_many(
-    wanted: Sequence[Wanted], bag: str | Path, *, progress: Progress | None = None, invoke: Invoke | None = None
+    wanted: Sequence[Wanted],
+    bag: Bags,
+    *,
+    window: Window | None = None,
+    progress: Progress | None = None,
+    invoke: Invoke | None = None,
 ) -> list[Result]:
     """Several nodes of one bag at once, each along its own trace, in the order of their callbacks.
 
     What one of them publishes now is what the others hear, under the recorded sequence numbers.
     """
-    with BagReader(bag) as reader:
+    with open_bags(bag) as reader:
         inputs = Inputs()
-        runs = [Run(w.cls, _choose(reader, w), inputs, reader.start_ns, w.parameters, invoke) for w in wanted]
+        span = _span(reader, window)
+        runs = [Run(w.cls, _choose(reader, w), inputs, span, w.parameters, invoke) for w in wanted]
+        if window is not None and any(run.recorded.clock != "wall" for run in runs):
+            raise NotReplayable(f"{reader.path}: a node on simulated time is replayed from the beginning: no window")
         started = time.perf_counter()
         traces = {channel.topic for channel in reader.channels.values()}
         traced = [run for run in runs if run.recorded.trace_topic in traces]
@@ -105,25 +122,33 @@ def replay_many(
             gc.set_threshold(*thresholds)
         wall_s = time.perf_counter() - started
         for run in runs:
-            run.finish()
+            run.finish(reader.metadata().get("rise", {}).get("continues", ""))
             run.result.wall_s = wall_s
     return [run.result for run in runs]
 
 
-def reference(bag: str | Path, cls: type[Node], node: str | None = None) -> Decisions:
+def reference(bag: Bags, cls: type[Node], node: str | None = None) -> Decisions:
     """What the recorded node itself decided.
 
     Raises:
         NotReplayable, BadBag: as `replay`.
     """
-    with BagReader(bag) as reader:
-        run = Run(cls, _choose(reader, Wanted(cls, node or "")), Inputs(), reader.start_ns, dry=True)
+    with open_bags(bag) as reader:
+        run = Run(cls, _choose(reader, Wanted(cls, node or "")), Inputs(), _span(reader, None), dry=True)
         follow(reader, [run])
         run.finish()
     return run.result.recorded
 
 
-def _choose(reader: BagReader, wanted: Wanted) -> RecordedNode:
+def _span(reader: AnyBag, window: Window | None) -> Span:
+    span = Span.of(window, reader.start_ns)
+    if span.from_ns > reader.end_ns:
+        length_s = (reader.end_ns - reader.start_ns) / 1e9
+        raise NotReplayable(f"{reader.path}: nothing lies in that window; the bag is {length_s:.3f} s long")
+    return span
+
+
+def _choose(reader: AnyBag, wanted: Wanted) -> RecordedNode:
     if wanted.cls.interface.taps:
         raise NotReplayable(f"{wanted.cls.__name__} hears the bus through a tap: no trace can hold what it heard")
     nodes = recorded_nodes(reader)

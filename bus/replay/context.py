@@ -94,10 +94,7 @@ class ReplayContext:
         message = zeroed(message)
         kind: type[Message] = topic.type
         payload = codec(kind).encode(message)
-        stream, reaction = not topic.qos.repaired, topic.qos.logged
-        self._result.made.append(
-            Decision(full_name, topic.type, payload, self.stamp_ns, stream=stream, reaction=reaction)
-        )
+        self._result.made.append(Decision.published(topic, full_name, message, payload, self.stamp_ns))
         if self.remade is not None:
             self.remade(full_name, message)
 
@@ -123,6 +120,10 @@ class ReplayContext:
         else:
             self.due.append((asked, answer))
         return asked.future
+
+    def called_before(self, full_name: str, count: int) -> None:
+        """So many calls of this service were made before the replay begins."""
+        self._ordinals[full_name] = max(count, self._ordinals.get(full_name, 0))
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         future: Future[Any] = Answer()

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_origin
 
-from schemas.base import Measured, Message, Samples
+from schemas.base import Measured, Message, Samples, Topic
 from schemas.codec import codec
 from schemas.grammar import fields
+
+if TYPE_CHECKING:
+    from bus.replay.known import Known
 
 M = TypeVar("M", bound=Message)
 
@@ -36,6 +39,24 @@ class Decision:
     """of a best-effort topic: compared, but not a decision by itself"""
     reaction: bool = False
     """what others act on: after the first one that differs, open-loop replay has diverged"""
+    latched: bool = False
+    """state: what counts is the value in force"""
+    key: str = ""
+    """of latched state, where its topic has a key"""
+
+    @classmethod
+    def published(
+        cls, topic: Topic[Any], full_name: str, message: Message | None, payload: bytes, stamp_ns: int
+    ) -> Self:
+        """A message that left on a topic; `message` decoded, where it is at hand."""
+        qos = topic.qos
+        key = ""
+        if topic.key:
+            key = str(getattr(message or codec(topic.type).decode(payload), topic.key))
+        stream = not qos.repaired
+        return cls(
+            full_name, topic.type, payload, stamp_ns, stream=stream, reaction=qos.logged, latched=qos.latched, key=key
+        )
 
     def message(self) -> Message:
         """The decoded message."""
@@ -51,6 +72,8 @@ class Decisions:
     start_ns: int = 0
     """the bag's first message: times in words count from here"""
     made: list[Decision] = field(default_factory=list)
+    known: Known | None = None
+    """what of it can be compared, where the node's state at the beginning is not known, or only a window is wanted"""
 
 
 # --- measurements ---------------------------------------------------------------------------------------------------

@@ -9,17 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby, zip_longest
-from typing import Any
+from itertools import groupby
 
 import numpy as np
 
 from bus.replay.decisions import Decision, Decisions, at, headline, place, reason, value, word
-from schemas.base import Message, Samples
-from schemas.grammar import fields
+from bus.replay.known import WHOLE, Known
+from bus.replay.pairs import TOLERANCE, Key, Leaf, apart, by_topic, leaves
+from schemas.base import Samples
 
-TOLERANCE = 1e-6
-"""relative: what another CPU's rounding may change; on the same machine the bytes are equal anyway"""
 NOTHING = "(nothing)"
 SHOWN_FIELDS = 6
 SHOWN_PER_TOPIC = 40
@@ -65,9 +63,10 @@ def differences(reference: Decisions, result: Decisions, *, tolerance: float = T
     start_ns = reference.start_ns or result.start_ns
     found: list[tuple[int, bool, str]] = []
     diverged_ns = math.inf
-    before, after = _by_topic(reference), _by_topic(result)
+    known = result.known or reference.known or Known()
+    before, after = by_topic(reference.made), by_topic(result.made)
     for key in {**before, **after}:
-        changes = list(_changes(before.get(key, []), after.get(key, []), tolerance, start_ns))
+        changes = list(_changes(key, before.get(key, []), after.get(key, []), known, tolerance, start_ns))
         diverged_ns = min([diverged_ns, *(c.stamp_ns for c in changes if c is not None and c.reaction)])
         what, topic = key
         where = place(reference.node, topic) if what == "message" else f"{place(reference.node, topic)} ({what})"
@@ -80,50 +79,24 @@ def identical(reference: Decisions, result: Decisions) -> bool:
     """Whether every byte is the same, topic by topic, from the same callbacks."""
 
     def told(decisions: Decisions) -> dict[tuple[str, str], list[tuple[int, bytes]]]:
-        return {key: [(d.stamp_ns, d.payload) for d in made] for key, made in _by_topic(decisions).items()}
+        return {key: [(d.stamp_ns, d.payload) for d in made] for key, made in by_topic(decisions.made).items()}
 
     return told(reference) == told(result)
 
 
-def _by_topic(decisions: Decisions) -> dict[tuple[str, str], list[Decision]]:
-    sorted_out: dict[tuple[str, str], list[Decision]] = {}
-    for d in decisions.made:
-        sorted_out.setdefault((d.what, d.topic), []).append(d)
-    return sorted_out
-
-
-def _changes(before: list[Decision], after: list[Decision], tolerance: float, start_ns: int) -> Iterator[Change | None]:
+def _changes(
+    key: Key, before: list[Decision], after: list[Decision], known: Known, tolerance: float, start_ns: int
+) -> Iterator[Change | None]:
     """Change by change; None wherever both sides said the same."""
-    for old, new in _pairs(before, after):
-        if old is None:
-            assert new is not None
-            yield _one_sided(None, new)
-        elif new is None:
-            yield _one_sided(old, None)
+    for old, new in known.pairs(before, after):
+        if old is None or new is None:
+            present = old or new
+            assert present is not None
+            yield None if known.excuses(key, present, WHOLE) else _one_sided(old, new)
         elif old.payload == new.payload and old.type is new.type:
             yield None
         else:
-            yield _compared(old, new, tolerance, start_ns)
-
-
-def _pairs(before: list[Decision], after: list[Decision]) -> Iterator[tuple[Decision | None, Decision | None]]:
-    """What came out of the same callback belongs together; without common times, what came in the same place."""
-    common = len({d.stamp_ns for d in before} & {d.stamp_ns for d in after})
-    if 2 * common < min(len(before), len(after)):
-        yield from zip_longest(before, after)
-        return
-    i = j = 0
-    while i < len(before) and j < len(after):
-        old, new = before[i], after[j]
-        if old.stamp_ns <= new.stamp_ns:
-            i += 1
-        if new.stamp_ns <= old.stamp_ns:
-            j += 1
-        yield (old if old.stamp_ns <= new.stamp_ns else None), (new if new.stamp_ns <= old.stamp_ns else None)
-    for old in before[i:]:
-        yield old, None
-    for new in after[j:]:
-        yield None, new
+            yield _compared(key, old, new, known, tolerance, start_ns)
 
 
 def _one_sided(old: Decision | None, new: Decision | None) -> Change:
@@ -136,59 +109,39 @@ def _one_sided(old: Decision | None, new: Decision | None) -> Change:
     return Change(old, new, ("gone" if new is None else "new",), f"{text}   {why}".rstrip())
 
 
-def _compared(old: Decision, new: Decision, tolerance: float, start_ns: int) -> Change | None:
+def _compared(key: Key, old: Decision, new: Decision, known: Known, tolerance: float, start_ns: int) -> Change | None:
     was, now = old.message(), new.message()
-    found = list(_fields(was, now, "", tolerance, start_ns))
+    found = [leaf for leaf in leaves(was, now, tolerance) if not known.excuses(key, old, leaf.path, leaf)]
     if not found:
         return None
     words = word(was), word(now)
-    texts = [text for name, text in found if text != f"{name} {words[0]} -> {words[1]}"]
+    texts = [
+        text for leaf in found if (text := _said(leaf, tolerance, start_ns)) != f"{leaf.path} {words[0]} -> {words[1]}"
+    ]
     more = len(texts) - SHOWN_FIELDS
     shown = texts[:SHOWN_FIELDS] + ([f"and {more} more fields"] if more > 0 else [])
     if words[0] != words[1]:
         shown.insert(0, f"{words[0]} -> {words[1]}")
-    return Change(old, new, tuple(name for name, _ in found), ", ".join(shown))
+    return Change(old, new, tuple(leaf.path for leaf in found), ", ".join(shown))
 
 
-def _fields(was: Message, now: Message, path: str, tolerance: float, start_ns: int) -> Iterator[tuple[str, str]]:
-    """(path, text) of every field that differs, Measured ones left out."""
-    for f in fields(type(was)):
-        if not f.measured:
-            one, other = was.__dict__[f.name], now.__dict__[f.name]
-            yield from _values(one, other, f"{path}{f.name}", f.unit, tolerance, start_ns)
-
-
-def _values(
-    was: Any, now: Any, path: str, unit: str | None, tolerance: float, start_ns: int
-) -> Iterator[tuple[str, str]]:
-    if isinstance(was, Message) and isinstance(now, Message):
-        yield from _fields(was, now, f"{path}.", tolerance, start_ns)
-    elif isinstance(was, Samples) and isinstance(now, Samples):
-        text = _samples(was, now, tolerance)
-        if text:
-            yield path, f"{path} {text}"
-    elif isinstance(was, tuple) and isinstance(now, tuple) and len(was) == len(now):
-        for i, (one, other) in enumerate(zip(was, now, strict=True)):
-            yield from _values(one, other, f"{path}[{i}]", unit, tolerance, start_ns)
-    elif isinstance(was, float) and isinstance(now, float):
-        if not (math.isclose(was, now, rel_tol=tolerance) or (math.isnan(was) and math.isnan(now))):
-            yield path, f"{path} {value(was)} -> {value(now, unit)}"
-    elif was != now:
-        if unit == "ns" and isinstance(was, int) and isinstance(now, int):
-            yield path, f"{path} {at(was, start_ns)} -> {at(now, start_ns)}"
-        else:
-            yield path, f"{path} {value(was)} -> {value(now, unit)}"
+def _said(leaf: Leaf, tolerance: float, start_ns: int) -> str:
+    """`limit 85 -> 155 %`."""
+    path, was, now, unit = leaf
+    if isinstance(was, Samples) and isinstance(now, Samples):
+        return f"{path} {_samples(was, now, tolerance)}"
+    if unit == "ns" and isinstance(was, int) and isinstance(now, int):
+        return f"{path} {at(was, start_ns)} -> {at(now, start_ns)}"
+    return f"{path} {value(was)} -> {value(now, unit)}"
 
 
 def _samples(was: Samples, now: Samples, tolerance: float) -> str:
     a, b = was.array, now.array
     if a.shape != b.shape or a.dtype != b.dtype:
         return f"{value(was)} {was.dtype} -> {value(now)} {now.dtype}"
-    apart = ~np.isclose(a, b, rtol=tolerance, atol=0, equal_nan=True)
-    if not apart.any():
-        return ""
-    first = tuple(int(i) for i in np.argwhere(apart)[0])
-    return f"{int(apart.sum())} of {a.size} values, the first at {list(first)}: {a[first]:.6g} -> {b[first]:.6g}"
+    differ = apart(was, now, tolerance)
+    first = tuple(int(i) for i in np.argwhere(differ)[0])
+    return f"{int(differ.sum())} of {a.size} values, the first at {list(first)}: {a[first]:.6g} -> {b[first]:.6g}"
 
 
 def _told(where: str, changes: list[Change | None], start_ns: int) -> list[tuple[int, str]]:

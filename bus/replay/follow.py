@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bus import trace
-from bus.bag import BagMessage, BagReader, Channel
+from bus.bag import AnyBag, BagMessage, Channel
 from bus.replay.lockstep import Life
 from bus.replay.run import Run
 from bus.trace import Kind, Record
@@ -51,7 +51,7 @@ def _route(runs: Sequence[Run], channel: Channel) -> _Route:
 class _Routes(dict[int, _Route]):
     """Routes by channel number, made when first met."""
 
-    def __init__(self, reader: BagReader, runs: Sequence[Run]) -> None:
+    def __init__(self, reader: AnyBag, runs: Sequence[Run]) -> None:
         self._reader = reader
         self._runs = runs
 
@@ -76,11 +76,15 @@ def _wanted(runs: Sequence[Run]) -> Callable[[str], bool]:
     return select
 
 
-def _messages(reader: BagReader, runs: Sequence[Run], progress: Progress | None) -> Iterator[BagMessage]:
-    span = max(1, reader.end_ns - reader.start_ns)
-    for count, message in enumerate(reader.messages(topics=_wanted(runs))):
+def _messages(reader: AnyBag, runs: Sequence[Run], progress: Progress | None) -> Iterator[BagMessage]:
+    span, wanted = runs[0].span, _wanted(runs)
+    yield from reader.state_before(span.read_ns, topics=wanted)
+    end_ns = span.end_ns + HORIZON_NS
+    length = max(1, min(reader.end_ns, end_ns) - span.read_ns)
+    messages = reader.messages(topics=wanted, start_ns=span.read_ns, end_ns=end_ns)
+    for count, message in enumerate(messages):
         if progress is not None and not count % REPORT_EVERY:
-            progress(min(1.0, (message.log_ns - reader.start_ns) / span))
+            progress(min(1.0, (message.log_ns - span.read_ns) / length))
         yield message
     if progress is not None:
         progress(1.0)
@@ -101,7 +105,7 @@ def _note(route: _Route, message: BagMessage) -> None:
             run.keep_reply(event)
 
 
-def follow(reader: BagReader, runs: Sequence[Run], progress: Progress | None = None) -> None:
+def follow(reader: AnyBag, runs: Sequence[Run], progress: Progress | None = None) -> None:
     """One pass over the bag. Each block of a trace is run once everything it may refer to has been read."""
     if not runs:
         return
@@ -149,7 +153,7 @@ def _run(lives: list[Life], life: Life, target: int) -> None:
         first.step(first.queue.popleft())
 
 
-def _feed(reader: BagReader, run: Run, publisher_id: int, runs: Sequence[Run]) -> None:
+def _feed(reader: AnyBag, run: Run, publisher_id: int, runs: Sequence[Run]) -> None:
     """Let the other nodes hear what this one publishes now, under the numbers its executor would give."""
     inputs, life = run.inputs, run.life(publisher_id)
     next_seq: dict[str, int] = {}
@@ -158,7 +162,7 @@ def _feed(reader: BagReader, run: Run, publisher_id: int, runs: Sequence[Run]) -
         if topic is not None and any(other.names.subscriptions(channel.topic) for other in runs if other is not run):
             # a DURABLE topic goes on counting where the node's last life ended
             next_seq[channel.topic] = channel.first_seq if topic.qos.logged else 1
-            inputs.remade.add((publisher_id, channel.topic))
+            inputs.remade[publisher_id, channel.topic] = life
 
     def remade(full_name: str, message: Message) -> None:
         seq = next_seq.get(full_name)
@@ -173,7 +177,7 @@ def _feed(reader: BagReader, run: Run, publisher_id: int, runs: Sequence[Run]) -
 # --- without a trace --------------------------------------------------------------------------------------------------
 
 
-def follow_canonically(reader: BagReader, run: Run, progress: Progress | None = None) -> None:
+def follow_canonically(reader: AnyBag, run: Run, progress: Progress | None = None) -> None:
     """Run a node that left no trace: messages by log time, topic, publisher, seq; then timers and batches when due."""
     run.result.order = "canonical"
     run.result.notes.append(
@@ -182,7 +186,11 @@ def follow_canonically(reader: BagReader, run: Run, progress: Progress | None = 
     run.ended = True
     life = run.life(0)
     routes = _Routes(reader, [run])
-    start_ns = reader.start_ns
+    start_ns = run.span.read_ns
+    if start_ns > reader.start_ns:
+        life.from_mid_run(start_ns)
+        if run.changed:
+            life.begin_twin(run.unchanged)
 
     def step(kind: Kind, name: str, now_ns: int, publisher_id: int = 0, seq: int = 0, payload: bytes = b"") -> None:
         run.times.append(now_ns)
@@ -206,7 +214,10 @@ def follow_canonically(reader: BagReader, run: Run, progress: Progress | None = 
                 step(Kind.BATCH, method, now_ns, payload=trace.pack_batch(batches[method]))
                 batches[method].clear()
 
+    end_ns = min(reader.end_ns + 1, run.span.end_ns)
     for message in _by_time(_messages(reader, [run], progress)):
+        if message.log_ns >= end_ns:
+            break
         pass_time(message.log_ns)
         route = routes[message.channel.id]
         _note(route, message)
@@ -218,7 +229,7 @@ def follow_canonically(reader: BagReader, run: Run, progress: Progress | None = 
                 else:
                     name = f"{s.method} {message.topic}"
                     step(Kind.MESSAGE, name, message.log_ns, message.publisher_id, message.seq)
-    pass_time(reader.end_ns + 1)
+    pass_time(end_ns)
 
 
 def _by_time(messages: Iterator[BagMessage]) -> Iterator[BagMessage]:

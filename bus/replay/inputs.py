@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from bus.bag import BagMessage, BagReader
+from bus.bag import AnyBag, BagMessage
 from bus.node import EVERY, Interface, Subscription
 from schemas.base import Message, Service, Topic, resolve
 from schemas.sayable import shown
+
+if TYPE_CHECKING:
+    from bus.replay.lockstep import Life
 
 Key = tuple[int, str, int]
 """publisher_id, full topic, seq"""
@@ -58,7 +62,7 @@ class RecordedNode:
         return resolve(self.remappings.get(name, name), self.namespace if namespace is None else namespace)
 
 
-def recorded_nodes(bag: BagReader) -> list[RecordedNode]:
+def recorded_nodes(bag: AnyBag) -> list[RecordedNode]:
     """Every node the bag knows, by full name."""
     try:
         return [RecordedNode.from_entry(name, entry) for name, entry in sorted(bag.nodes().items())]
@@ -123,8 +127,16 @@ class Inputs:
         self.held: dict[Key, BagMessage] = {}
         self._order: deque[tuple[int, Key]] = deque()
         self.made: dict[Key, Message] = {}
-        self.remade: set[tuple[int, str]] = set()
-        """(publisher_id, topic) whose messages come from a replayed node"""
+        self.remade: dict[tuple[int, str], Life] = {}
+        """by (publisher_id, topic): the replayed node its messages come from"""
+        self.latest: list[Any] = [None, None]
+        """the message decoded last, as recorded and as decoded: two lives of one node take each in turn"""
+
+    def as_recorded(self) -> Inputs:
+        """The same messages for one who hears all of them as they were recorded."""
+        other = copy(self)
+        other.made, other.remade = {}, {}
+        return other
 
     def add(self, message: BagMessage) -> None:
         """Keep a recorded message."""

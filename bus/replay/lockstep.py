@@ -8,37 +8,24 @@ import traceback
 import typing
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from bus import trace
 from bus.bag import BagMessage
-from bus.node import BadParameter, CallError, Node, Outcome, Source, Subscription
+from bus.node import BadParameter, CallError, Node, Outcome, Source
 from bus.replay.context import Asked, ReplayContext, Result
 from bus.replay.decisions import Decision, zeroed
-from bus.replay.inputs import Inputs, Key, Names, NotReplayable, RecordedNode
+from bus.replay.hearing import Hearing
+from bus.replay.inputs import Inputs, Names, NotReplayable, RecordedNode
 from bus.trace import Kind, Record
 from schemas.base import Message, Topic
-from schemas.codec import DecodeError, codec
-from schemas.grammar import definition, match, type_hash
+from schemas.codec import codec
 
 Invoke = Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]
 """Runs a callback in place of the replay: for a debugger that stops before it"""
 
 MAX_ERRORS = 100
 MESSAGE = int(Kind.MESSAGE)
-
-
-@dataclass(slots=True)
-class _Handler:
-    """What a MESSAGE or LINK record leads to."""
-
-    method: Callable[..., Any]
-    subscription: Subscription
-    full_name: str
-    decode: Callable[[bytes], Message]
-    checked: set[int] = field(default_factory=set)
-    """channels whose type was compared with the class's"""
 
 
 class Life:
@@ -62,14 +49,19 @@ class Life:
         self.stepped = 0
         self.parameters_json = ""
         """the parameters as the trace begins; empty: as the node's entry says"""
-        self.missing: dict[tuple[str, int], list[int]] = {}
-        """by (topic, publisher): how many, first seq, time of the first"""
+        self.mid_run = False
+        """followed from the middle of its run: its state at the beginning is not known"""
+        self.begin_ns = 0
+        """nothing before it is run"""
+        self.configured_ns = 0
+        self.twin: Life | None = None
+        """the same with the recorded parameters: what it does otherwise than recorded, it does for lack of its past"""
+        self._numbered: set[str] = set()
         self._names = Names(recorded, cls.interface)
+        self.hearing = Hearing(cls, self._names, inputs, self.skip)
         self._overrides = overrides
         self._invoke = invoke
         self._node: Node | None = None
-        self._messages: dict[str, _Handler | None] = {}
-        self._links: dict[str, _Handler | None] = {}
         self._workers: dict[str, tuple[Callable[..., Any], type[Message]] | None] = {}
         self._skipped: set[str] = set()
         self._steps: dict[int, Callable[[Node, Record], None]] = {
@@ -102,6 +94,7 @@ class Life:
             if kind == MESSAGE and node is not None:
                 self._message(node, record)
             elif kind == Kind.CONFIGURE:
+                self.configured_ns = record.now_ns
                 node = node or self.build()
                 self.run(record, node.on_configure)
             else:
@@ -115,6 +108,8 @@ class Life:
             self._failed(record, error)
         if context.asked:
             self._expire(record)
+        if self.twin is not None:
+            self.twin.step(record)
 
     def run(self, record: Record, method: Callable[..., Any], *args: Any) -> Any:
         """The callback itself."""
@@ -154,10 +149,28 @@ class Life:
             raise trace.BadTrace(f"trace: damaged parameters: expected an object, got {type(found).__name__}")
         return found
 
+    # --- from mid-run on ----------------------------------------------------------------------------------------------
+
+    def from_mid_run(self, begin_ns: int) -> None:
+        """Follow it from here, where its state is not known."""
+        self.mid_run, self.begin_ns = True, begin_ns
+
+    def begin_twin(self, unchanged: Result) -> None:
+        """From here on also with its parameters as recorded; `unchanged` collects what comes of it."""
+        self.twin = Life(self.cls, self.recorded, self.inputs.as_recorded(), unchanged, {})
+        self.twin.parameters_json, self.twin.queue = self.parameters_json, self.queue
+
+    def number_calls(self, records: list[Record]) -> None:
+        """Go on counting calls where the recording does, so that each gets its own answer."""
+        for record in records:
+            if record.kind in (Kind.CALL, Kind.REPLY) and record.name not in self._numbered:
+                self._numbered.add(record.name)
+                before = record.seq - (record.kind == Kind.CALL)
+                for life in (self, self.twin):
+                    if life is not None:
+                        life.context.called_before(record.name, before)
+
     def _begin_in_mid_run(self, record: Record) -> Node:
-        self.skip(
-            "the bag begins in the middle of the node's run: it starts here as new, with the latched state before"
-        )
         node = self.build()
         node.on_configure()
         keys = {(r.publisher_id, r.name.rpartition(" ")[2], r.seq) for r in (record, *self.queue)}
@@ -169,6 +182,12 @@ class Life:
         for message in self.inputs.before(record.now_ns, topics, keys):
             self.deliver(record, f"{methods[message.topic]} {message.topic}", [message])
         return node
+
+    # --- what is said -------------------------------------------------------------------------------------------------
+
+    def ended_before(self, stamp_ns: int) -> bool:
+        """Whether its trace ends before this moment: what a bag's last blocks hold of each node differs."""
+        return not self.queue and self.context.stamp_ns <= stamp_ns
 
     def skip(self, why: str) -> None:
         """Something recorded that this class cannot do: noted once."""
@@ -189,13 +208,11 @@ class Life:
 
     def _message(self, node: Node, record: Record) -> None:
         # the hot path: every sample of a job passes here
-        _, name, _, publisher_id, seq, _ = record
-        handler = self._messages.get(name)
+        _, name, now_ns, publisher_id, seq, _ = record
+        handler = self.hearing.handler(node, name)
         if handler is None:
-            handler = self._bind(node, name)
-            if handler is None:
-                return
-        message = self._take(node, handler, (publisher_id, handler.full_name, seq))
+            return
+        message = self.hearing.take(node, handler, (publisher_id, handler.full_name, seq), now_ns)
         if message is None:
             return
         if self._invoke is None:
@@ -206,93 +223,22 @@ class Life:
     def deliver(self, record: Record, name: str, messages: list[BagMessage]) -> None:
         """Messages outside the trace to the callback `<method> <full topic>`: one by one, or as one batch."""
         node = self._node or self.build()
-        handler = self._bind(node, name)
+        handler = self.hearing.handler(node, name)
         if handler is None:
             return
         if handler.subscription.batch_s is not None:
-            self.run(record, handler.method, [self._decoded(node, handler, m) for m in messages])
+            self.run(record, handler.method, [self.hearing.decoded(node, handler, m) for m in messages])
             return
         for message in messages:
-            self.run(record, handler.method, self._decoded(node, handler, message))
-
-    def _bind(self, node: Node, name: str, *, link: bool = False) -> _Handler | None:
-        """The callback of `<method> <full topic>`; another one for the same topic when that name is gone."""
-        bound = self._links if link else self._messages
-        if name in bound:
-            return bound[name]
-        method, _, full = name.partition(" ")
-        interface = self.cls.interface
-        heard = self._names.subscriptions(full)
-        methods = (
-            [k.method for k in interface.links if any(k.topic is s.topic for s in heard)]
-            if link
-            else [s.method for s in heard]
-        )
-        if not methods:
-            self.skip(f"{method} on {full} was recorded, and {self.cls.__name__} has no such callback")
-            bound[name] = None
-            return None
-        chosen = method if method in methods else methods[0]
-        subscription = next((s for s in heard if s.method == chosen), heard[0])
-        kind: type[Message] = subscription.topic.type
-        decode = codec(kind).decode
-        made = bound[name] = _Handler(getattr(node, chosen), subscription, full, decode)
-        return made
-
-    def _take(self, node: Node, handler: _Handler, key: Key) -> Message | None:
-        """The message under this key, `node.source` set; None when there is none."""
-        inputs = self.inputs
-        if inputs.remade and key[:2] in inputs.remade:
-            return self._remade(node, key)
-        found = inputs.held.get(key)
-        if found is None:
-            publisher_id, topic, seq = key
-            missing = self.missing.setdefault((topic, publisher_id), [0, seq, self.context.stamp_ns])
-            missing[0] += 1
-            return None
-        return self._decoded(node, handler, found)
-
-    def _remade(self, node: Node, key: Key) -> Message | None:
-        """What the publisher, replayed too, says now under this number."""
-        made = self.inputs.made.get(key)
-        if made is None:
-            self.skip(f"{key[1]}: the replayed publisher did not publish some recorded messages")
-            return None
-        recorded = self.inputs.held.get(key)
-        publisher, stamp_ns = (recorded.publisher, recorded.publish_ns) if recorded else ("", self.context.stamp_ns)
-        node.source = Source(publisher, key[1], key[2], stamp_ns, key[0])
-        return made
-
-    def _decoded(self, node: Node, handler: _Handler, message: BagMessage) -> Message:
-        channel, seq, _, publish_ns, payload = message
-        if channel.id not in handler.checked:
-            handler.checked.add(channel.id)
-            self._check(handler.subscription.topic, message)
-        node.source = Source(channel.publisher, channel.topic, seq, publish_ns, channel.publisher_id)
-        try:
-            return handler.decode(payload)
-        except DecodeError as error:
-            wanted = handler.subscription.topic.type.__name__
-            raise NotReplayable(f"{channel.topic} of {channel.publisher} is recorded as no {wanted}: {error}") from None
-
-    def _check(self, topic: Topic[Any], message: BagMessage) -> None:
-        kind: type[Message] = topic.type
-        if message.type_hash == type_hash(kind):
-            return
-        found = match(definition(kind), message.channel.definition)
-        if found.outcome == "incompatible":
-            reasons = "; ".join(found.reasons)
-            raise NotReplayable(f"{message.topic} was recorded with an incompatible {message.type_name}: {reasons}")
-        unknown = f", without {', '.join(found.unknown_fields)}" if found.unknown_fields else ""
-        self.skip(f"{message.topic} was recorded with another version of {message.type_name}; read as today's{unknown}")
+            self.run(record, handler.method, self.hearing.decoded(node, handler, message))
 
     def _batch(self, node: Node, record: Record) -> None:
         method, _, _ = record.name.partition(" ")
         messages = []
         for topic, publisher_id, seq in trace.unpack_batch(record.payload):
-            handler = self._bind(node, f"{method} {topic}")
+            handler = self.hearing.handler(node, f"{method} {topic}")
             if handler is not None:
-                message = self._take(node, handler, (publisher_id, topic, seq))
+                message = self.hearing.take(node, handler, (publisher_id, topic, seq), record.now_ns)
                 if message is not None:
                     messages.append(message)
         if messages:
@@ -300,7 +246,7 @@ class Life:
 
     def _link(self, node: Node, record: Record) -> None:
         event = trace.unpack_link(record.payload)
-        handler = self._bind(node, record.name, link=True)
+        handler = self.hearing.link_handler(node, record.name)
         if handler is not None:
             self.run(record, handler.method, event)
 

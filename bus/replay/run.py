@@ -11,9 +11,12 @@ from bus import trace
 from bus.bag import BagMessage
 from bus.node import Node
 from bus.replay.context import Result, called
-from bus.replay.decisions import Decision, Decisions, measures, zeroed
+from bus.replay.decisions import Decision, Decisions, measures, place, zeroed
+from bus.replay.differences import differences
 from bus.replay.inputs import Inputs, Names, RecordedNode
+from bus.replay.known import NEVER, Known
 from bus.replay.lockstep import Invoke, Life
+from bus.replay.window import Span
 from bus.trace import Kind, Record
 from schemas.base import Message, Topic
 from schemas.codec import DecodeError, codec
@@ -24,6 +27,8 @@ MAX_PROBLEMS = 100
 CALL = int(Kind.CALL)
 HEAD_NS = 100_000_000
 """What a node handled so soon after a bag begins in mid-run may have been received before: it is left out."""
+SETTLE_NS = 2_000_000_000
+"""so much after a beginning in mid-run is not compared, where no window says from when on"""
 
 
 class Run:
@@ -34,7 +39,7 @@ class Run:
         cls: type[Node],
         recorded: RecordedNode,
         inputs: Inputs,
-        start_ns: int,
+        span: Span,
         parameters: Mapping[str, Any] | None = None,
         invoke: Invoke | None = None,
         *,
@@ -44,7 +49,11 @@ class Run:
         self.recorded = recorded
         self.inputs = inputs
         self.names = Names(recorded, cls.interface)
+        self.span = span
+        start_ns = span.bag_start_ns
         self.result = Result(recorded.name, start_ns, recorded=Decisions(recorded.name, start_ns))
+        self.unchanged = Result(recorded.name, start_ns)
+        """what the node decides with its parameters as recorded, where another replay asks for others in mid-run"""
         self.lives: dict[int, Life] = {}
         self.dry = dry
         """only the recorded decisions are wanted"""
@@ -53,9 +62,12 @@ class Run:
         self.ended = False
         """the trace is whole: the node was shut down while recorded"""
         self._parameters = parameters or {}
+        self.changed = bool(parameters)
         self._invoke = invoke
         self._outputs: list[tuple[int, Topic[Any], BagMessage]] = []
         self._next_first: dict[int, int] = {}
+        self._begun: set[int] = set()
+        """lives, by publisher_id, of which a callback is run"""
         self._next_seq: dict[tuple[int, str], int] = {}
 
     def life(self, publisher_id: int) -> Life:
@@ -88,17 +100,27 @@ class Run:
         if block.first != expected:
             self.problem(f"trace of {self.recorded.name}: callbacks {expected}..{block.first - 1} are missing")
         self._next_first[publisher_id] = block.first + trace.count(block)
-        if first:
-            life.parameters_json = block.parameters_json
         records = list(trace.records(block))
+        wall, end_ns = self.recorded.clock == "wall", self.span.end_ns
+        if first and records and records[0].kind != Kind.CONFIGURE:
+            life.from_mid_run(self.span.read_ns + HEAD_NS if wall else 0)
+        if publisher_id not in self._begun:
+            # a block says which parameters were in force as it began, so the beginning is one's
+            if not records or records[0].now_ns < life.begin_ns:
+                return life
+            self._begun.add(publisher_id)
+            life.parameters_json = block.parameters_json
+            if life.mid_run and self.changed and not self.dry:
+                life.begin_twin(self.unchanged)
+        if wall and records and records[-1].now_ns >= end_ns:
+            records = [record for record in records if record.now_ns < end_ns]
+        if life.mid_run:
+            life.number_calls(records)
         if any(record[0] == CALL for record in records):
             for record in records:
                 if record.kind == CALL:
                     self._called(record)
             records = [record for record in records if record.kind != CALL]
-        if first and records and records[0].kind != Kind.CONFIGURE and self.recorded.clock == "wall":
-            begin_ns = self.result.start_ns + HEAD_NS
-            records = [record for record in records if record.now_ns >= begin_ns]
         if records:
             self.times.extend([record[2] for record in records])
             self.ended = records[-1].kind == Kind.SHUTDOWN
@@ -133,38 +155,84 @@ class Run:
             self.problem(f"{name}: recorded with another type, {error}")
             return None
 
-    def finish(self) -> None:
-        """Put the recorded decisions in the callbacks they came from, and say what was missing."""
+    def finish(self, continues: str = "") -> None:
+        """Put the recorded decisions in the callbacks they came from, and say what was missing.
+
+        Args:
+            continues: the bag of the same recording before this one.
+        """
         times = self.times
         result = self.result
         result.callbacks = sum(life.stepped for life in self.lives.values())
         made = result.recorded.made
+        mid_run = {publisher_id for publisher_id, life in self.lives.items() if life.mid_run}
         for publish_ns, topic, message in self._outputs:
             at = bisect_right(times, publish_ns)
-            if at == 0 and times:
-                continue  # published before the trace begins
+            if at == 0 and times and not (topic.qos.latched and message.publisher_id in mid_run):
+                continue  # published before the trace begins, and no state that it begins with
             kind: type[Message] = topic.type
             payload: bytes | None = message.payload
-            if message.type_hash != type_hash(kind) or measures(kind):
+            if message.type_hash != type_hash(kind) or measures(kind) or topic.key:
                 payload = self._as_today(message.topic, kind, message.payload)
             if payload is None:
                 continue
-            stamp = times[at - 1] if at else publish_ns
-            stream, reaction = not topic.qos.repaired, topic.qos.logged
-            made.append(Decision(message.topic, kind, payload, stamp, stream=stream, reaction=reaction))
+            stamp = times[at - 1] if at else min(publish_ns, times[0] - 1) if times else publish_ns
+            made.append(Decision.published(topic, message.topic, None, payload, stamp))
         made.sort(key=lambda d: d.stamp_ns)
         if times:
             result.span_ns = times[-1] - times[0]
             if not self.ended:
                 # the bag ends while the node runs: whether the last callback's decisions are all in it cannot be known
                 last = times[-1]
-                for decisions in (result.recorded, result):
+                for decisions in (result.recorded, result, self.unchanged):
                     while decisions.made and decisions.made[-1].stamp_ns >= last:
                         decisions.made.pop()
+            if not self.dry:
+                result.known = self._known(times[0], times[-1])
+                if continues and result.known is not None and result.known.unknown_until_ns and not self.span.from_ns:
+                    result.notes.insert(1, f"the recording began before: with {continues} given too it replays exactly")
+        from_ns = result.known.from_ns if result.known is not None else self.span.from_ns
+        if mid_run and not times:
+            from_ns = max(from_ns, self.span.read_ns + HEAD_NS)
+        if from_ns and not (times and times[-1] >= from_ns):
+            seconds = (from_ns - self.span.bag_start_ns) / 1e9
+            self.problem(f"trace of {self.recorded.name}: no callback at {seconds:.3f} s or later in the window")
         for life in self.lives.values():
-            for (topic_name, _), (count, seq, stamp) in life.missing.items():
+            for (topic_name, _), (count, seq, stamp) in life.hearing.missing.items():
                 seconds = (stamp - result.start_ns) / 1e9
                 self.problem(
                     f"{topic_name}: {count} messages that {self.recorded.name} handled are not in the bag, "
                     f"the first is number {seq} at {seconds:.3f} s"
+                )
+
+    def _known(self, begins_ns: int, ends_ns: int) -> Known | None:
+        """What of it can be compared."""
+        result, span = self.result, self.span
+        lives = list(self.lives.values())
+        if not any(life.mid_run for life in lives):
+            return Known(self.recorded.name, span.from_ns) if span.from_ns else None
+        anew = [life.configured_ns for life in lives if not life.mid_run and life.configured_ns]
+        known = Known(
+            self.recorded.name,
+            max(span.from_ns, begins_ns) if span.from_ns else begins_ns + min(SETTLE_NS, (ends_ns - begins_ns) // 2),
+            min(anew, default=NEVER),
+        )
+        unchanged = self.unchanged if self.changed else result
+        known.settle(result.recorded.made, unchanged.made, (begins_ns, ends_ns), changed=self.changed)
+        result.notes[:0] = known.notes(span.bag_start_ns)
+        self._in_step(known, unchanged)
+        return known
+
+    def _in_step(self, known: Known, unchanged: Decisions) -> None:
+        """A node that publishes at other moments than recorded, and decides otherwise, cannot be judged from here."""
+        never = [place(known.node, topic) for _, topic in known.out_of_step()]
+        if never:
+            decided = [
+                Decisions(known.node, made=[d for d in side.made if not d.stream and not d.latched], known=known)
+                for side in (self.result.recorded, unchanged)
+            ]
+            if differences(*decided):
+                self.problem(
+                    f"{known.node}: {', '.join(never)} and its decisions are not those recorded, whatever the "
+                    "parameters: what was before decides. Replay from the beginning of its run"
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -17,12 +18,19 @@ from schemas.impact import (
     StackLight,
 )
 from schemas.machine import Execution, MachineInfo, MachineState, MotionEvent, MotionPhase
-from schemas.system import Diagnostics, RecorderStatus, TopicCount
+from schemas.system import BagSplit, Diagnostics, RecorderStatus, TopicCount
 
 STALE_NS = 2_000_000_000
 """a machine's row older than this is shown as stale, never as live"""
 TIMELINE_NS = 20_000_000_000
 """events this close to an intervention belong to its timeline"""
+
+
+REACH_NS = 8_000_000_000
+"""what a replay about a moment reads before it: `rise replay --around` with its warm-up"""
+SHORT_S = 30.0
+"""a bag this short is replayed whole in two seconds"""
+OPEN_END_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +85,18 @@ class MachineBoard:
         self.lost = c.lost + c.dropped + c.expired
         self.decision_p50_ms, self.decision_p99_ms = c.delay_p50_ms, c.delay_p99_ms
 
-    def timeline(self) -> list[Step]:
-        """The last event's steps in order, each with its time after the first: contact, decisions, stop, standstill."""
+    def event(self) -> list[Intervention]:
+        """The interventions of the last event, the first of them first."""
         if not self.interventions:
             return []
         last = self.interventions[-1]
-        run = [i for i in self.interventions if last.stamp_ns - i.stamp_ns < TIMELINE_NS and i.run_id == last.run_id]
+        return [i for i in self.interventions if last.stamp_ns - i.stamp_ns < TIMELINE_NS and i.run_id == last.run_id]
+
+    def timeline(self) -> list[Step]:
+        """The last event's steps in order, each with its time after the first: contact, decisions, stop, standstill."""
+        run = self.event()
+        if not run:
+            return []
         start_ns = run[0].stamp_ns
         steps = [Step(i.stamp_ns, _decision(i), i.reason) for i in run if i.reaction is not Reaction.NONE]
         ids = {i.intervention_id for i in run}
@@ -119,12 +133,43 @@ class Board:
 
     machines: dict[str, MachineBoard] = field(default_factory=dict)
     recorder: RecorderStatus | None = None
-    black_box: str = ""
+    closed: BagSplit | None = None
+    """the bag before the one that is written now"""
+    black_box: BagSplit | None = None
     troubles: dict[str, str] = field(default_factory=dict)
     """by node: its worst finding"""
 
     def machine(self, name: str) -> MachineBoard:
         return self.machines.setdefault(name, MachineBoard(name))
+
+    def on_bag(self, bag: BagSplit) -> None:
+        if os.path.basename(bag.path).startswith("black_box"):
+            self.black_box = bag
+        else:
+            self.closed = bag
+
+    def to_replay(self, at_ns: int | None) -> tuple[list[str], list[str]]:
+        """Bags, and options of `rise replay`, for an answer within two seconds: what happened about `at_ns`.
+
+        Without a moment the newest, or the whole of a short bag.
+        """
+        r = self.recorder
+        bags: list[tuple[str, int, int]] = []
+        if self.closed is not None:
+            bags.append((self.closed.path, self.closed.start_ns, self.closed.end_ns))
+        if r is not None and r.path:
+            bags.append((r.path, r.stamp_ns - round(r.duration_s * 1e9), OPEN_END_NS))
+        if at_ns is not None:
+            about = [bag for bag in bags if bag[1] <= at_ns and at_ns - REACH_NS <= bag[2]]
+            if about and at_ns <= about[-1][2]:
+                return [path for path, *_ in about], ["--around", f"{(at_ns - about[0][1]) / 1e9:.2f}"]
+            box = self.black_box
+            if box is not None and box.start_ns <= at_ns <= box.end_ns:
+                return [box.path], []
+        if r is None or not r.path:
+            return ([self.black_box.path], []) if self.black_box is not None else ([], [])
+        tens = int(r.duration_s) // 10
+        return [r.path], ["--start", f"{tens - 1}0"] if r.duration_s > SHORT_S else []
 
     def on_diagnostics(self, d: Diagnostics) -> None:
         worst = next((f for f in d.findings if f.level is d.level), None)

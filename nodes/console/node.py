@@ -63,7 +63,7 @@ class Console(Node):
     def on_hal_protection(self, protection: Protection) -> None:
         self._machine().hal = protection
 
-    @subscription(topics.INTERVENTION, namespace=EVERY)
+    @subscription(topics.INTERVENTION, namespace=EVERY, cursor=None)
     def on_intervention(self, intervention: Intervention) -> None:
         machine = self._machine()
         machine.interventions.append(intervention)
@@ -87,10 +87,9 @@ class Console(Node):
     def on_recorder(self, status: RecorderStatus) -> None:
         self.board.recorder = status
 
-    @subscription(topics.BAG_CLOSED)
+    @subscription(topics.BAG_CLOSED, cursor=None)
     def on_bag(self, bag: BagSplit) -> None:
-        if "black_box" in os.path.basename(bag.path):
-            self.board.black_box = bag.path
+        self.board.on_bag(bag)
 
     @timer(0.25)
     def draw(self) -> None:

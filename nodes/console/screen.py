@@ -12,7 +12,6 @@ from rich.text import Text
 from nodes.console.board import LIGHTS, STALE_NS, STYLES, Board, MachineBoard, execution, mode
 from schemas.impact import ProtectionState, StackLight
 
-SHORT_S = 60.0
 NO_SAFETY = "Software STOP is not a safety function. The machine's red button always wins."
 
 
@@ -93,25 +92,19 @@ def _bag(board: Board) -> Text:
     return text
 
 
-def _bag_to_replay(board: Board) -> str:
-    """The running bag, which holds the run from its beginning, while it is short enough for an answer in 2 s."""
-    r = board.recorder
-    if r is not None and (r.duration_s < SHORT_S or not board.black_box):
-        return r.path
-    return board.black_box
-
-
 def _commands(board: Board, rise: str) -> list[RenderableType]:
     """Lines to paste into another terminal as they stand."""
     if not board.machines:
         return []
     # where something happened last, else the first
     machines = [board.machines[n] for n in sorted(board.machines)]
-    name = max(machines, key=lambda m: m.interventions[-1].stamp_ns if m.interventions else 0).name
+    machine = max(machines, key=lambda m: m.interventions[-1].stamp_ns if m.interventions else 0)
+    name = machine.name
     lines = [f'{rise} service call {name}/machine/inject \'{{"fault": "CRASH"}}\'']
-    bag = shlex.quote(_bag_to_replay(board))
-    if bag != "''":
-        lines.append(f"{rise} replay {name}/impact_cortex {bag} -p limit_pct=155")
+    event = machine.event()
+    bags, part = board.to_replay(event[0].stamp_ns if event else None)
+    if bags:
+        lines.append(f"{rise} replay {name}/impact_cortex {shlex.join([*bags, *part])} -p limit_pct=155")
     if any(m.interventions for m in board.machines.values()):
         lines.append(f'{rise} service call {name}/machine/reset \'{{"operator": "me", "reason": "checked the tool"}}\'')
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1))

@@ -10,38 +10,15 @@ import numpy as np
 
 from nodes.impact_cortex import physics
 from nodes.impact_cortex.channel import Channel
-from nodes.impact_cortex.detectors import Deviation, Limit, Residual
+from nodes.impact_cortex.cusum import Cusum, Residual
+from nodes.impact_cortex.cuts import Reference
+from nodes.impact_cortex.detectors import Deviation, Limit
 from nodes.impact_cortex.policy import NOTHING, RANK, Event
 from nodes.impact_cortex.tasks import LOAD, gate_open
 from schemas.impact import Assessment, Margin, Mode, ProtectionState, Reaction, StackLight
 from schemas.machine import MachineState
 
 SPAN_S = 0.05
-
-
-UNKNOWN_CUT = physics.Cut(0.0, 0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The cut and the drive as the parameters describe them; zeros where nobody said."""
-
-    material: str = ""
-    cut: physics.Cut = UNKNOWN_CUT
-    rated_torque_nm: float = 0.0
-    rated_power_kw: float = 0.0
-
-    def load_pct(self, speed_rpm: float, feed_mm_min: float) -> float:
-        """What the described cut should load the spindle with, idle not counted; NaN where nobody described it."""
-        material = physics.MATERIALS.get(self.material)
-        rated_nm = self.rated_torque_nm
-        if self.rated_power_kw and speed_rpm > 0:
-            at_power = physics.torque_nm(self.rated_power_kw, speed_rpm)
-            rated_nm = min(rated_nm, at_power) if rated_nm else at_power
-        if material is None or not rated_nm or not self.cut.diameter_mm or not self.cut.teeth:
-            return math.nan
-        needed = physics.effort(material, self.cut, speed_rpm, feed_mm_min)
-        return physics.load_pct(needed.torque_nm, rated_nm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +29,27 @@ class Measured:
     force_n: float = math.nan
     power_kw: float = math.nan
     margins: tuple[Margin, ...] = ()
+    heard: bool = False
+    """some source is"""
+
+    def and_of(self, more: Measured) -> Measured:
+        """With other sources, which do not know the load."""
+        heard = self.heard or more.heard
+        return Measured(self.load_pct, self.force_n, self.power_kw, self.margins + more.margins, heard)
 
 
 def measure(channels: Iterable[Channel], reference: Reference, span_s: float = SPAN_S) -> Measured:
     """Peaks and means over the last `span_s` of every source."""
     load = force = power = math.nan
     margins: list[Margin] = []
+    heard = False
     for channel in channels:
+        heard = True
         rows = channel.lately(span_s)
         if not len(rows):
             continue
         # a missing reading is no peak and no mean: columns with one are NaN, and protection says why
-        peaks = rows.max(axis=0).tolist()
+        peaks = {column: float(rows[:, column].max()) for column in channel.watched}
         names = channel.names
         if LOAD in names:
             means = (np.add.reduce(rows, axis=0) / len(rows)).tolist()
@@ -82,21 +68,22 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
                 case Deviation():
                     rest = w.detector.rest(w.state)
                     value = max(peaks[w.column] - rest, rest - float(rows[:, w.column].min()))
-                case Residual():
+                case Residual() | Cusum():
                     per_s = channel.period_ns / 1e9
                     value, limit, unit = w.detector.level(w.state) * per_s, w.detector.threshold * per_s, "%·s"
+                    if w.resting:
+                        value = math.nan
             left = 100.0 * (1.0 - value / limit) if limit > 0 else math.nan
             margins.append(
                 Margin(task=w.task.name, signal=w.signal, unit=unit, value=value, limit=limit, margin_pct=left)
             )
-    return Measured(load, force, power, tuple(margins))
+    return Measured(load, force, power, tuple(margins), heard)
 
 
 def light(
     event: Event,
     mode: Mode,
-    state: ProtectionState,
-    reasons: Sequence[str],
+    protected: tuple[ProtectionState, Sequence[str]],
     *,
     alive: bool,
     cutting: bool,
@@ -104,6 +91,7 @@ def light(
     limit_pct: float,
 ) -> tuple[StackLight, str]:
     """The stack light and why it shows that."""
+    state, reasons = protected
     if event is not NOTHING and event.finding is not None:
         f = event.finding
         said = "" if RANK[event.asked] >= RANK[event.reaction] else f"mode {mode} would have: "
@@ -122,31 +110,21 @@ def light(
 
 def assess(
     now_ns: int,
-    channels: Sequence[Channel],
-    reference: Reference,
+    seen: tuple[Measured, float, float],
     state: MachineState | None,
     event: Event,
     mode: Mode,
-    protected: ProtectionState,
-    reasons: Sequence[str],
-    limit_pct: float,
+    protected: tuple[ProtectionState, Sequence[str]],
 ) -> Assessment:
-    """The engine's view now. `channels` are those that are heard, `state` is None while it is silent."""
-    measured = measure(channels, reference)
+    """The engine's view now.
+
+    `seen`: what was measured, what the model says and the limit of the load; `state` is None while it is silent.
+    """
+    measured, model_pct, limit_pct = seen
     cutting = state is not None and gate_open(state.execution, state.motion)
-    model = math.nan
-    if state is not None:
-        feed = state.feed_commanded_mm_min * state.feed_override_pct / 100.0
-        model = reference.load_pct(state.spindle_speed_commanded_rpm, feed)
+    load_pct = measured.load_pct
     shown, reason = light(
-        event,
-        mode,
-        protected,
-        reasons,
-        alive=bool(channels),
-        cutting=cutting,
-        load_pct=measured.load_pct,
-        limit_pct=limit_pct,
+        event, mode, protected, alive=measured.heard, cutting=cutting, load_pct=load_pct, limit_pct=limit_pct
     )
     return Assessment(
         stamp_ns=now_ns,
@@ -154,6 +132,6 @@ def assess(
         reason=reason,
         cutting_force_n=measured.force_n,
         spindle_power_kw=measured.power_kw,
-        model_load_pct=model,
+        model_load_pct=model_pct,
         margins=measured.margins,
     )

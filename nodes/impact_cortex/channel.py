@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.impact_cortex.detectors import Detector, Limit, LimitState, Residual, block, step
+from nodes.impact_cortex.detectors import Detector, Limit, LimitState, block, snapshot, step
 from nodes.impact_cortex.memory import Memory
-from nodes.impact_cortex.tasks import LOAD, TASKS, Settings, Task, k_of_n
+from nodes.impact_cortex.tasks import LOAD, TASKS, Reads, Settings, Task, k_of_n
 from schemas.machine import SignalBlock, SignalInfo
 
 EVIDENCE_S = 0.2
@@ -31,6 +31,10 @@ BY_SAMPLE = 32
 """blocks of up to this many rows are judged row by row: below it numpy costs more than it saves"""
 IDLE_S = 0.1
 """time constant of the idle load"""
+IDLE_KNOWN_S = 0.02
+"""idling that was seen for so long says what idle is: before, a model of the cut cannot be held against the load"""
+IDLE_AFTER_S = 0.25
+"""what is read sooner after a cut still shows it, on a meter that lags"""
 LOST_S = 0.02
 LOST_READINGS = 3
 """a sensor counts as lost after both"""
@@ -47,11 +51,16 @@ class Watch:
     detector: Detector
     state: Any
     gated: bool
-    net: bool
-    """judges the load less idle"""
     settle_rows: int
     lost_rows: int
     settle_left: int = 0
+    armed: bool = False
+    """its gate is open, and what it needs is known"""
+    resting: bool = False
+    """it is for models of a cut, and there is none now"""
+    gain: float = 1.0
+    offset: float = 0.0
+    """what is judged is gain · value + offset"""
     fired: bool = False
     guard: Limit | None = None
     """after a reaction: k of n on the very reading that led to it"""
@@ -64,7 +73,12 @@ class Watch:
         return int(self.state.lost) >= self.lost_rows
 
     def observe(self, settings: Settings) -> None:
-        """From now on tell in `beyond` whether the reading is still above what it was held against when it fired."""
+        """From now on tell in `beyond` whether the reading is still above what it was held against when it fired.
+
+        Of a load that fell too low: with the feed held it stays low, and that says nothing.
+        """
+        if self.task.reads is Reads.BELOW_MODEL:
+            return
         self.guard = k_of_n(self.detector.bound(self.state), settings)
         self.guard_state = self.guard.start()
         self.beyond = True
@@ -72,6 +86,15 @@ class Watch:
     def release_guard(self) -> None:
         self.beyond = False
         self.guard = self.guard_state = None
+
+    def aim(self, settings: Settings, gate: bool, idle_pct: float, model_pct: float) -> None:
+        """Judge by this idle load and this model (NaN: not known) from now on."""
+        reads = self.task.reads
+        self.resting = reads.against_model and not model_pct >= settings.air_pct
+        if reads is not Reads.VALUE:
+            # a model that is not known must not make its readings look lost
+            self.gain, self.offset = reads.aim(settings, idle_pct, 0.0 if self.resting else model_pct)
+        self.armed = (gate or not self.gated) and not self.resting
 
     def release(self) -> None:
         """Fire anew when the signal asks for it."""
@@ -89,7 +112,7 @@ class Hit(NamedTuple):
 
 
 class Channel:
-    """What one source's blocks are judged by. The gate and idling are set from the machine's state."""
+    """What one source's blocks are judged by. Gate, idling and the cut's model are set from the machine's state."""
 
     def __init__(self, source: str, signals: Sequence[SignalInfo], settings: Settings) -> None:
         self.source = source
@@ -98,6 +121,8 @@ class Channel:
         self.signals = tuple(signals)
         self.settings = settings
         self.watches: tuple[Watch, ...] = ()
+        self.watched: tuple[int, ...] = ()
+        """the columns that some task watches"""
         self.memory = Memory(len(self.names), EVIDENCE_LEAST)
         self.period_ns = 0
         self.rows_lost = 0
@@ -109,13 +134,20 @@ class Channel:
         self.idle_pct = 0.0
         self.idling = False
         self._gate = False
+        self._model_pct = math.nan
         self._next_row = -1
         self._end_ns = 0
         self.newest_ns = 0
         """stamp of the last row"""
+        self.fired_ns = 0
+        """stamp of the last row in which a task fired"""
+        self._fired_row = -1
         self._paces = 0
         self._load = self.names.index(LOAD) if LOAD in self.names else -1
         self._idle_wait_ns = 0
+        self._idle_left_ns = round(IDLE_KNOWN_S * 1e9)
+        """idling to be seen until the idle load is known"""
+        self._idle_rows = 0
         self._idle_gain = 0.0
 
     def _pace(self, sent: SignalBlock) -> None:
@@ -136,7 +168,7 @@ class Channel:
             for task in TASKS:
                 if task.watches(info.name):
                     detector = task.detector(self.settings, period_s)
-                    settle = math.ceil(task.settle_s / period_s)
+                    settle = math.ceil(task.settles_s(self.settings) / period_s)
                     lost = max(LOST_READINGS, math.ceil(LOST_S / period_s))
                     watches.append(
                         Watch(
@@ -147,28 +179,41 @@ class Channel:
                             detector,
                             detector.start(),
                             task.gated,
-                            isinstance(detector, Residual),
                             settle,
                             lost,
                             settle_left=settle,
                         )
                     )
         self.watches = tuple(watches)
+        self.watched = tuple(dict.fromkeys(w.column for w in watches))
+        self._aim()
+
+    def _aim(self) -> None:
+        for w in self.watches:
+            w.aim(self.settings, self._gate, self.idle_pct, self._model_pct if self._idle_left_ns <= 0 else math.nan)
+
+    def settle(self) -> None:
+        """The machine was released: what pressed on it is let go, and readings of it are still on their way."""
+        for w in self.watches:
+            w.settle_left = w.settle_rows
 
     def configure(self, settings: Settings) -> None:
         """Judge by other settings from the next block on."""
         self.settings = settings
         self.period_ns = 0
 
-    def set_gate(self, gate: bool, idling: bool) -> None:
-        """Open or close the gate of the gated tasks; opening begins their settling."""
-        if gate and not self._gate:
-            for w in self.watches:
+    def set_gate(self, gate: bool, idling: bool, model_pct: float = math.nan) -> None:
+        """Open or close the gate of the gated tasks; opening begins their settling, and so does another cut's model."""
+        opens = gate and not self._gate
+        other = model_pct != self._model_pct and not (model_pct != model_pct and self._model_pct != self._model_pct)
+        for w in self.watches:
+            if (opens and w.gated) or (other and w.task.reads.against_model):
                 w.settle_left = w.settle_rows
         if idling and not self.idling:
-            self._idle_wait_ns = round(IDLE_S * 1e9)
-        self._gate = gate
+            self._idle_wait_ns = round(IDLE_AFTER_S * 1e9)
+        self._gate, self._model_pct = gate, model_pct
         self.idling = idling
+        self._aim()
 
     def feed(self, sent: SignalBlock) -> list[Hit]:
         """Judge a block; the tasks that began to fire in it, earliest first."""
@@ -191,23 +236,23 @@ class Channel:
         self._end_ns = stamp_ns + span_ns
         self.newest_ns = self._end_ns - self.period_ns
         memory.add(data)
+        self._fired_row = -1
         hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)
-        if self._gate:
-            for w in self.watches:
-                if w.settle_left:
-                    w.settle_left = max(0, w.settle_left - rows)
+        if self._fired_row >= 0:
+            self.fired_ns = stamp_ns + self._fired_row * self.period_ns
+        for w in self.watches:
+            if w.settle_left and w.armed:
+                w.settle_left = max(0, w.settle_left - rows)
         if self.idling and self._load >= 0:
             self._learn_idle(data)
         return hits
 
     def _by_sample(self, data: NDArray[Any]) -> list[Hit]:
         hits: list[Hit] = []
-        gate, idle, watches = self._gate, self.idle_pct, self.watches
+        watches = self.watches
         for i, row in enumerate(data.tolist()):
             for w in watches:
-                value = row[w.column]
-                if w.net:
-                    value -= idle
+                value = w.gain * row[w.column] + w.offset
                 if w.guard is not None:
                     w.beyond = step(w.guard, w.guard_state, w.detector.reading(w.state, value), True)
                 # `step`, written out: this is what happens a thousand times a second
@@ -216,13 +261,15 @@ class Channel:
                     state.lost += 1
                     continue  # a missing reading tells nothing: what fired goes on firing
                 state.lost = 0
-                if w.gated and (not gate or i < w.settle_left):
+                if i < w.settle_left or not w.armed:
                     w.detector.follow(state, value)
-                    w.fired = False
+                    w.fired = w.fired and w.task.lasting
                 elif w.detector.judge(state, value) is not w.fired:
                     w.fired = not w.fired
                     if w.fired:
-                        hits.append(self._hit(i, w, value))
+                        hits.append(self._hit(i, w, value, state))
+                if w.fired:
+                    self._fired_row = i
         return hits
 
     def _by_block(self, data: NDArray[Any]) -> list[Hit]:
@@ -230,38 +277,45 @@ class Channel:
         rows = data.shape[0]
         for w in self.watches:
             values = data[:, w.column].astype(np.float64)
-            if w.net:
-                values -= self.idle_pct
-            armed: NDArray[np.bool_] | bool = not w.gated or (self._gate and not w.settle_left)
-            if w.gated and self._gate and w.settle_left:
+            if w.task.reads is not Reads.VALUE:
+                values = w.gain * values + w.offset
+            armed: NDArray[np.bool_] | bool = w.armed
+            if armed and w.settle_left:
                 armed = np.arange(rows) >= w.settle_left
             if w.guard is not None:
                 readings = np.array([w.detector.reading(w.state, v) for v in values.tolist()])
                 w.beyond = bool(block(w.guard, w.guard_state, readings, True)[-1])
+            before = snapshot(w.state)
             fired = block(w.detector, w.state, values, armed)
             any_fired = bool(fired.any())
+            if any_fired:
+                self._fired_row = max(self._fired_row, int(np.flatnonzero(fired)[-1]))
             if any_fired and not w.fired:
                 row = int(fired.argmax())
-                hits.append(self._hit(row, w, float(values[row])))
+                # what it was held against is known up to this row only
+                block(w.detector, before, values[: row + 1], armed if isinstance(armed, bool) else armed[: row + 1])
+                hits.append(self._hit(row, w, float(values[row]), before))
             if any_fired or w.fired:
                 known = np.flatnonzero(~np.isnan(values))
-                if len(known):
+                if len(known) and not (w.task.lasting and (not w.armed or known[-1] < w.settle_left)):
                     w.fired = bool(fired[known[-1]])
         hits.sort(key=lambda h: h.row)
         return hits
 
-    def _hit(self, row: int, w: Watch, value: float) -> Hit:
-        offset = self.idle_pct if w.net else 0.0
-        return Hit(row, w, w.detector.reading(w.state, value) + offset, w.detector.bound(w.state) + offset)
+    def _hit(self, row: int, w: Watch, value: float, state: Any) -> Hit:
+        """`state`: the detector's after this row."""
+        reading, bound = w.detector.reading(state, value), w.detector.bound(state)
+        return Hit(row, w, (reading - w.offset) / w.gain, (bound - w.offset) / w.gain)
 
     def _learn_idle(self, data: NDArray[Any]) -> None:
-        rows = data.shape[0]
-        if self._idle_wait_ns > 0:
-            self._idle_wait_ns -= self.span_ns
-            return
-        load = float(data[0, self._load] if rows == 1 else data[:, self._load].mean())
-        if load == load:
-            self.idle_pct += min(1.0, self._idle_gain * rows) * (load - self.idle_pct)
+        # row by row: what is learned must not depend on how many rows come in a block
+        for load in data[:, self._load].tolist():
+            if self._idle_wait_ns > 0:
+                self._idle_wait_ns -= self.period_ns
+            elif load == load:
+                self._idle_rows += 1  # at first the mean of what was seen: from zero it would be too low for long
+                self.idle_pct += max(self._idle_gain, 1.0 / self._idle_rows) * (load - self.idle_pct)
+                self._idle_left_ns -= self.period_ns
 
     def evidence(self, back: int) -> NDArray[np.float32]:
         """A copy of the rows of the last 0.2 s up to the one `back` rows before the newest, oldest first."""

@@ -8,8 +8,11 @@ from bus.node import Outcome
 from nodes.impact_cortex.policy import Step
 from schemas.base import Samples
 from schemas.impact import Intervention, Mode, Reaction, ReactionResult
-from schemas.machine import ActionReply, Cause, Execution, MachineState
+from schemas.machine import ActionReply, Cause, Execution, FeedHoldRequest, MachineState, StopRequest
+from schemas.system import ServiceEvent
 
+ASKED = (FeedHoldRequest, StopRequest, ActionReply, ServiceEvent)
+"""what travels when the HAL is asked"""
 ONE_CLOCK_NS = 3_600_000_000_000
 """an older stamp belongs to another clock (an old recording): its age says nothing"""
 
@@ -20,13 +23,12 @@ def intervention(
     mode: Mode,
     state: MachineState | None,
     cause: Cause,
-    *,
-    now_ns: int,
-    sample_ns: int,
+    stamps_ns: tuple[int, int],
     names: tuple[str, ...],
     evidence: Samples,
 ) -> Intervention:
-    """What the engine says when it reacts, or would have."""
+    """What the engine says when it reacts, or would have; `stamps_ns` are those of the decision and of its sample."""
+    now_ns, sample_ns = stamps_ns
     f = step.finding
     age_ns = now_ns - sample_ns
     return Intervention(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from functools import partial
 
 from bus.node import (
+    BadParameter,
     Gone,
     LinkEvent,
     Lost,
@@ -20,16 +22,17 @@ from bus.node import (
     subscription,
     timer,
 )
-from nodes.impact_cortex.assessment import Reference, assess
+from nodes.impact_cortex.assessment import Measured, assess, measure
 from nodes.impact_cortex.channel import Channel, Hit, Watch, newest
-from nodes.impact_cortex.interventions import intervention, result
-from nodes.impact_cortex.physics import Cut
+from nodes.impact_cortex.cuts import BadCuts
+from nodes.impact_cortex.interventions import ASKED, intervention, result
 from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over
 from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import Settings, gate_open, idling
 from nodes.impact_cortex.tuning import Tuning
 from schemas import topics
 from schemas.base import Samples
+from schemas.codec import prepare
 from schemas.impact import (
     Beat,
     ModeReply,
@@ -77,6 +80,8 @@ class ImpactCortex(Tuning, Node):
     stop = client(topics.STOP)
 
     def on_configure(self) -> None:
+        # the first decision must not be the one that waits for a compiler
+        prepare(*(p.topic.type for p in self.interface.publishers), *ASKED)
         self._channels: dict[str, dict[str, Channel]] = {topics.SAMPLES.name: {}, topics.VIBRATION.name: {}}
         self._signals_known = False
         self._resting: tuple[str, ...] = ()
@@ -91,27 +96,33 @@ class ImpactCortex(Tuning, Node):
         self._cause = NOBODY
         self._stamp_ns = 0
         self._back = 0
-        self._fired_ns = 0
         self._again: tuple[str, Reaction, str] | None = None
         self._asked_again = 0
         self._hal_error = ""
         self._beats = 0
-        self._protection: tuple[ProtectionState, tuple[str, ...]] | None = None
+        self._protection: tuple[ProtectionState, tuple[str, ...]] = (ProtectionState.UNPROTECTED, ())
         self._protected_ns = 0
-        self._read_parameters()
+        self._measured = Measured()
+        try:
+            self._read_parameters()
+        except BadCuts as error:
+            raise BadParameter(f"{self.name}: {error}") from error
 
     def _read_parameters(self) -> None:
         self._settings = Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
-        cut = Cut(self.tool_diameter_mm, self.teeth, self.depth_mm, self.width_mm)
-        self._reference = Reference(self.material, cut, self.rated_torque_nm, self.rated_power_kw)
         self._effective_ns = round(self.effective_s * 1e9)
         for channel in self._all_channels():
             channel.configure(self._settings)
+        self._cuts = self.described({name: getattr(self, name) for name in self.interface.parameters})
+        self._set_gates()
 
     def on_parameter(self, name: str) -> None:
         if name != "mode":
             self._watch = None
-            self._read_parameters()
+            try:
+                self._read_parameters()
+            except BadCuts as error:
+                self.log.warning(f"the cuts described before stay in force: {error}")
         self._protect(self.now_ns())
 
     def _all_channels(self) -> list[Channel]:
@@ -147,19 +158,21 @@ class ImpactCortex(Tuning, Node):
         self._state_silent = False
         self._set_gates()
         if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
-            self._end_event("the program runs again")
+            self._end_event("the program runs again", settle=True)
 
     def _set_gates(self) -> None:
         state = None if self._state_silent else self._state
         gate = state is not None and gate_open(state.execution, state.motion)
         idle = state is not None and idling(state.execution, state.motion)
+        self._reference, self._shown_model_pct = self._cuts.reference(state), self._cuts.shown_pct(state)
+        model = self._cuts.model_pct(state) if gate else math.nan
         for channel in self._all_channels():
-            channel.set_gate(gate, idle)
+            channel.set_gate(gate, idle, model)
 
     @subscription(topics.MOTION)
     def on_motion(self, motion: MotionEvent) -> None:
         if motion.phase is MotionPhase.RELEASED:
-            self._end_event("released by the operator")
+            self._end_event("released by the operator", settle=True)
         elif motion.phase is MotionPhase.AXES_STANDING and self._event.acted:
             self._event = replace(self._event, effective=True)
 
@@ -206,11 +219,12 @@ class ImpactCortex(Tuning, Node):
         now_ns = self.now_ns()
         channel.heard_ns = now_ns
         self._newest[channel] = self.source
-        hits = channel.feed(block)
-        if hits:
-            self._fired_ns = now_ns
-            for hit in hits:
-                self._react(channel, block, hit, now_ns)
+        fired_ns = channel.fired_ns
+        for hit in channel.feed(block):
+            read_ns = block.stamp_ns + hit.row * block.period_ns
+            self._end_when_quiet(channel, read_ns - fired_ns)
+            fired_ns = read_ns
+            self._react(channel, block, hit, now_ns)
         if self._event.asked is Reaction.FEED_HOLD:
             self._escalate(now_ns)
 
@@ -270,17 +284,8 @@ class ImpactCortex(Tuning, Node):
             evidence = Samples.take(self._channel.evidence(self._back))
             names = self._channel.names
         for intervention_id, step in numbered:
-            said = intervention(
-                intervention_id,
-                step,
-                self.mode,
-                self._state,
-                self._cause,
-                now_ns=now_ns,
-                sample_ns=self._stamp_ns,
-                names=names,
-                evidence=evidence,
-            )
+            stamps_ns = (now_ns, self._stamp_ns)
+            said = intervention(intervention_id, step, self.mode, self._state, self._cause, stamps_ns, names, evidence)
             self.interventions.publish(said)
 
     def _ask(self, intervention_id: str, reaction: Reaction, reason: str, now_ns: int) -> None:
@@ -312,7 +317,16 @@ class ImpactCortex(Tuning, Node):
         if reaction is Reaction.FEED_HOLD:
             self._escalate(now_ns, refused=answer.text)
 
-    def _end_event(self, why: str) -> None:
+    def _end_when_quiet(self, but: Channel | None = None, quiet_ns: int = 1 << 62) -> None:
+        """By the readings' own time: a recording is played at any speed. `but`: a source that was quiet for so long."""
+        quiet = [c.newest_ns - c.fired_ns for c in self._all_channels() if c.fired_ns and c is not but]
+        if over(self._event, quiet=min([quiet_ns, *quiet]) > self.rearm_s * 1e9, released=False):
+            self._end_event(f"quiet for {self.rearm_s:g} s")
+
+    def _end_event(self, why: str, *, settle: bool = False) -> None:
+        if settle:
+            for channel in self._all_channels():
+                channel.settle()
         if self._event is NOTHING:
             return
         self.log.info(f"event of {self._event.reaction} ended: {why}")
@@ -328,41 +342,32 @@ class ImpactCortex(Tuning, Node):
 
     @timer(TICK_S)
     def tick(self) -> None:
-        """Beat, assess, and see to what no sample may bring about."""
+        """Beat, and see to what no sample may bring about."""
         now_ns = self.now_ns()
         self._beats += 1
         self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self.mode))
-        channels = self._all_channels()
         if self._event is not NOTHING:
             if self._event.asked is Reaction.FEED_HOLD:
                 self._escalate(now_ns)
             if self._again is not None and self._asked_again < ASK_AGAIN:
                 self._asked_again += 1
                 self._ask(*self._again, now_ns)
-            if any(w.fired for c in channels for w in c.watches):
-                self._fired_ns = now_ns
-            if over(self._event, quiet=now_ns - self._fired_ns > self.rearm_s * 1e9, released=False):
-                self._end_event(f"quiet for {self.rearm_s:g} s")
-        self._protect(now_ns)
-        self._assess(now_ns, channels)
+            self._end_when_quiet()
+        self._measured = self._measure(topics.SAMPLES.name, now_ns)
 
-    def _assess(self, now_ns: int, channels: list[Channel]) -> None:
-        heard = [c for c in channels if not c.silent(now_ns)]
-        protected, reasons = self._protection or (ProtectionState.UNPROTECTED, ())
+    @timer(TICK_S)
+    def look(self) -> None:
+        """Say how everything stands: in a callback of its own, right after `tick`, because both together are long."""
+        now_ns = self.now_ns()
+        self._protect(now_ns)
+        measured = self._measured.and_of(self._measure(topics.VIBRATION.name, now_ns))
+        seen = (measured, self._shown_model_pct, self.limit_pct)
         state = None if self._state_silent else self._state
-        self.assessments.publish(
-            assess(
-                now_ns,
-                heard,
-                self._reference,
-                state,
-                self._event,
-                self.mode,
-                protected,
-                reasons,
-                limit_pct=self.limit_pct,
-            )
-        )
+        self.assessments.publish(assess(now_ns, seen, state, self._event, self.mode, self._protection))
+
+    def _measure(self, topic: str, now_ns: int) -> Measured:
+        heard = [c for c in self._channels[topic].values() if not c.silent(now_ns)]
+        return measure(heard, self._reference)
 
     def _protect(self, now_ns: int) -> None:
         """Publish protection when it changed, and once a second."""

@@ -2,7 +2,7 @@
 
 WARN < FEED_HOLD < STOP, and the feed always before the spindle: a stop is asked for after a feed hold, because a
 spindle that stands in the cut breaks the tool. One reaction of a kind per event; an event lasts until the operator
-releases the machine, or, where nothing was asked of it, until the signals are quiet.
+releases the machine, or, where nothing was asked of it, until the signals are quiet. Warnings are told once per task.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Event:
     """the strongest that was asked of the machine"""
     held_ns: int = 0
     """when the feed hold was asked"""
+    warned: frozenset[str] = frozenset()
+    """the tasks whose warnings were said"""
     accepted: bool = False
     """the HAL took a request of this event"""
     effective: bool = False
@@ -75,6 +77,12 @@ class Step:
 def decide(event: Event, mode: Mode, finding: Finding, now_ns: int) -> tuple[Event, tuple[Step, ...]]:
     """The reactions that `finding` calls for beyond those of the event so far, weakest first."""
     wanted = finding.reaction
+    if wanted is Reaction.WARN and event.reaction in (Reaction.NONE, Reaction.WARN):
+        if finding.task in event.warned:
+            return event, ()
+        first = finding if event.finding is None else event.finding
+        warned = replace(event, reaction=wanted, finding=first, warned=event.warned | {finding.task})
+        return replace(warned, asked=wanted), (Step(wanted, False, finding),)
     if RANK[wanted] <= RANK[event.reaction]:
         return event, ()
     ladder = [Reaction.FEED_HOLD, Reaction.STOP] if wanted is Reaction.STOP else [wanted]

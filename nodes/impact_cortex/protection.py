@@ -53,7 +53,7 @@ def resting(channels: Sequence[Channel]) -> tuple[str, ...]:
 
 
 def _could_hold(w: Watch, c: Channel) -> bool:
-    return not w.lost and policy.RANK[w.task.reaction(c.settings)] >= policy.RANK[Reaction.FEED_HOLD]
+    return not (w.lost or w.resting) and policy.RANK[w.task.reaction(c.settings)] >= policy.RANK[Reaction.FEED_HOLD]
 
 
 def protection(

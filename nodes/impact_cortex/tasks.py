@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
+from fnmatch import fnmatchcase
 
-from nodes.impact_cortex.detectors import Detector, Deviation, Limit, Residual
+from nodes.impact_cortex.cusum import Cusum, Residual
+from nodes.impact_cortex.detectors import Detector, Deviation, Limit
 from schemas.impact import Reaction
 from schemas.machine import Execution, Motion
 
@@ -18,6 +21,7 @@ class Settings:
     limit_k: int = 3
     limit_n: int = 5
     hard_limit_pct: float = 160.0
+    axis_limit_pct: float = 80.0
     warn_pct: float = 75.0
     warn_s: float = 0.5
     air_pct: float = 6.0
@@ -25,29 +29,67 @@ class Settings:
     cusum_threshold_pct_s: float = 1.2
     cusum_window_s: float = 0.25
     cusum_settle_s: float = 0.1
+    model_settle_s: float = 0.5
+    wear_rise_pct: float = 15.0
+    wear_threshold_pct_s: float = 1.0
+    breakage_fall_pct: float = 50.0
+    breakage_threshold_pct_s: float = 0.6
     accel_limit: float = 30.0
     accel_window_s: float = 0.1
     accel_share: float = 0.15
     accel_reaction: Reaction = Reaction.WARN
 
 
+class Reads(Enum):
+    """What of its signal a task judges. Against the model it rests where there is none, or hardly a load."""
+
+    VALUE = auto()
+    NET = auto()
+    """less idle"""
+    ABOVE_MODEL = auto()
+    """net load less the model's and a margin"""
+    BELOW_MODEL = auto()
+    """a share of the model's load, less the net one"""
+
+    @property
+    def against_model(self) -> bool:
+        return self in (Reads.ABOVE_MODEL, Reads.BELOW_MODEL)
+
+    def aim(self, s: Settings, idle: float, model: float) -> tuple[float, float]:
+        """(gain, offset): what is judged is gain · value + offset."""
+        match self:
+            case Reads.NET:
+                return 1.0, -idle
+            case Reads.ABOVE_MODEL:
+                return 1.0, -idle - model * (1.0 + s.wear_rise_pct / 100.0)
+            case Reads.BELOW_MODEL:
+                return -1.0, idle + model * (1.0 - s.breakage_fall_pct / 100.0)
+        return 1.0, 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One row. `signal` is a name, or `*` and the end of several names: each of them is judged by itself."""
+    """One row. `signal` is a name, or a pattern of several (`*`, `?`): each of them is judged by itself."""
 
     name: str
     signal: str
     gated: bool
     """only while the machine cuts: not in rapid, spin-up, tool change, dwell, and never outside a running program"""
     settle_s: float
-    """how long after its gate opens readings are only followed: the spindle's controller and the axes calm down"""
+    """how long after its gate opens, or the machine is released, readings are only followed until all is calm"""
     reaction: Callable[[Settings], Reaction]
     detector: Callable[[Settings, float], Detector]
     """from the settings and the period of the readings, s"""
     text: str
+    reads: Reads = Reads.VALUE
+    lasting: bool = False
+    """what it found holds until it is judged again: a worn tool is worn in rapid and in the magazine, too"""
+
+    def settles_s(self, s: Settings) -> float:
+        return s.model_settle_s if self.reads.against_model else self.settle_s
 
     def watches(self, signal: str) -> bool:
-        return signal.endswith(self.signal[1:]) if self.signal.startswith("*") else signal == self.signal
+        return fnmatchcase(signal, self.signal)
 
 
 def _readings(seconds: float, period_s: float, least: int) -> int:
@@ -101,6 +143,15 @@ TASKS: tuple[Task, ...] = (
         text="spindle load above what the drive may give in any state",
     ),
     Task(
+        "axis_limit",
+        "?_load_pct",
+        gated=False,
+        settle_s=0.05,
+        reaction=lambda s: Reaction.FEED_HOLD,
+        detector=lambda s, period_s: k_of_n(s.axis_limit_pct, s),
+        text="axis load above what any motion needs",
+    ),
+    Task(
         "load_cusum",
         LOAD,
         gated=True,
@@ -108,6 +159,28 @@ TASKS: tuple[Task, ...] = (
         reaction=lambda s: Reaction.FEED_HOLD,
         detector=_cusum,
         text="spindle load risen and stayed above what this cut had needed",
+        reads=Reads.NET,
+    ),
+    Task(
+        "tool_broken",
+        LOAD,
+        gated=True,
+        settle_s=0.0,
+        reaction=lambda s: Reaction.FEED_HOLD,
+        detector=lambda s, period_s: Cusum(s.breakage_threshold_pct_s / period_s),
+        text="spindle load far below what this cut needs: is the tool broken?",
+        reads=Reads.BELOW_MODEL,
+    ),
+    Task(
+        "tool_worn",
+        LOAD,
+        gated=True,
+        settle_s=0.0,
+        reaction=lambda s: Reaction.WARN,
+        detector=lambda s, period_s: Cusum(s.wear_threshold_pct_s / period_s),
+        text="spindle load above what this cut needs with a sharp tool",
+        reads=Reads.ABOVE_MODEL,
+        lasting=True,
     ),
     Task(
         "load_warning",

@@ -6,7 +6,6 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 from bus.node import Raw
 from nodes.recorder.recording import Recording
@@ -35,7 +34,8 @@ class Disk(threading.Thread):
         self.failed = ""
         self.refused = 0
         """messages that found the queue full"""
-        self._work: deque[list[Raw] | Callable[[Recording], object]] = deque()
+        self._work: deque[tuple[list[Raw], int] | Callable[[Recording], object]] = deque()
+        """messages and their bytes, or what is to be done"""
         self._missed: dict[tuple[int, str], Raw] = {}
         self._messages = 0
         self._bytes = 0
@@ -58,7 +58,7 @@ class Disk(threading.Thread):
                 self._missed.clear()
             self._messages += len(batch)
             self._bytes += size
-            self._work.append(batch)
+            self._work.append((batch, size))
             self._changed.notify()
         return True
 
@@ -67,7 +67,7 @@ class Disk(threading.Thread):
         key = (raw.publisher_id, raw.topic)
         known = self._missed.get(key)
         first = known.lost_first if known is not None else raw.lost_first or raw.seq
-        self._missed[key] = replace(raw, payload=b"", lost_first=first)
+        self._missed[key] = raw._replace(payload=b"", lost_first=first)
 
     def ask(self, act: Callable[[Recording], object]) -> None:
         """Have something done in its turn."""
@@ -131,11 +131,11 @@ class Disk(threading.Thread):
             while not self._work and not self._ending and not self._flush.is_set():
                 self._changed.wait(1.0)
             work = self._work.popleft() if self._work else None
-            if isinstance(work, list):
-                self._messages -= len(work)
-                self._bytes -= sum([len(raw.payload) for raw in work])
-        if isinstance(work, list):
-            self.recording.batch(work)
+            if isinstance(work, tuple):
+                self._messages -= len(work[0])
+                self._bytes -= work[1]
+        if isinstance(work, tuple):
+            self.recording.batch(work[0])
         elif work is not None:
             work(self.recording)
         if self._flush.is_set():

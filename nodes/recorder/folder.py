@@ -33,7 +33,7 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self.path).free
 
-    def open(self, kind: str, at_ns: int, reason: str = "") -> Tape:
+    def open(self, kind: str, at_ns: int, reason: str = "", continues: str = "") -> Tape:
         """A new bag, named by when it begins.
 
         Raises:
@@ -44,7 +44,7 @@ class Folder:
         for n in range(1, 10_000):
             name = f"{stem}.mcap" if n == 1 else f"{stem}_{n}.mcap"
             try:
-                return Tape(self.path / name, self._who, kind, reason)
+                return Tape(self.path / name, self._who, kind, reason, continues)
             except FileExistsError:
                 continue
         raise OSError(f"{self.path}: ten thousand bags named {stem}")

@@ -67,6 +67,8 @@ class Recording:
         self._box_since_ns = 0
         self._box_until_ns = 0
         self._tape_since_ns = 0
+        self._before = ""
+        """the bag begun last"""
         self._tended_ns = 0
         self._folder = Folder(settings, who, emit)
         self._now_ns = 0
@@ -100,31 +102,45 @@ class Recording:
 
     def batch(self, batch: Iterable[Raw]) -> None:
         """Messages, in the order they were received; nothing raised."""
-        streams, ring = self._streams, self._ring
+        # a thousand samples a second of every machine pass here
+        streams, newest, continuous = self._streams, self._ring.newest, self.settings.continuous
         for raw in batch:
-            stream = streams.get((raw.publisher_id, raw.topic)) or self._meet(raw)
-            self._now_ns = raw.received_ns
-            if raw.lost_first:
-                self._lose(stream, raw.lost_first, raw.seq, raw.received_ns)
-                stream.last_seq = max(stream.last_seq, raw.seq)
-                continue
+            topic, _, publisher_id, seq, stamp_ns, received_ns, payload, _, _, _, lost_first = raw
+            stream = streams.get((publisher_id, topic)) or self._meet(raw)
+            self._now_ns = received_ns
             last = stream.last_seq
-            if last and raw.seq != last + 1:
-                if raw.seq <= last:
+            if lost_first:
+                self._lose(stream, lost_first, seq, received_ns)
+                stream.last_seq = max(last, seq)
+                continue
+            if last and seq != last + 1:
+                if seq <= last:
                     continue
                 # the state that a late joiner is given has gaps in its numbers; what is lost of it is told
                 if not stream.latched:
-                    self._lose(stream, last + 1, raw.seq - 1, raw.received_ns)
-            stream.last_seq = raw.seq
+                    self._lose(stream, last + 1, seq - 1, received_ns)
+            stream.last_seq = seq
             self.messages += 1
             if stream.latched:
                 stream.keep(raw)
-            keep = stream.role is Role.PLAIN or self._judge(stream, raw)
-            ring.add(stream, raw)
+            role = stream.role
+            keep = role is Role.PLAIN or (self._signals if role is Role.SIGNALS else self._judge)(stream, raw)
+            newest.append((stream, raw))
             if self._box is not None:
                 self._into(self._box, stream, raw)
-            if keep and self.settings.continuous:
-                self._record(stream, raw)
+            if keep and continuous:
+                tape = self.tape
+                try:
+                    if tape is None:
+                        self._record_first(stream, raw)
+                    else:
+                        tape.write(stream, seq, received_ns, stamp_ns, payload)
+                except BagFull:
+                    self._close_tape()
+                    self._record_first(stream, raw)
+                except OSError as error:
+                    self._no_room(error)
+        self._ring.close(self._now_ns)
         self._after_batch()
 
     def trigger(self, reason: str, now_ns: int = 0) -> str:
@@ -133,6 +149,7 @@ class Recording:
         self._box_until_ns = now_ns + int(self.settings.black_box_after_s * 1e9)
         if self._box is not None:
             return str(self._box.path)
+        self._ring.close(now_ns, exact=True)
         held = list(self._ring)
         start_ns = held[0][1].received_ns if held else now_ns
         try:
@@ -190,19 +207,17 @@ class Recording:
 
     def _judge(self, stream: Stream, raw: Raw) -> bool:
         """What the topic means to the recorder; whether the message goes into the bag as it is."""
-        match stream.role:
-            case Role.STATE:
-                self._state(stream, raw)
-            case Role.INTERVENTION:
-                self.trigger(f"{stream.topic}: {words(raw.payload, 'reason')[0]}", raw.received_ns)
-            case Role.ALARM:
-                level, text = words(raw.payload, "level", "text")
-                if level == "FAULT":
-                    self.trigger(f"{stream.topic}: {text}", raw.received_ns)
-            case Role.VIBRATION:
-                return self.settings.vibration or stream.needed
-            case Role.SIGNALS:
-                return self._signals(stream, raw)
+        role = stream.role
+        if role is Role.VIBRATION:
+            return self.settings.vibration or stream.needed
+        if role is Role.STATE:
+            self._state(stream, raw)
+        elif role is Role.INTERVENTION:
+            self.trigger(f"{stream.topic}: {words(raw.payload, 'reason')[0]}", raw.received_ns)
+        else:
+            level, text = words(raw.payload, "level", "text")
+            if level == "FAULT":
+                self.trigger(f"{stream.topic}: {text}", raw.received_ns)
         return True
 
     def _state(self, stream: Stream, raw: Raw) -> None:
@@ -244,30 +259,19 @@ class Recording:
 
     # --- the bag --------------------------------------------------------------------------------------------------
 
-    def _record(self, stream: Stream, raw: Raw) -> None:
-        if self.paused:
-            self._unwrite(stream.topic, stream.publisher, raw.seq, raw.seq, raw.received_ns)
-            return
-        tape = self.tape
+    def _record_first(self, stream: Stream, raw: Raw) -> None:
+        """Begin a bag with this message, when there is room for one."""
+        tape = None if self.paused else self._begin(stream, raw.received_ns)
         if tape is None:
-            tape = self._begin(stream, raw.received_ns)
-            if tape is None:
-                self._unwrite(stream.topic, stream.publisher, raw.seq, raw.seq, raw.received_ns)
-                return
-            if any(value is raw for value in stream.values.values()):
-                return  # it stands at the head
-        try:
+            self._unwrite(stream.topic, stream.publisher, raw.seq, raw.seq, raw.received_ns)
+        elif not any(value is raw for value in stream.values.values()):  # else it stands at the head
             tape.write(stream, raw.seq, raw.received_ns, raw.stamp_ns, raw.payload)
-        except BagFull:
-            self._close_tape()
-            self._record(stream, raw)
-        except OSError as error:
-            self._no_room(error)
 
     def _begin(self, heard: Stream, at_ns: int) -> Tape | None:
         """A new bag with the state in force at its head."""
         try:
-            tape = self.tape = self._folder.open(RUN, at_ns)
+            tape = self.tape = self._folder.open(RUN, at_ns, continues=self._before)
+            self._before = tape.path.name
             self._tape_since_ns = at_ns
             self._needed_topics = set().union(*self._needs.values())
             self._mark_needed()

@@ -24,9 +24,10 @@ class Tape:
     Args:
         kind: `run` or `black_box`.
         reason: why a black box was written.
+        continues: the name of the bag that this one goes on from.
     """
 
-    def __init__(self, path: Path, who: Identity, kind: str, reason: str = "") -> None:
+    def __init__(self, path: Path, who: Identity, kind: str, reason: str = "", continues: str = "") -> None:
         self.path = path
         self.kind = kind
         self.reason = reason
@@ -42,7 +43,8 @@ class Tape:
         self._last_ns = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self.writer = BagWriter(path)
-        self.writer.metadata("rise", {"version": who.version, "host": who.host, "domain": who.domain})
+        rise = {"version": who.version, "host": who.host, "domain": who.domain}
+        self.writer.metadata("rise", {**rise, "continues": continues} if continues else rise)
 
     @property
     def start_ns(self) -> int:

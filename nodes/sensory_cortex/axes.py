@@ -40,6 +40,11 @@ class Axes:
         return self._left_mm == 0.0
 
     @property
+    def left_mm(self) -> float:
+        """What is left of the path."""
+        return self._left_mm
+
+    @property
     def direction(self) -> tuple[float, float, float]:
         return self._unit
 
@@ -63,11 +68,14 @@ class Axes:
         """How far the axes go on when they begin to stop now: v²/2a."""
         return self.moving_mm_s**2 / (2.0 * self.acceleration_mm_s2)
 
-    def step(self, wanted_mm_s: float, dt_s: float) -> float:
-        """Move for `dt_s` towards path speed `wanted_mm_s` (0: stop). Returns the travel in mm."""
+    def step(self, wanted_mm_s: float, dt_s: float, against_mm_s2: float = 0.0) -> float:
+        """Move for `dt_s` towards path speed `wanted_mm_s` (0: stop). Returns the travel in mm.
+
+        `against_mm_s2`: what an obstacle adds to the braking of axes that stop.
+        """
         before = self.moving_mm_s
         left = self._left_mm
-        a = self.acceleration_mm_s2
+        a = self.acceleration_mm_s2 + against_mm_s2
         if left == 0.0 or (before == 0.0 and wanted_mm_s == 0.0):
             self.moving_mm_s = self.applied_mm_s2 = 0.0
             return 0.0

@@ -12,7 +12,9 @@ CONTACT_FRICTION = 0.6
 CONTACT_MOST_N = 30_000.0
 TOOL_BREAKS_N = 4_000.0
 SERVO_TRIPS_N = 15_000.0
-"""the control's own overload alarm: the last line, far later than a monitor"""
+"""the control's own overload alarm: the last line; at feed far later than a monitor, in rapid within 3 ms"""
+CLAMP_MM = 1.0
+"""a clamp stands in the way, not at its end: this much of the path is left when the tool meets it"""
 
 
 @dataclass(slots=True)
@@ -23,7 +25,8 @@ class Faults:
     in_contact: bool = False
     contact_path_mm: float = 0.0
     breakage_armed: float = 0.0
-    broken: bool = False
+    broken: set[int] = field(default_factory=set)
+    """numbers of tools"""
     spike_until: int = 0
     spike: float = 1.0
     chatter_aim: float = 0.0

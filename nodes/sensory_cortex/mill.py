@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from nodes.sensory_cortex.axes import Axes
 from nodes.sensory_cortex.cutting import Cut
 from nodes.sensory_cortex.faults import (
+    CLAMP_MM,
     CONTACT_FRICTION,
     SERVO_TRIPS_N,
     TOOL_BREAKS_N,
@@ -24,6 +25,9 @@ from schemas.machine import Execution, Motion, MotionPhase
 
 STEP_S = 0.001
 RAPID_MM_S = 500.0
+CHANGE_Z_MM = 100.0
+"""where the turret can turn"""
+RETRACT_Z_MM = 60.0
 ENTRY_MM = 2.0
 """the engagement grows over this much of a cut's path"""
 AXIS_MASS_KG = 300.0
@@ -94,9 +98,9 @@ class Mill:
         self._magazine = {t.number: t for t in program.tools}
         self._at = 0
         self._left_steps = 0
+        self._back_to_z = 0.0
         self._cut: Cut | None = None
         self._entered_mm = 0.0
-        self._programmed_rpm = 0.0
         self._actions: list[_Action] = []
         self._inhibit_from: int | None = None
         self._inhibited = False
@@ -159,15 +163,18 @@ class Mill:
 
     def _make_good(self) -> None:
         """What a person at the machine does: free the tool, put a sound one in its place."""
-        if self.faults.broken and self.tool is not None:
-            self._magazine[self.tool.number] = self.tool = self.tool.sister()
+        for number in self.faults.broken:
+            self._magazine[number] = self._magazine[number].sister()
+        if self.tool is not None:
+            self.tool = self._magazine[self.tool.number]
         self.faults.clear()
         self.revision += 1
 
     def _retract(self) -> None:
         self._retracting = True
-        self.block = Block(0, "retract", Do.RAPID, self.axes.x, self.axes.y, 60.0)
-        self.axes.go(self.axes.x, self.axes.y, 60.0)
+        x, y, z = self.axes.x, self.axes.y, max(self.axes.z, RETRACT_Z_MM)
+        self.block = Block(0, "retract", Do.RAPID, x, y, z)
+        self.axes.go(x, y, z)
         self._cut = None
 
     # --- state -----------------------------------------------------------------------------------------------------
@@ -208,11 +215,11 @@ class Mill:
                 wanted = 0.0
                 if not self._inhibited:
                     wanted = block.feed_mm_min / 60.0 if do is Do.FEED else RAPID_MM_S
-                travel = axes.step(wanted, STEP_S)
-                if do is Do.FEED and faults.crash_armed and travel > 0.0 and not self._inhibited:
-                    self._touch()
+                travel = self._move(wanted)
                 if axes.arrived and not self._inhibited:
                     self._next()
+            elif do is Do.TOOL:
+                travel = self._change_tool(block)
             elif not self._inhibited:
                 self._left_steps -= 1
                 if do is Do.SPINDLE:
@@ -224,6 +231,34 @@ class Mill:
         self.spindle.step(self.cutting_nm, STEP_S)
         if self._actions:
             self._follow_stop()
+
+    def _move(self, wanted_mm_s: float) -> float:
+        """The axes' part of this millisecond; what stands in their way is met here."""
+        faults, axes = self.faults, self.axes
+        against = 0.0
+        if self.tripped:  # the drives no longer push: what was run into brakes the axes
+            against = contact_force_n(axes.path_mm - faults.contact_path_mm) * 1000.0 / AXIS_MASS_KG
+        travel = axes.step(wanted_mm_s, STEP_S, against)
+        if faults.crash_armed and travel > 0.0 and axes.left_mm > CLAMP_MM and not self._inhibited:
+            self._touch()
+        return travel
+
+    def _change_tool(self, block: Block) -> float:
+        """Up to where the turret can turn, turn it once the spindle stands, and down again. Returns the travel."""
+        axes = self.axes
+        if not axes.arrived:
+            return self._move(0.0 if self._inhibited else RAPID_MM_S)
+        if self._inhibited:
+            return 0.0
+        if self._left_steps == 0:
+            self._next()
+        elif self.spindle.standing:
+            self._left_steps -= 1
+            if self._left_steps == 0:
+                self.tool = self._magazine[block.tool]
+                self.revision += 1
+                axes.go(axes.x, axes.y, self._back_to_z)
+        return 0.0
 
     def _inhibit(self) -> None:
         self._inhibited = True
@@ -261,15 +296,16 @@ class Mill:
         torque = 0.0
         tangential = 0.0
         contact = 0.0
-        cut = self._cut
-        if cut is not None and travel_mm > 0.0:
+        cut, tool = self._cut, self.tool
+        if cut is not None and tool is not None and travel_mm > 0.0:
             if faults.breakage_armed:
                 faults.spike = 1.0 + 2.0 * faults.breakage_armed
                 faults.spike_until = self.steps + 12
                 faults.breakage_armed = 0.0
-                faults.broken = True
+                faults.broken.add(tool.number)
                 self.blow = 90.0
-            if not faults.broken or self.steps < faults.spike_until:
+            broken = tool.number in faults.broken
+            if not broken or self.steps < faults.spike_until:
                 self._entered_mm += travel_mm
                 torque = cut.torque_nm(travel_mm * 60_000.0, spindle.speed_rpm)
                 if self._entered_mm < ENTRY_MM:
@@ -281,7 +317,7 @@ class Mill:
                 torque *= (1.0 + self._variation) * faults.wear
                 if faults.chatter > 0.01:
                     torque *= 1.0 + 0.08 * faults.chatter * next(self._draw)
-                if faults.broken:
+                if broken:
                     torque *= faults.spike
                 tangential = cut.tangential_force_n(torque)
                 self.cutting_steps += 1
@@ -292,10 +328,10 @@ class Mill:
                 faults.chatter = 0.0
         if faults.in_contact:
             contact = contact_force_n(axes.path_mm - faults.contact_path_mm)
-            radius_m = self.tool.cutter.diameter_mm / 2000.0 if self.tool is not None else 0.005
+            radius_m = tool.cutter.diameter_mm / 2000.0 if tool is not None else 0.005
             torque += contact * CONTACT_FRICTION * radius_m
-            if contact > TOOL_BREAKS_N and not faults.broken:
-                faults.broken = True
+            if contact > TOOL_BREAKS_N and tool is not None and tool.number not in faults.broken:
+                faults.broken.add(tool.number)
                 self.blow = 200.0
             if contact > SERVO_TRIPS_N and not self.tripped:
                 self.tripped = True
@@ -309,6 +345,7 @@ class Mill:
         percent = 100.0 / AXIS_RATED_N
         friction = AXIS_FRICTION_N + 0.8 * axes.moving_mm_s if travel_mm > 0.0 else 0.0
         along = abs(axes.applied_mm_s2 * (AXIS_MASS_KG / 1000.0) + contact + 0.4 * tangential + friction)
+        along = min(along, SERVO_TRIPS_N)  # a drive shows no more than it can give
         across = 0.6 * tangential
         load = self.axis_load_pct
         load[0] = (abs(ux) * along + abs(uy) * across) * percent
@@ -340,11 +377,12 @@ class Mill:
         self._at, self.block, self._cut = at, block, None
         self.revision += 1
         if block.do is Do.TOOL:
-            self.tool = self._magazine[block.tool]
-            self._programmed_rpm = self.spindle.commanded_rpm = 0.0
+            self._back_to_z = self.axes.z
+            self.axes.go(self.axes.x, self.axes.y, CHANGE_Z_MM)
+            self.spindle.commanded_rpm = 0.0
             self._left_steps = round(block.seconds / STEP_S)
         elif block.do is Do.SPINDLE:
-            self._programmed_rpm = self.spindle.commanded_rpm = block.speed_rpm
+            self.spindle.commanded_rpm = block.speed_rpm
         elif block.do is Do.DWELL:
             self._left_steps = round(block.seconds / STEP_S)
         else:

@@ -24,9 +24,11 @@ from bus.node import (
 from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.columns import BadColumnMap, column_map
 from nodes.sensory_cortex.drivers import DRIVERS, Driver, Setting, make
+from nodes.sensory_cortex.sensors import preset
 from nodes.sensory_cortex.sources import SourceWatch
 from schemas import topics
 from schemas.base import Message
+from schemas.codec import prepare
 from schemas.impact import Beat, Mode, Protection, ProtectionState
 from schemas.machine import (
     ActionReply,
@@ -41,11 +43,13 @@ from schemas.machine import (
     MachineState,
     Motion,
     MotionEvent,
+    MotionPhase,
     ResetRequest,
     SignalBlock,
     Signals,
     StopRequest,
 )
+from schemas.system import LogRecord, ServiceEvent
 
 BRAIN_SILENT_NS = 250_000_000
 FIRST_BEAT_NS = 5_000_000_000
@@ -58,6 +62,10 @@ class SensoryCortex(Node):
 
     driver = parameter("simulator", choices=tuple(DRIVERS), doc="kind of source")
     autostart = parameter(True, doc="simulator: start the program at once, and again after a reset")
+    load_sensor = parameter(
+        "drive_torque",
+        doc="simulator: what spindle_load_pct is read with: drive_torque (1 kHz) or load_meter (100 ms, 1 %, 10 Hz)",
+    )
     loop = parameter(True, doc="begin again at the end of the program or recording")
     speed = parameter(1.0, ge=0.0, le=1000.0, doc="1 is the recording's own pace; 0 is as fast as can be kept up with")
     path = parameter("", doc="recording: a table (CSV and its kin) or a bag (.mcap)")
@@ -81,7 +89,11 @@ class SensoryCortex(Node):
 
     @classmethod
     def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-        """What a recording lacks, and what is wrong with its column map."""
+        """A sensor that is none, what a recording lacks, and what is wrong with its column map."""
+        try:
+            preset(parameters["load_sensor"], "load")
+        except ValueError as error:
+            yield "load-sensor", f"load_sensor: {error}"
         if parameters["driver"] != "recording":
             return
         if not parameters["path"]:
@@ -96,6 +108,9 @@ class SensoryCortex(Node):
                     yield from (("column-map", line) for line in str(error).splitlines())
 
     def on_configure(self) -> None:
+        # the first stop must not be the one that waits for a compiler
+        prepare(*(p.topic.type for p in self.interface.publishers), ServiceEvent, LogRecord)
+        prepare(*(kind for s in self.interface.servers for kind in (s.service.request, s.service.reply)))
         values: dict[str, Any] = {name: getattr(self, name) for name in self.interface.parameters}
         machine = self.context.namespace or self.name
         setting = Setting(machine, values, self.rng, self.next_id, self.context.log)
@@ -157,18 +172,28 @@ class SensoryCortex(Node):
             self._tell_state(now_ns)
         for message in out:
             if type(message) is SignalBlock:
-                block_to = self.where.get(message.source)
-                if block_to is not None:
-                    block_to.publish(message)
-                    self.watch.heard(message, now_ns)
-                    self.last_values[message.source] = message.data.array
+                self._tell_block(message, now_ns)
             else:
                 if type(message) is Signals:
                     self._tell_signals()
                     continue
                 self.route[type(message)].publish(message)
-                if type(message) is MotionEvent:
-                    self._tell_info(now_ns)
+                if type(message) is MotionEvent and message.phase is MotionPhase.AXES_STANDING:
+                    self._tell_info(now_ns)  # how long the stop took
+
+    def _tell_block(self, block: SignalBlock, now_ns: int) -> None:
+        to = self.where.get(block.source)
+        if to is not None:
+            to.publish(block)
+            self.watch.heard(block, now_ns)
+            self.last_values[block.source] = block.data.array
+
+    @timer(0.005)
+    def later(self) -> None:
+        """What would have made a tick too long."""
+        now_ns = self.now_ns()
+        for message in self.source_driver.deferred():
+            self._tell_block(message, now_ns)
 
     @timer(0.2)
     def look(self) -> None:

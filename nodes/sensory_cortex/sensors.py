@@ -6,9 +6,11 @@ than it saves); `BlockReading` is several channels read a block at a time, for 1
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +53,32 @@ AXIS_LOAD = Chain(1000.0, lag_s=0.002, step=0.05, noise=0.25, delay_s=0.001, jit
 ENCODER = Chain(1000.0, step=0.0005)
 FEED = Chain(1000.0, lag_s=0.001, step=0.1)
 COOLANT_PROBE = Chain(1.0, lag_s=3.0, step=0.001, noise=0.002)
+
+PRESETS: Mapping[str, tuple[str, Chain]] = MappingProxyType(
+    {
+        "accelerometer": ("acceleration", ACCELEROMETER),
+        "drive_torque": ("load", DRIVE_TORQUE),
+        "load_meter": ("load", LOAD_METER),
+    }
+)
+"""by the name a site file gives them: what it measures, and how well"""
+
+
+def preset(name: str, quantity: str) -> Chain:
+    """The data sheet of that name.
+
+    Raises:
+        ValueError: there is none, or it measures something else; the text says what there is.
+    """
+    of, chain = PRESETS.get(name, ("", None))
+    if chain is not None and of == quantity:
+        return chain
+    fitting = [n for n, (measures, _) in PRESETS.items() if measures == quantity]
+    near = difflib.get_close_matches(name, fitting, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(fitting)}"
+    if of:
+        raise ValueError(f"preset {name!r} measures {of}, not {quantity}; {hint}")
+    raise ValueError(f"no sensor preset {name!r}; {hint}")
 
 
 def heavy_tailed(rng: np.random.Generator, tail: float, batch: int = 1024) -> Iterator[float]:
@@ -169,5 +197,6 @@ class BlockReading:
             np.rint(y, out=y)
             y *= chain.step
         if chain.limit < math.inf:
-            np.clip(y, -chain.limit, chain.limit, out=y)
+            np.minimum(y, chain.limit, out=y)
+            np.maximum(y, -chain.limit, out=y)
         return y

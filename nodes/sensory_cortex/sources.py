@@ -47,7 +47,7 @@ class SourceWatch:
         """Whether the source came (True) or went (False); None when nothing changed."""
         seen = self._of(source.name)
         patience_ns = min(max(SILENT_NS, 3e9 / source.rate_hz), SILENT_MOST_NS) if source.rate_hz > 0 else SILENT_NS
-        alive = now_ns - seen.heard_ns <= patience_ns
+        alive = (now_ns - seen.heard_ns) * source.pace <= patience_ns
         if alive and not seen.rows:
             return None
         if alive == seen.available:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
+import textwrap
 
 from bus.testing import Domain
+from tests.benchmarks import table
+from tests.benchmarks.machine import Quiet, facts, watched
 from tests.benchmarks.measure import Row
 from tests.benchmarks.rows import ROWS
 
@@ -19,42 +20,23 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=15, help="interleaved pairs per row (default 15)")
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.release()}, load {load:.1f} before")
-    if load > 0.5:
-        print("other work is running on this machine: absolute times below are too high, ratios wider than they are")
-    print(f"{'what':<28} {'figure':<34} {'median [90 % interval]':<28} {'bar':<10} holds")
-    rows: list[Row] = []
+    machine = facts()
+    print(textwrap.fill(", ".join(f"{what} {value}" for what, value in machine.items()), table.TOTAL))
+    print(table.head())
+    rows: list[tuple[Row, Quiet]] = []
     for name in arguments.rows or ROWS:
-        with Domain("bench") as domain:
-            for row in ROWS[name](domain, arguments.pairs):
-                rows.append(row)
-                print(_line(row), flush=True)
+        with watched() as quiet, Domain("bench") as domain:
+            made = ROWS[name](domain, arguments.pairs)
+        rows += [(row, quiet) for row in made]
+        for row in made:
+            print("\n".join(table.lines(row)))
+        if quiet.disturbed:
+            print(f"^ others used {quiet.others_cores:.2f} cores meanwhile: times are too high, ratios too wide")
+        sys.stdout.flush()
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump([_plain(r) for r in rows], file, indent=2)
-    return 0 if all(r.holds is not False for r in rows) else 1
-
-
-def _line(row: Row) -> str:
-    holds = {None: "-", True: "yes", False: "NO"}[row.holds]
-    bar = "-" if row.holds is None else f"{'>=' if row.at_least else '<='} {row.bar:g}"
-    also = "  ".join(f"{k} {v:.3g}" for k, v in row.also.items())
-    return f"{row.name:<28} {row.figure:<34} {f'{row.value} {row.unit}':<28} {bar:<10} {holds:<4} {also}"
-
-
-def _plain(row: Row) -> dict[str, object]:
-    return {
-        "name": row.name,
-        "figure": row.figure,
-        "unit": row.unit,
-        "median": row.value.median,
-        "low": row.value.low,
-        "high": row.value.high,
-        "bar": None if row.holds is None else row.bar,
-        "holds": row.holds,
-        "also": row.also,
-    }
+            json.dump({"machine": machine, "rows": [table.plain(*r) for r in rows]}, file, indent=2)
+    return 0 if all(row.holds is not False for row, _ in rows) else 1
 
 
 if __name__ == "__main__":

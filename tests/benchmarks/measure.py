@@ -1,4 +1,4 @@
-"""Ratios to trust on a noisy machine: interleaved pairs, medians, a bootstrap interval, an A/A row beside."""
+"""Ratios to trust on a noisy machine: interleaved pairs, medians, a bootstrap interval, an A/A row beside. Sans-IO."""
 
 from __future__ import annotations
 
@@ -12,22 +12,44 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Interval:
-    """A median with the 90 % bootstrap interval of the median."""
+    """A median with the 90 % bootstrap interval of the median; a single measurement has three times the same."""
 
     median: float
     low: float
     high: float
 
+    @classmethod
+    def single(cls, value: float) -> Interval:
+        return cls(value, value, value)
+
     def __str__(self) -> str:
-        return f"{self.median:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        if self.low == self.high:
+            return short(self.median)
+        return f"{short(self.median)} [{short(self.low)}, {short(self.high)}]"
+
+
+def short(value: float) -> str:
+    """Three digits, or all of them where there are more before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def interval(values: Sequence[float], resamples: int = 2000) -> Interval:
     """Median and its 90 % interval by resampling; the generator is seeded, so a table can be made again."""
+    return _bootstrap(values, statistics.median, resamples)
+
+
+def pooled(bursts: Sequence[Sequence[float]], p: float, resamples: int = 200) -> Interval:
+    """A percentile of all bursts together. What is resampled is bursts: what happens in one is no independent draw."""
+    ordered = [sorted(b) for b in bursts]
+    return _bootstrap(ordered, lambda some: percentile([v for b in some for v in b], p), resamples)
+
+
+def _bootstrap(values: Sequence[Any], statistic: Callable[[Sequence[Any]], float], resamples: int) -> Interval:
+    if not values:
+        return Interval.single(math.nan)
     rng = random.Random(0)
-    n = len(values)
-    medians = sorted(statistics.median(rng.choices(values, k=n)) for _ in range(resamples))
-    return Interval(statistics.median(values), medians[resamples // 20], medians[-resamples // 20])
+    found = sorted(statistic(rng.choices(values, k=len(values))) for _ in range(resamples))
+    return Interval(statistic(values), found[resamples // 20], found[-1 - resamples // 20])
 
 
 def ratio(ours: Sequence[float], peer: Sequence[float]) -> Interval:
@@ -57,13 +79,15 @@ class Row:
 
     name: str
     figure: str
-    """what the bar is on, such as `p50 ratio to raw`"""
+    """what the bar is on, such as `p50 / raw`"""
     value: Interval
-    bar: float
+    bar: float = math.nan
     """on the interval's unfavourable end; NaN for a row that is only shown"""
     at_least: bool = False
     unit: str = ""
     also: dict[str, float] = field(default_factory=dict)
+    missing: str = ""
+    """the command that installs what the row needs, where it could not be measured"""
 
     @property
     def holds(self) -> bool | None:

@@ -36,7 +36,6 @@ class Twenty(Message):
 class Image(Message):
     """A camera's picture."""
 
-    sent_mono_ns: Nanoseconds
     count: int
     pixels: Samples
 

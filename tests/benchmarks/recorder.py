@@ -78,7 +78,7 @@ def recorder(domain: Domain, count: int) -> list[Row]:
                     per_mill[message.topic] = (first, message.seq, seen + 1)
                 missing.append(float(sum(last - first + 1 - seen for first, last, seen in per_mill.values())))
                 mb_per_s.append(bag.size_bytes / 1e6 / ((bag.end_ns - bag.start_ns) / 1e9))
-    also = {"mb_per_s": interval(mb_per_s).median}
+    also = {"size MB/s": interval(mb_per_s).median}
     return [
         Row("recorder, 20 x 1 kHz x 16", "cores", interval(cores), 0.4, also=also),
         Row("recorder, 20 x 1 kHz x 16", "messages missing", interval(missing), 0.0),

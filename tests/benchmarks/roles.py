@@ -1,12 +1,11 @@
 """The processes of the benchmarks: `python -P -m tests.benchmarks.roles ROLE ...`, driven by lines on standard input.
 
-Every role says `ready`, then answers each line `go` with one JSON line. Publishers send a burst and say what it cost;
-subscribers answer with what arrived since the last `go`.
+Every role says `ready`, then answers each line `go` with one JSON line: publishers when they have sent a burst,
+subscribers with what arrived since the last `go`.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from bus import guard
 from bus.clock import WallClock
 from bus.discovery import Directory
 from bus.executor import Executor
@@ -24,42 +24,21 @@ from bus.host import Spec
 from bus.node import Node, client, parameter, publisher, service, subscription, timer
 from schemas.base import Samples
 from tests.benchmarks.messages import ACT, DECISION, FLOOD, IMAGE, TWENTY, Ask, Image, Twenty, twenty
+from tests.benchmarks.received import Received, say
 
 monotonic_ns = time.monotonic_ns
 
 
-class Received:
-    """What a subscriber keeps of a burst."""
-
-    def __init__(self) -> None:
-        self.delays_ns: list[int] = []
-        self.counts: list[int] = []
-        self.cpu_s = time.process_time()
-
-    def report(self) -> dict[str, Any]:
-        counts = self.counts
-        gaps = sum(1 for a, b in itertools.pairwise(counts) if b != a + 1)
-        cpu_s = time.process_time()
-        result = {
-            "delays_us": [d / 1000 for d in self.delays_ns],
-            "received": len(counts),
-            "gaps": gaps,
-            "cpu_s": cpu_s - self.cpu_s,
-        }
-        self.delays_ns, self.counts, self.cpu_s = [], [], cpu_s
-        return result
-
-
 class Steady(Node):
-    """Sends `burst` messages at `rate_hz` when told to."""
+    """Sends `burst` messages at 1 kHz when told to: always the same one, as the peers do."""
 
     burst = parameter(1000)
     out = publisher(TWENTY)
 
     def on_configure(self) -> None:
         self.left = 0
-        self.count = 0
-        self.done: Callable[[], None] = lambda: None
+        self.message = twenty(0, 0, 0)
+        self.done: Callable[[], None] | None = None
 
     def go(self, done: Callable[[], None]) -> None:
         self.left = self.burst
@@ -68,12 +47,17 @@ class Steady(Node):
     @timer(0.001)
     def tick(self) -> None:
         if self.left:
-            self.count += 1
-            now = monotonic_ns()
-            self.out.publish(twenty(self.count, now, now))
+            self.out.publish(self.sample())
             self.left -= 1
-            if not self.left:
-                self.done()
+        if self.done is not None and self.over():
+            self.done()
+            self.done = None
+
+    def sample(self) -> Twenty:
+        return self.message
+
+    def over(self) -> bool:
+        return not self.left
 
 
 class Pictures(Node):
@@ -96,7 +80,7 @@ class Pictures(Node):
         if self.left:
             self.count += 1
             pixels = np.full((480, 640, 3), self.count % 256, dtype=np.uint8)
-            self.out.publish(Image(sent_mono_ns=monotonic_ns(), count=self.count, pixels=Samples.take(pixels)))
+            self.out.publish(Image(count=self.count, pixels=Samples.take(pixels)))
             self.left -= 1
             if not self.left:
                 self.done()
@@ -146,8 +130,7 @@ class Listen(Node):
     @subscription(TWENTY)
     def on_twenty(self, m: Twenty) -> None:
         # from publish() (before encoding) to here
-        self.received.delays_ns.append(self.clock.now_ns() - self.source.stamp_ns)
-        self.received.counts.append(m.count)
+        self.received.note(self.clock.now_ns() - self.source.stamp_ns, self.source.seq)
 
 
 class ListenFlood(Node):
@@ -166,11 +149,11 @@ class ListenPictures(Node):
 
     def on_configure(self) -> None:
         self.received = Received()
+        self.clock = WallClock(Directory().anchor_ns())
 
     @subscription(IMAGE)
     def on_image(self, m: Image) -> None:
-        self.received.delays_ns.append(monotonic_ns() - m.sent_mono_ns)
-        self.received.counts.append(m.count)
+        self.received.note(self.clock.now_ns() - self.source.stamp_ns, m.count)
 
 
 class Decide(Node):
@@ -185,7 +168,7 @@ class Decide(Node):
     @subscription(TWENTY)
     def on_twenty(self, m: Twenty) -> None:
         self.decided.publish(m)
-        self.received.counts.append(m.count)
+        self.received.counts.append(self.source.seq)
         self.act.call(Ask(sent_mono_ns=m.sent_mono_ns), timeout_s=1.0)
 
 
@@ -209,6 +192,25 @@ class SteadyActor(Actor, Steady):
         Steady.on_configure(self)
         Actor.on_configure(self)
 
+    def sample(self) -> Twenty:
+        self.sent_ns = now_ns = monotonic_ns()
+        return twenty(0, now_ns, now_ns)
+
+    def over(self) -> bool:
+        """All were accepted, or one is overdue by more than its caller waits."""
+        everything = len(self.received.counts) == self.burst
+        return not self.left and (everything or monotonic_ns() > self.sent_ns + 2_000_000_000)
+
+
+def scheduled(wanted: str) -> str:
+    """Schedule this thread as `realtime` in a launch file would, or with the `slice` that everybody may have.
+
+    Returns what it got.
+    """
+    if wanted == "realtime":
+        return guard.schedule(10, 0, []).partition(" (")[0].removesuffix(" either")
+    return "slice 0.1 ms" if guard.short_slice() else "no slice"
+
 
 def serve(classes: list[type[Node]], parameters: dict[str, Any]) -> None:
     """Run nodes and answer `go`."""
@@ -223,7 +225,7 @@ def serve(classes: list[type[Node]], parameters: dict[str, Any]) -> None:
     ]
     with Executor(specs) as x:
         x.start()
-        say({"ready": x.not_answered})
+        say({"ready": x.not_answered, "scheduling": parameters.get("scheduling", "normal")})
 
         def read() -> None:
             for _ in sys.stdin:
@@ -231,86 +233,23 @@ def serve(classes: list[type[Node]], parameters: dict[str, Any]) -> None:
             x.stop()
 
         def answer() -> None:
-            cpu_s = time.process_time()
             senders = [h.node for h in x.hosts if hasattr(h.node, "go")]
             if senders:
-                senders[0].go(lambda: finished(cpu_s))
+                senders[0].go(finished)
             else:
-                finished(cpu_s)
+                finished()
 
-        def finished(cpu_s: float) -> None:
-            result: dict[str, Any] = {"sent_cpu_s": time.process_time() - cpu_s}
+        def finished() -> None:
+            result: dict[str, Any] = {}
             for h in x.hosts:
+                if hasattr(h.node, "burst"):
+                    result["sent"] = h.node.burst
                 if hasattr(h.node, "received"):
                     result |= h.node.received.report()
             say(result)
 
         threading.Thread(target=read, daemon=True).start()
         x.run()
-
-
-def say(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
-# --- the peer: raw pyzmq, two frames, no codec ---------------------------------------------------------------------
-
-
-def raw_publisher(path: str, size: int, burst: int, period_s: float) -> None:
-    import zmq
-
-    context = zmq.Context()
-    socket = context.socket(zmq.PUB)
-    socket.setsockopt(zmq.SNDHWM, 100_000)
-    socket.bind(f"ipc://{path}")
-    body = bytes(size)
-    count = 0
-    say({"ready": []})
-    for _ in sys.stdin:
-        cpu_s = time.process_time()
-        start_ns = monotonic_ns()
-        for i in range(burst):
-            if period_s:
-                wait_s = (start_ns + i * period_s * 1e9 - monotonic_ns()) / 1e9
-                if wait_s > 0:
-                    time.sleep(wait_s)  # the peer's own pacing, as a plain script would
-            count += 1
-            head = count.to_bytes(8, "little") + monotonic_ns().to_bytes(8, "little")
-            if size < 65536:
-                socket.send_multipart([b"bench/twenty", head + body])
-            else:
-                socket.send(head, zmq.SNDMORE)
-                socket.send(bytearray(body), copy=False)
-        say({"sent_cpu_s": time.process_time() - cpu_s})
-
-
-def raw_subscriber(path: str) -> None:
-    import zmq
-
-    context = zmq.Context()
-    socket = context.socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, 100_000)
-    socket.setsockopt(zmq.SUBSCRIBE, b"")
-    socket.connect(f"ipc://{path}")
-    received = Received()
-    lock = threading.Lock()
-    say({"ready": []})
-
-    def read() -> None:
-        for _ in sys.stdin:
-            with lock:
-                say(received.report())
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        first = socket.recv()
-        second = socket.recv()
-        head = second if first == b"bench/twenty" else first
-        now = monotonic_ns()
-        received.delays_ns.append(now - int.from_bytes(head[8:16], "little"))
-        received.counts.append(int.from_bytes(head[:8], "little"))
 
 
 ROLES: dict[str, list[type[Node]]] = {
@@ -329,12 +268,12 @@ ROLES: dict[str, list[type[Node]]] = {
 
 def main() -> None:
     role, arguments = sys.argv[1], sys.argv[2:]
-    if role == "raw_pub":
-        raw_publisher(arguments[0], int(arguments[1]), int(arguments[2]), float(arguments[3]))
-    elif role == "raw_sub":
-        raw_subscriber(arguments[0])
-    else:
-        serve(ROLES[role], json.loads(arguments[0]) if arguments else {})
+    parameters: dict[str, Any] = json.loads(arguments[0]) if arguments else {}
+    if wanted := parameters.pop("schedule", None):
+        # and begin again, as the guard of a launch does: every thread inherits it, numpy's that are there already too
+        again = json.dumps({**parameters, "scheduling": scheduled(wanted)})
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "tests.benchmarks.roles", role, again])
+    serve(ROLES[role], parameters)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -42,8 +43,9 @@ def node(root: Path, name: str) -> None:
             return
         say("there", os.getpid())
         sys.stdin.read()
-        registration.close()
         os.unlink(path)
+        registration.close()
+        directory.close()
 
 
 def crowd(root: Path, count: str) -> None:
@@ -81,8 +83,11 @@ def rival(root: Path, turns: str) -> None:
         if pid:
             os.waitpid(pid, 0)
             continue
-        # opened before the name's lock, so that death closes it before: free whenever the name is free
+        # a number above that of the name's lock: at death Linux lets go of the highest first, and this one has to be
+        # free whenever the name is
         witness = ofd.LockFile(root / "witness")
+        low, witness.fd = witness.fd, fcntl.fcntl(witness.fd, fcntl.F_DUPFD_CLOEXEC, 100)
+        os.close(low)
         directory = Directory("cell", root)
         mine = entry("prize")
         try:
@@ -92,7 +97,7 @@ def rival(root: Path, turns: str) -> None:
             os._exit(0)
         if not witness.lock(ofd.EXCLUSIVE, 0):
             say("two held the name at once")
-        if directory.entries() != {"prize": mine} or not registration.intact:
+        if directory.entries() != {"prize": registration.entry} or not registration.intact:
             say("a living node's entry was removed")
         say("won")
         if turn % 3 == 0:
@@ -100,9 +105,31 @@ def rival(root: Path, turns: str) -> None:
         if turn % 3 == 1:
             witness.close()
             registration.close()
+            directory.close()
         os._exit(0)
 
 
+def guest(root: Path, turns: str) -> None:
+    """Come into the domain and leave it, over and over, often as the only one."""
+    for turn in range(int(turns)):
+        directory = Directory("cell", root)
+        directory.watch()
+        path = directory.socket_path()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+            listening.bind(path)
+            registration = directory.register(entry(f"guest{os.getpid()}", f"ipc://{path}"))
+            if not registration.intact or entry_names(root) < {registration.entry.name}:
+                say("the folder went while somebody was in it")
+            os.unlink(path)
+        for leaving in (registration, directory)[:: 1 if turn % 2 else -1]:
+            leaving.close()
+    say("done")
+
+
+def entry_names(root: Path) -> set[str]:
+    return {*Directory("cell", root).entries()}
+
+
 if __name__ == "__main__":
-    calls = {"node": node, "crowd": crowd, "parent": parent, "rival": rival}
+    calls = {"node": node, "crowd": crowd, "parent": parent, "rival": rival, "guest": guest}
     calls[sys.argv[2]](Path(sys.argv[1]), *sys.argv[3:])

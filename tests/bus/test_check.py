@@ -57,6 +57,13 @@ def plan_of(tmp_path: Path, body: str, arguments: Sequence[str] = (), overrides:
          'yield Process(f"{T}:Everywhere", name="b")', ["incompatible-types"]),
         ('yield Process(f"{T}:Spindle", name="a", needs=("n/b",))\n'
          'yield Process(f"{T}:OtherSpindle", name="b", namespace="n", needs=("/a",))', ["needs-cycle"]),
+        ('yield Compose("c", [Process(f"{T}:Everywhere", name="a")])\n'
+         'yield Compose("c", [Process(f"{T}:Spindle", namespace="n")])', ["duplicate-node"]),
+        ('for n in range(2):\n'
+         '    yield Compose("c", [Process(f"{T}:Spindle", name=n, namespace=n) for n in "ab"])', ["duplicate-node"]),
+        ('for n in "abc":\n'
+         '    yield Compose(f"c{n}", [Process(f"{T}:Everywhere", name=m) for m in ("e", n)])\n'
+         'yield Process(f"{T}:Spindle", namespace="n")', ["duplicate-node"]),
     ],
 )  # fmt: skip
 def test_each_rule(tmp_path: Path, body: str, expected: list[str]) -> None:
@@ -100,6 +107,58 @@ def test_two_circles_are_two_mistakes(tmp_path: Path) -> None:
     assert [m.id for m in check(plan_of(tmp_path, body))].count("needs-cycle") == 2
 
 
+def test_a_circle_through_a_node_that_is_yielded_twice(tmp_path: Path) -> None:
+    body = """
+        yield Process(f"{T}:Everywhere", name="a", needs=("b",))
+        yield Process(f"{T}:Everywhere", name="b", needs=("a",))
+        yield Process(f"{T}:Everywhere", name="b")
+        yield Process(f"{T}:Spindle", namespace="n")
+        """
+    mistakes = check(plan_of(tmp_path, body))
+    assert [(m.id, m.where.line) for m in mistakes] == [("needs-cycle", 4), ("duplicate-node", 6)]
+    assert "a <- b <- a" in mistakes[0].text
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("""
+         yield Group([Process(f"{T}:{n}", name=n.lower()) for n in ("Spindle", "Careful")], namespace="VMC 1")
+         yield Process(f"{T}:Careful", name="c", namespace="vmc1", needs=("vmc1/spindle",))
+         """, "bad-name"),
+        ("""
+         yield Compose("core", [Process(f"{T}:Spindle", name="a"), Process(f"{T}:Careful")], namespace="vmc-1")
+         yield Process(f"{T}:Careful", name="c", remappings={"toy/speed": "/vmc1/toy/speed"}, outside=("toy/halt",))
+         """, "bad-name"),
+        ("""
+         yield Process(f"{T}:Spindle", remappings={"toy/speed": "Fast"})
+         yield Process(f"{T}:Careful", name="c")
+         """, "bad-name"),
+        ("""
+         yield Process(f"{T}:Spindle", remappings={"toy/sped": "/a/speed"})
+         yield Process(f"{T}:Careful", name="c", remappings={"toy/speed": "/a/speed"})
+         """, "unknown-remap"),
+        ("""
+         yield Process(3)
+         yield Process(f"{T}:Careful", name="c", needs=("spindle",))
+         """, "bad-setting"),
+        ("""
+         yield from include("gone.py")
+         yield Process(f"{T}:Careful", name="c", needs=("spindle",))
+         """, "launch-file"),
+    ],
+)  # fmt: skip
+def test_one_mistake_is_told_once(tmp_path: Path, body: str, expected: str) -> None:
+    mistakes = check(plan_of(tmp_path, body, overrides=["vmc1/spindle.rate_hz=3"] if "VMC" in body else []))
+    assert [m.id for m in mistakes] == [expected]
+
+
+def test_a_site_file_that_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("[machines.vmc1]\nmode = 'STOP\n")
+    (mistake,) = check(plan_of(tmp_path, 'yield Process(f"{T}:Careful")'))
+    assert (mistake.id, mistake.where.line) == ("site-syntax", 2)
+
+
 def test_a_partial_launch_only_warns(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, 'yield Process(f"{T}:Careful")')
     assert {m.level for m in check(plan, partial=True)} == {"warning"}
@@ -141,3 +200,14 @@ def test_print_and_graph(tmp_path: Path) -> None:
     assert '"vmc1/graph" -> "topic vmc1/toy/speed";' in graph
     assert '"topic vmc1/toy/speed" -> "hub";' in graph
     assert plain(plan)["processes"][0]["nodes"][0]["parameters"] == {"rate_hz": 5.0}
+
+
+def test_a_cpu_that_this_computer_has_not_is_a_warning(tmp_path: Path) -> None:
+    (mistake,) = check(plan_of(tmp_path, 'yield Process(f"{T}:Spindle", cpus=(0, 4000))'))
+    assert (mistake.level, mistake.id) == ("warning", "bad-setting")
+    assert "graph: this computer has no CPU 4000, only 0.." in mistake.text
+
+
+def test_a_bad_setting_does_not_hide_what_is_unfed(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, 'yield Process(f"{T}:Careful", nice=40, outside=("toy/halt",))')
+    assert [m.id for m in check(plan)] == ["bad-setting", "unfed"]

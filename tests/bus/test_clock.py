@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bus import clock, ofd
+from bus.host import Spec
+from bus.node import Node, subscription
+from bus.testing import Domain
+from schemas import topics
+from schemas.system import Diagnostics
+from tests.bus.live import node, until
+from tests.bus.toys.talk import SAID, Word
+from tests.bus.toys.talk import __name__ as TOYS
 
 
 def test_all_users_of_a_domain_share_one_anchor(tmp_path: Path) -> None:
@@ -76,6 +88,36 @@ def test_an_anchor_that_somebody_keeps_writing_is_an_error_not_a_hang(tmp_path: 
     writer.close()
 
 
+@pytest.mark.parametrize("folder_stays", [True, False])
+def test_an_anchor_that_is_removed_under_who_waits_for_it(tmp_path: Path, folder_stays: bool) -> None:
+    path = tmp_path / "cell" / "anchor.json"
+    path.parent.mkdir()
+    leaver = ofd.LockFile(path)
+    assert leaver.lock(ofd.EXCLUSIVE, clock.USE)
+    came: list[ofd.LockFile | FileNotFoundError] = []
+
+    def come() -> None:
+        try:
+            came.append(clock.anchor(path, deadline_s=20)[1])
+        except FileNotFoundError as error:
+            came.append(error)
+
+    thread = threading.Thread(target=come)
+    thread.start()
+    fds = Path("/proc/self/fd")
+    until(lambda: [os.path.realpath(fd) for fd in fds.iterdir()].count(str(path)) == 2)
+    path.unlink()
+    if not folder_stays:
+        path.parent.rmdir()
+    leaver.close()
+    thread.join(20)
+    (found,) = came
+    assert isinstance(found, ofd.LockFile) == folder_stays
+    if isinstance(found, ofd.LockFile):
+        assert found.is_at(path)
+        found.close()
+
+
 def test_simulated_time_stands_still_and_says_when_it_jumps_back() -> None:
     sim = clock.SimClock()
     assert sim.now_ns() == 0
@@ -101,3 +143,56 @@ def test_an_anchor_that_no_frame_could_carry_is_none(tmp_path: Path, anchor_ns: 
     with pytest.raises(TimeoutError):
         clock.anchor(path, deadline_s=0.05)
     user.close()
+
+
+class Watch(Node):
+    """Writes down what a talker says, how old it is, and what it reports of itself."""
+
+    def on_configure(self) -> None:
+        self.numbers: list[int] = []
+        self.ages_ns: list[int] = []
+        self.reported: dict[str, str] = {}
+
+    @subscription(SAID)
+    def on_said(self, word: Word) -> None:
+        self.numbers.append(word.number)
+        self.ages_ns.append(self.now_ns() - self.source.stamp_ns)
+
+    @subscription(topics.DIAGNOSTICS)
+    def on_diagnostics(self, d: Diagnostics) -> None:
+        if d.node == "talker":
+            self.reported = {f.code: f.text for f in d.findings}
+
+
+def test_the_system_clock_steps_an_hour_both_ways(
+    domain: Domain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offset = tmp_path / "offset"
+
+    def step(seconds: int) -> None:
+        offset.with_suffix(".new").write_text(str(seconds))
+        offset.with_suffix(".new").rename(offset)
+
+    step(0)
+    monkeypatch.setenv("STEPPING_OFFSET", str(offset))
+    talker = (f"{TOYS}:Talker", "--name", "talker", "-p", "per_tick=1")
+    with (
+        domain.running(Spec(Watch, name="watch")) as watch,
+        domain.process(*talker, module="tests.bus.toys.stepping"),
+    ):
+        seen: Any = node(watch)
+
+        def reported(says: str) -> bool:
+            found = seen.reported.get("clock_stepped", "")
+            return says in found if says else not found
+
+        def goes_on(count: int) -> bool:
+            return len(seen.numbers) > count + 200
+
+        for seconds, says in ((3600, "3600 s ahead of"), (-3600, "3600 s behind"), (0, "")):
+            step(seconds)
+            until(partial(reported, says))
+            until(partial(goes_on, len(seen.numbers)))
+    assert seen.numbers == list(range(seen.numbers[0], seen.numbers[0] + len(seen.numbers))), "its timer went on"
+    assert min(seen.ages_ns) >= 0
+    assert max(seen.ages_ns) < 60e9, "stamps stayed on the domain's time"

@@ -1,100 +1,29 @@
-"""The runtime directory with real processes: births, deaths, races, and what they leave behind."""
+"""The runtime directory with real processes: births, deaths, and whoever watches them."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bus import ofd
-from bus.discovery import Appeared, Change, Changed, Directory, Entry, NameTaken, Vanished, domains
-from schemas.names import BadName
-
-REGISTRANT = str(Path(__file__).with_name("registrant.py"))
-
-
-class Nodes:
-    """Starts processes that take names, and ends them with the test."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.started: list[subprocess.Popen[str]] = []
-
-    def launch(self, call: str, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-P", REGISTRANT, str(self.root), call, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.started.append(process)
-        return process
-
-    def start(self, name: str) -> subprocess.Popen[str]:
-        process = self.launch("node", name)
-        assert said(process) == ["there", str(process.pid)]
-        return process
-
-
-def said(process: subprocess.Popen[str]) -> list[str]:
-    assert process.stdout is not None
-    return process.stdout.readline().split()
-
-
-def leave(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-    assert process.wait(20) == 0
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    made = Nodes(tmp_path)
-    yield made
-    for process in made.started:
-        process.kill()
-        process.wait(20)
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Directory]:
-    made = Directory("cell", tmp_path)
-    made.watch()
-    yield made
-    made.close()
-
-
-def wait(directory: Directory, enough: Callable[[list[Change]], bool], timeout_s: float = 20.0) -> list[Change]:
-    """Changes as the kernel tells of them, without any sweep, until `enough`."""
-    ends = time.monotonic() + timeout_s
-    found: list[Change] = []
-    while not enough(found):
-        left_s = ends - time.monotonic()
-        assert left_s > 0, f"only {found}"
-        select.select([directory.fileno()], [], [], 0.002 if directory.pending else left_s)
-        found += directory.changes()
-    return found
-
-
-def count(kind: type, n: int) -> Callable[[list[Change]], bool]:
-    return lambda found: sum(isinstance(c, kind) for c in found) >= n
-
-
-def left_in(root: Path) -> list[str]:
-    return [p.name for folder in ("nodes", "s") for p in (root / "cell" / folder).iterdir()]
+from bus.discovery import Appeared, Changed, Directory, Entry, Vanished, domains
+from bus.node import Raw
+from bus.testing import Domain
+from schemas.codec import codec
+from schemas.system import Diagnostics
+from tests.bus.crowd import Nodes, count, leave, left_in, said, wait
+from tests.bus.namespaces import own_pids, without_inotify
+from tests.bus.toys.count import Heard
 
 
 def test_birth_and_clean_exit(directory: Directory, nodes: Nodes, tmp_path: Path) -> None:
@@ -137,19 +66,6 @@ def test_a_stopped_process_lives(directory: Directory, nodes: Nodes) -> None:
     leave(process)
 
 
-def test_a_living_name_is_refused_and_says_who_has_it(directory: Directory, nodes: Nodes) -> None:
-    process = nodes.start("vmc1/spindle_watch")
-    with pytest.raises(NameTaken) as caught:
-        directory.register(Entry("vmc1/spindle_watch"))
-    text = str(caught.value)
-    assert f"process {process.pid} on {os.uname().nodename} ({sys.executable} -P {REGISTRANT}" in text
-    assert "rise stop vmc1/spindle_watch" in text
-    assert "RISE_DOMAIN" in text
-    assert caught.value.holder is not None
-    assert process.poll() is None
-    assert list(directory.entries()) == ["vmc1/spindle_watch"]
-
-
 def test_update_is_changed_and_another_publisher_is_vanished_then_appeared(directory: Directory) -> None:
     entry = Entry("core", publisher_id=7)
     registration = directory.register(entry)
@@ -166,39 +82,15 @@ def test_update_is_changed_and_another_publisher_is_vanished_then_appeared(direc
 
 
 def test_domains_count_the_living(nodes: Nodes, tmp_path: Path) -> None:
-    Directory("empty", tmp_path).socket_path()
+    looker = Directory("empty", tmp_path)
+    looker.watch()
     process = nodes.start("core")
     nodes.start("core2")
     assert domains(tmp_path) == {"cell": 2, "empty": 0}
     leave(process)
     assert domains(tmp_path) == {"cell": 1, "empty": 0}
-
-
-def test_of_two_that_race_for_a_name_one_wins(nodes: Nodes) -> None:
-    rivals = [nodes.launch("node", "prize") for _ in range(4)]
-    assert sorted(said(r)[0] for r in rivals) == ["taken", "taken", "taken", "there"]
-
-
-def test_names_and_entries_hold_through_a_storm_of_deaths(nodes: Nodes, tmp_path: Path) -> None:
-    rivals = [nodes.launch("rival", "60") for _ in range(4)]
-    lines = [line for rival in rivals for line in rival.communicate(timeout=50)[0].splitlines()]
-    assert set(lines) == {"won"}
-    Directory("cell", tmp_path).entries()
-    assert [name for name in left_in(tmp_path) if not name.endswith(".lock")] == []
-
-
-def test_a_name_can_be_taken_again_after_kill_9(directory: Directory, nodes: Nodes, tmp_path: Path) -> None:
-    first = nodes.start("core")
-    [born] = wait(directory, count(Appeared, 1))
-    first.kill()
-    first.wait(20)
-    again = nodes.start("core")
-    found = wait(directory, count(Appeared, 1))
-    assert found[0] == Vanished(born.entry, clean=False)
-    assert [c.entry.pid for c in found] == [first.pid, again.pid]
-    assert len(left_in(tmp_path)) == 3
-    leave(again)
-    assert left_in(tmp_path) == []
+    looker.close()
+    assert domains(tmp_path) == {"cell": 1}
 
 
 def test_fifty_processes_come_and_go_and_leave_nothing(directory: Directory, nodes: Nodes, tmp_path: Path) -> None:
@@ -228,64 +120,6 @@ def test_a_forked_child_neither_keeps_its_parents_name_nor_gives_it_up(directory
         os.kill(int(child), 0)  # it still lives
     finally:
         os.kill(int(child), signal.SIGKILL)
-
-
-def put(directory: Directory, file: str, content: bytes) -> Path:
-    new = directory.path / "nodes" / ".new"
-    new.write_bytes(content)
-    return new.rename(directory.path / "nodes" / file)
-
-
-GARBAGE = [
-    (b"", "not JSON"),
-    (b"\xff\xfe{", "not JSON"),
-    (b'{"version": 99, "name": "odd"}', "newer version (99"),
-    (b'{"version": 1, "name": "other"}', "says its name is 'other'"),
-    (b"0" * (5 << 20), "longer than 4 MiB"),
-]
-
-
-@pytest.mark.parametrize(("content", "says"), GARBAGE, ids=[says for _, says in GARBAGE])
-def test_an_entry_that_cannot_be_read_is_reported_once(directory: Directory, content: bytes, says: str) -> None:
-    keeper = ofd.LockFile(directory.path / "nodes" / "odd.lock")
-    assert keeper.lock(ofd.EXCLUSIVE, 0)  # alive, or it would be removed
-    for _ in range(2):
-        put(directory, "odd.json", content)
-        assert directory.changes() == []
-        assert directory.entries() == {}
-    [text] = directory.problems
-    assert "nodes/odd.json: " in text
-    assert says in text
-    keeper.close()
-    assert directory.entries() == {}
-    assert left_in(directory.root) == []
-
-
-def test_odd_files_are_no_nodes_and_do_no_harm(directory: Directory, tmp_path: Path) -> None:
-    folder = directory.path / "nodes"
-    os.mkfifo(folder / "pipe.json")
-    (folder / "folder.json").mkdir()
-    (folder / "link.json").symlink_to("/proc/self/mem")
-    put(directory, "dead.json", b"{}")
-    put(directory, "x.zz.left", b"")
-    directory.sweep()
-    assert directory.changes() == []
-    assert directory.entries() == {}
-    registration = directory.register(Entry("core", pub=("ipc:///etc/hostname", "tcp://127.0.0.1:1", "ipc://")))
-    assert list(directory.entries()) == ["core"]
-    registration.close()
-
-
-def test_dead_entries_name_no_file_outside_the_sockets(directory: Directory, tmp_path: Path) -> None:
-    precious = tmp_path / "1f00c0de"
-    precious.touch()
-    put(
-        directory,
-        "dead.json",
-        Entry("dead", pub=(f"ipc://{precious}", f"ipc://{directory.path}/nodes")).to_json().encode(),
-    )
-    assert directory.entries() == {}
-    assert precious.exists()
 
 
 def test_an_overflowed_queue_leads_to_a_rescan(directory: Directory) -> None:
@@ -349,68 +183,6 @@ def test_a_removed_directory_is_noticed_and_made_anew(directory: Directory) -> N
     again.close()
 
 
-def test_strays_are_removed_when_a_node_starts(directory: Directory, nodes: Nodes, tmp_path: Path) -> None:
-    process = nodes.start("core")
-    put(directory, "lone.lock", b"")
-    stale = directory.socket_path()
-    with socket.socket(socket.AF_UNIX) as nobody:
-        nobody.bind(stale)
-    old = [Path(stale), put(directory, ".0123456789abcdef", b"{"), put(directory, "x.0123456789abcdef.left", b"{}")]
-    young = directory.path / "nodes" / ".fedcba9876543210"
-    young.touch()
-    [living] = [p for p in (directory.path / "s").iterdir() if p != old[0]]
-    for path in (*old, living):
-        os.utime(path, (0, 0), follow_symlinks=False)
-    registration = directory.register(Entry("another"))
-    assert sorted(left_in(tmp_path)) == sorted(
-        ["another.json", "another.lock", "core.json", "core.lock", young.name, living.name]
-    )
-    registration.close()
-    leave(process)
-
-
-def test_the_socket_of_a_living_node_is_not_asked(directory: Directory) -> None:
-    # its owner would count the question as a connection of a stranger, and report a finding
-    with socket.socket(socket.AF_UNIX) as owned:
-        path = directory.socket_path()
-        owned.bind(path)
-        owned.listen()
-        owned.setblocking(False)
-        os.utime(path, (0, 0), follow_symlinks=False)
-        registration = directory.register(Entry("core", rpc=(f"ipc://{path}",)))
-        directory.register(Entry("another")).close()
-        with pytest.raises(BlockingIOError):
-            owned.accept()
-        registration.close()
-
-
-def test_a_stuck_tidier_is_an_error_not_a_hang(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus.register.TIDYING_S", 0.05)
-    stuck = ofd.LockFile(directory.path / "nodes" / "core.lock")
-    assert stuck.lock(ofd.EXCLUSIVE, 1)
-    with pytest.raises(TimeoutError, match="SIGSTOP"):
-        directory.register(Entry("core"))
-    stuck.close()
-    directory.register(Entry("core")).close()
-
-
-@pytest.mark.parametrize("name", ["/core", "Core", "a//b", "", "a.b", "../x"])
-def test_a_bad_name_is_refused(directory: Directory, name: str) -> None:
-    with pytest.raises(BadName):
-        directory.register(Entry(name))
-    with pytest.raises(BadName):
-        Directory(name or "A", directory.root)
-
-
-def test_a_registration_stays_itself(directory: Directory) -> None:
-    registration = directory.register(Entry("core", publisher_id=1))
-    with pytest.raises(ValueError, match="cannot turn into"):
-        registration.update(Entry("core", publisher_id=2))
-    registration.close()
-    with pytest.raises(ValueError, match="has left"):
-        registration.update(Entry("core", publisher_id=1))
-
-
 def test_an_empty_domain_names_the_others(directory: Directory, tmp_path: Path) -> None:
     assert "Nor in another" in directory.nobody()
     registration = Directory("vmc_cell", tmp_path).register(Entry("core"))
@@ -430,3 +202,111 @@ def test_the_anchor_is_shared_by_a_domain_and_kept_in_use(directory: Directory) 
 def test_listing_a_graph_loads_neither_numpy_nor_pydantic_nor_zmq() -> None:
     code = "import sys, bus.discovery; print([m for m in ('numpy', 'pydantic', 'zmq', 'asyncio') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-P", "-c", code], text=True) == "[]\n"
+
+
+def test_two_hundred_nodes_come_and_go_while_two_talk(domain: Domain) -> None:
+    heard: list[Heard] = []
+
+    def hear(batch: list[Raw]) -> None:
+        heard.extend(codec(Heard).decode(raw.payload) for raw in batch if not raw.lost_first)
+
+    toys = "tests.bus.toys.count"
+    command = [sys.executable, "-P", "-m", "tests.bus.visitors", "200", "20", "1"]
+    with (
+        domain.process(f"{toys}:Talker", "--name", "talker") as talker,
+        domain.process(f"{toys}:Listener", "--name", "listener") as listener,
+    ):
+        with domain.session(select=lambda topic, _: topic == "toy/heard", heard=hear) as session:
+            with subprocess.Popen(command) as visitors:
+                assert session.spin(lambda: visitors.poll() is not None, 50.0)
+            assert visitors.returncode == 0
+            before = heard[-1].received
+            assert session.spin(lambda: heard[-1].received > before + 20, 20.0)
+            assert {(h.lost, h.gone) for h in heard} == {(0, 0)}
+            assert sorted(session.directory.entries()) == sorted(["listener", "talker", session.executor.hosts[0].name])
+            sockets = {Path(e).name for entry in session.directory.entries().values() for e in (*entry.pub, *entry.rpc)}
+            assert {path.name for path in (domain.root / domain.name / "s").iterdir()} == sockets
+        for process in (listener, talker):
+            process.terminate()
+            assert process.wait(20) == 0
+    assert list(domain.root.iterdir()) == []
+
+
+def test_a_node_without_inotify_says_so_and_finds_the_others_all_the_same(domain: Domain) -> None:
+    heard: list[Heard] = []
+    told: set[str] = set()
+
+    def hear(batch: list[Raw]) -> None:
+        for raw in batch:
+            if raw.topic == "toy/heard":
+                heard.append(codec(Heard).decode(raw.payload))
+            elif (said := codec(Diagnostics).decode(raw.payload)).node == "listener":
+                told.update(f"{f.level.value} {f.code}: {f.text}" for f in said.findings)
+
+    toys = "tests.bus.toys.count"
+    command = without_inotify([sys.executable, "-P", "-m", "bus.run", f"{toys}:Listener", "--name", "listener"])
+    with (
+        domain.session(select=lambda topic, _: topic in ("toy/heard", "diagnostics"), heard=hear) as session,
+        subprocess.Popen(command, stderr=subprocess.PIPE) as listener,
+    ):
+        try:
+            assert session.spin(lambda: bool(told), 20.0)
+            (text,) = told
+            assert text.startswith("WARNING no_inotify: no inotify watch to be had (Too many open files)")
+            assert "max_user_instances" in text
+            with domain.process(f"{toys}:Talker", "--name", "talker"):  # which it can only find by looking
+                assert session.spin(lambda: bool(heard) and heard[-1].received > 20, 20.0)
+            assert session.spin(lambda: heard[-1].gone == 1, 20.0)
+            doctor = [*without_inotify([]), sys.executable, "-P", "-m", "bus.rise", "doctor", "--json"]
+            done = subprocess.run(doctor, capture_output=True, text=True, check=False)
+            checks = {(c["id"], c["level"]): c for c in json.loads(done.stdout)}
+            assert "listener: no_inotify" in checks["nodes", "warning"]["text"]
+            assert "sysctl fs.inotify.max_user_instances" in checks["inotify", "error"]["advice"]
+            assert done.returncode == 1
+        finally:
+            listener.terminate()
+            assert listener.stderr is not None
+            assert b"Traceback" not in listener.stderr.read()
+    assert listener.returncode == 0
+
+
+@contextmanager
+def container(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node as process 1 of a pid namespace; killed when the block ends."""
+    with subprocess.Popen(own_pids([sys.executable, "-P", "-m", "bus.run", *arguments])) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_two_pid_namespaces_share_a_domain(domain: Domain) -> None:
+    heard: list[Heard] = []
+
+    def hear(batch: list[Raw]) -> None:
+        heard.extend(codec(Heard).decode(raw.payload) for raw in batch if not raw.lost_first)
+
+    toys = "tests.bus.toys.count"
+    prize = (f"{toys}:Talker", "--name", "prize")
+    with (
+        domain.session(select=lambda topic, _: topic == "toy/heard", heard=hear) as session,
+        container(f"{toys}:Listener", "--name", "listener"),
+    ):
+        for life in range(2):
+            before = heard[-1].received if heard else 0
+            with container(*prize):  # killed at the end
+                assert session.spin(lambda n=before: bool(heard) and heard[-1].received > n + 20, 30.0)  # type: ignore[misc] # a default binds the value of the loop
+                for command in (own_pids([]), []):
+                    run = [*command, sys.executable, "-P", "-m", "bus.run", *prize]
+                    refused = subprocess.run(run, capture_output=True, text=True, check=False)
+                    assert refused.returncode == 3
+                    holder = f"by process 1 on {os.uname().nodename} in another container ({toys}:Talker), since"
+                    assert holder in refused.stderr
+                    assert "`kill" not in refused.stderr
+                looking = [*own_pids([]), sys.executable, "-P", "-m", "bus.rise", "node", "list", "--json"]
+                rows = json.loads(subprocess.run(looking, capture_output=True, text=True, check=True).stdout)
+                assert [(r["name"], r["pid"], r["here"]) for r in rows] == [("listener", 1, False), ("prize", 1, False)]
+                assert "prize" in session.executor.peers.entries
+            assert session.spin(lambda: "prize" not in session.executor.peers.entries, 20.0)
+            assert session.spin(lambda n=life: heard[-1].gone == n + 1, 20.0)  # type: ignore[misc] # a default binds the value of the loop
+            assert heard[-1].lost == 0

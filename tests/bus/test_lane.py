@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import select
 import socket
 from pathlib import Path
 
@@ -60,6 +59,45 @@ def test_who_wants_what(tmp_path: Path) -> None:
     lanes.close()
     one.reconnect()
     assert one.ended == {lanes.endpoint}
+    poller.close()
+
+
+def test_without_descriptors_connections_wait_and_nothing_spins(tmp_path: Path) -> None:
+    poller = Poller()
+    lanes, ears = Lanes(str(tmp_path / "lane"), poller), Ears(poller)
+    bad: list[str] = []
+    lanes.bad = bad.append
+    ears.connect(lanes.endpoint)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        for _ in range(3):
+            poller.look()
+        assert bad == ["a connection could not be accepted: Too many open files"], "once, not at every look"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not lanes.streams
+    lanes.resume()
+    poller.look()
+    assert len(lanes.streams) == 1
+    for made in (lanes, ears, poller):
+        made.close()
+
+
+def test_one_too_many_is_shown_the_door(tmp_path: Path) -> None:
+    poller = Poller()
+    lanes, bad = Lanes(str(tmp_path / "lane"), poller, most=2), list[str]()
+    lanes.bad = bad.append
+    held = [dial(lanes.endpoint) for _ in range(3)]
+    poller.look()
+    assert len(lanes.streams) == 2
+    assert bad == ["one of more than 2 connections to the lane"]
+    for stream in held:
+        assert stream is not None
+        stream.close()
+    poller.look()
+    assert not lanes.streams
+    lanes.close()
     poller.close()
 
 
@@ -135,44 +173,3 @@ def test_the_last_one_to_leave_ends_the_interest(domain: Domain) -> None:
         until(lambda: not outlet.interest)
         assert talker.transport.lanes is not None
         assert not talker.transport.lanes.streams
-
-
-# --- more than there is room for -------------------------------------------------------------------------------------
-
-
-def test_one_too_many_is_shown_the_door(tmp_path: Path) -> None:
-    poller = Poller()
-    lanes, bad = Lanes(str(tmp_path / "lane"), poller, most=2), list[str]()
-    lanes.bad = bad.append
-    held = [dial(lanes.endpoint) for _ in range(3)]
-    poller.look()
-    assert len(lanes.streams) == 2
-    assert bad == ["one of more than 2 connections to the lane"]
-    for stream in held:
-        assert stream is not None
-        stream.close()
-    poller.look()
-    assert not lanes.streams
-    lanes.close()
-    poller.close()
-
-
-def test_without_a_descriptor_those_who_come_wait_and_nobody_spins(tmp_path: Path) -> None:
-    poller = Poller()
-    lanes = Lanes(str(tmp_path / "lane"), poller)
-    stranger = dial(lanes.endpoint)
-    assert stranger is not None
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
-        poller.look()
-        assert not lanes.streams
-        assert not select.select([poller._epoll.fileno()], [], [], 0)[0], "the loop would be woken again and again"
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    lanes.tend()
-    poller.look()
-    assert len(lanes.streams) == 1
-    stranger.close()
-    lanes.close()
-    poller.close()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -18,10 +19,11 @@ import pytest
 from click.testing import CliRunner
 
 from bus.cli import cli
+from bus.guard import SLICE_NS, slice_ns
 from bus.node import Raw
 from bus.session import Session
 from bus.testing import Domain
-from bus.usage import tree
+from bus.usage import children, tree
 from schemas import topics
 from schemas.codec import codec
 from schemas.system import Processes, ProcessState, ProcessStatus
@@ -115,8 +117,8 @@ class Launch:
 
 @pytest.fixture
 def domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
-    monkeypatch.setenv("RISE_STATE_DIR", str(tmp_path / "state"))
     with Domain() as made:
+        monkeypatch.setenv("RISE_STATE_DIR", str(tmp_path / "state"))
         yield made
 
 
@@ -136,19 +138,48 @@ def test_from_ready_to_nothing_left(domain: Domain, tmp_path: Path, started: Exi
     launch = start(started, folder=tmp_path)
     assert launch.wait_for("ready:").startswith("ready: 2 nodes in ")
     family = tree(launch.process.pid)
-    assert len(family) == 1 + 2 + 2
+    assert len(family) == 1 + 1 + 2 + 2  # launcher, janitor, guards, processes
     assert launch.end() == 0
     assert not any(map(alive, family))
     assert any(line.startswith("ended (SIGINT): 2 processes gone in ") for line in launch.lines)
     assert "vmc1/talker: talking" in (tmp_path / "state/test/logs/vmc1/core.log").read_text()
 
 
-def test_nothing_is_left_when_the_launcher_is_killed(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
-    launch = start(started, folder=tmp_path)
-    launch.wait_for("ready:")
-    family = tree(launch.process.pid)
+def started_below(root: Path) -> list[int]:
+    """Living processes that were started with this runtime directory."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"RISE_RUNTIME_DIR={root}\0".encode() in (folder / "environ").read_bytes() and alive(int(folder.name)):
+                found.append(int(folder.name))
+    return found
+
+
+KILLED_AT: dict[str, Callable[[Launch, Path], object]] = {
+    "it is on the bus": lambda launch, root: until(lambda: (root / "test/nodes/launch.lock").exists()),
+    "its first guard starts": lambda launch, root: until(lambda: len(children(launch.process.pid)) >= 2),
+    "its last guard starts": lambda launch, root: until(lambda: len(children(launch.process.pid)) >= 5),
+    "a node speaks": lambda launch, root: launch.wait_for("talking"),
+    "a node is on the bus": lambda launch, root: until(lambda: any((root / "test/nodes").glob("*.json"))),
+    "all are ready": lambda launch, root: launch.wait_for("ready:"),
+} | {
+    f"{delay_s:.2f} s": lambda launch, root, delay_s=delay_s: launch.process.wait(delay_s)
+    for rng in [random.Random(9)]
+    for delay_s in (rng.uniform(0.0, 2.5) for _ in range(8))
+}
+
+
+@pytest.mark.parametrize("when", KILLED_AT)
+def test_nothing_is_left_when_the_launcher_is_killed(
+    domain: Domain, tmp_path: Path, started: ExitStack, when: str
+) -> None:
+    launch = start(started, "mills:=2", folder=tmp_path)
+    with suppress(subprocess.TimeoutExpired):
+        KILLED_AT[when](launch, domain.root)
     launch.process.kill()
-    until(lambda: not any(map(alive, family)))
+    launch.process.wait(WITHIN_S)
+    until(lambda: not started_below(domain.root))
+    assert list(domain.root.iterdir()) == []
 
 
 def test_two_domains_side_by_side(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
@@ -209,11 +240,11 @@ def test_a_module_that_hangs_in_its_import(domain: Domain, tmp_path: Path, start
     text = """
         from bus.launch import *
         def launch():
-            yield Process("stuck.py", ready_timeout_s=1.0, restart=Restart(first_s=0.01, most=1))
+            yield Process("stuck.py", ready_timeout_s=4, restart=Restart(first_s=0.01, most=1))
             yield Process("tests.bus.toys.count:Talker", name="talker")
         """
     launch = start(started, folder=tmp_path, text=text)
-    assert launch.wait_for("stuck hangs:") == "stuck hangs: not ready after 1 s"
+    assert launch.wait_for("stuck hangs:") == "stuck hangs: not ready after 4 s"
     launch.wait_for('stuck.py", line 5')  # where it stood, by SIGABRT
     assert "restarted 1 times in 60 s" in launch.wait_for("stuck FAILED:")
     with Watched("test") as session:
@@ -238,6 +269,28 @@ def test_mistakes_start_nothing(domain: Domain, tmp_path: Path, started: ExitSta
         "unknown-argument]",
     ]
     assert not list(domain.root.rglob("*.json"))
+
+
+def test_every_thread_of_a_node_is_scheduled_as_it_says(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    text = """
+        from bus.launch import *
+        def launch():
+            yield Process("tests.bus.toys.count:Talker", name="talker", realtime=5, nice=3, cpus=(0,))
+        """
+    launch = start(started, folder=tmp_path, text=text)
+    launch.wait_for("ready:")
+    with Watched("test") as session:
+        session.ready("talker")
+        status = session.status["talker"]
+    threads = [int(thread) for thread in os.listdir(f"/proc/{status.pid}/task")]
+    assert len(threads) >= 3  # the node's, and those of libzmq
+    fifo = status.scheduling == "CPU 0, nice 3, FIFO 5"
+    assert fifo or status.scheduling.startswith("CPU 0, nice 3, slice 0.1 ms (asked for FIFO 5")
+    for thread in threads:
+        assert os.sched_getaffinity(thread) == {0}
+        assert os.sched_getscheduler(thread) == (os.SCHED_FIFO if fifo else os.SCHED_OTHER)
+        assert fifo or slice_ns(thread) == SLICE_NS
+    assert status.scheduling in CliRunner().invoke(cli, ["ps"]).output
 
 
 def test_ps_restart_stop_and_logs(domain: Domain, tmp_path: Path, started: ExitStack) -> None:

@@ -255,6 +255,101 @@ def test_a_latched_hole_that_nobody_fills_is_passed_over() -> None:
     assert link.counts.lost == 0
 
 
+# --- a log: begins where its reader stands, gives nothing up --------------------------------------------------------
+
+
+def logged_link(next_seq: int, published: int) -> Link[int]:
+    link: Link[int] = Link(repaired=True, logged=True)
+    link.begin(next_seq)
+    link.baseline(published + 1, 0)
+    return link
+
+
+def test_before_the_reader_has_said_where_it_stands_nothing_is_delivered() -> None:
+    link: Link[int] = Link(repaired=True, logged=True)
+    assert link.accept(7, 7, 0) == []
+    assert link.baseline(8, 0) == 0
+    link.beacon(9, 0)
+    assert not link.waiting
+    link.begin(3)
+    link.baseline(10, 0)
+    assert link.gap(ASK_AGAIN_NS) == (3, 9)
+    assert link.last_known == 9
+
+
+def test_what_is_in_the_log_is_waited_for_as_long_as_it_takes() -> None:
+    link = logged_link(3, 5)
+    assert link.accept(6, 6, 0) == []
+    assert link.give_up(100 * HOLD_NS) == (None, [])
+    assert link.give_up(100 * HOLD_NS, at_once=True) == (None, [])
+    assert link.repair(3, 5, [(3, 3), (4, 4), (5, 5)], 0) == (None, [3, 4, 5, 6])
+    assert link.counts.lost == 0
+
+
+def test_when_the_publisher_is_gone_nothing_is_waited_for_and_nothing_lost() -> None:
+    link = logged_link(3, 9)
+    link.accept(10, 10, 0)
+    link.end()
+    assert not link.waiting
+    assert (link.next_seq, link.counts.lost) == (3, 0)
+
+
+def test_only_the_publisher_says_that_it_is_gone_and_once_for_all_of_it() -> None:
+    link = logged_link(3, 100_000)
+    link.accept(100_001, 100_001, 0)
+    assert link.repair(70_000, 69_999, [], 0) == ((3, 69_999), [])
+    assert link.counts.lost == 69_997
+    assert link.gap(ASK_AGAIN_NS) == (70_000, 70_000 + REPAIR_MAX - 1)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_log_is_read_to_its_end_whatever_comes_meanwhile(data: st.DataObject) -> None:
+    published = data.draw(st.integers(0, 80))
+    gone = data.draw(st.sets(st.integers(1, 80)))
+    stands = data.draw(st.integers(1, published + 1))
+    link = logged_link(stands, published)
+    heard: list[int] = []
+    lost: list[int] = []
+    now_ns = 0
+    for _ in range(60):
+        now_ns += ASK_AGAIN_NS
+        room = data.draw(st.integers(0, 9))
+        what = data.draw(st.sampled_from(["live", "answer", "take", "nothing"]))
+        if what == "live" and published < 80:
+            published += 1
+            heard += link.accept(published, published, now_ns, room)
+        elif what == "answer" and (hole := link.gap(now_ns)) is not None:
+            answer = _answer(hole, published, gone, data.draw(st.integers(1, 8)))
+            told, out = link.repair(*answer, now_ns, room)
+            lost += range(told[0], told[1] + 1) if told else ()
+            heard += out
+        else:
+            heard += link.take(now_ns, room)
+    link.beacon(published, now_ns)
+    for _ in range(500):
+        now_ns += ASK_AGAIN_NS
+        heard += link.take(now_ns, 5)
+        if (hole := link.gap(now_ns)) is not None:
+            told, out = link.repair(*_answer(hole, published, gone, 3), now_ns, 5)
+            lost += range(told[0], told[1] + 1) if told else ()
+            heard += out
+    assert heard == sorted(set(heard))
+    assert sorted([*heard, *lost]) == list(range(stands, published + 1))
+    assert set(lost) <= gone
+
+
+def _answer(hole: tuple[int, int], published: int, gone: set[int], most: int) -> tuple[int, int, list[tuple[int, int]]]:
+    """As a publisher answers from a log with holes, a few at a time: first kept, last, what is there."""
+    first = next((n for n in range(hole[0], published + 1) if n not in gone), published + 1)
+    run: list[tuple[int, int]] = []
+    for n in range(first, min(hole[1], published) + 1):
+        if n in gone or len(run) == most:
+            break
+        run.append((n, n))
+    return (first, run[-1][0], run) if run else (first, max(hole[1], first - 1), [])
+
+
 @pytest.mark.parametrize("last", [2**20, 2**31, 2**63, 2**64 - 1])
 def test_a_latched_topic_gets_over_any_number_its_publisher_names(last: int) -> None:
     """Step by step it would take as many steps as there are numbers."""

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from bus.entry import socket_file
+from bus.discovery import Directory
+from bus.entry import Entry, TopicEntry, socket_file
 from bus.host import Spec
+from bus.lane import Lanes
 from bus.node import Gone, LinkEvent, Lost, Node, Stale, Synced, on_link, publisher, subscription
+from bus.poll import Poller
 from bus.testing import Domain
 from schemas.base import EVENT, Message, Topic
+from schemas.grammar import type_hash
 from schemas.machine import ConditionLevel
 from tests.bus.live import counts, node, until
 from tests.bus.toys.talk import ASK, KEPT, SENSED, Listener, Question, Talker, Tapper, Word
@@ -59,6 +63,35 @@ def test_in_whatever_order_they_start_nothing_is_missed_after_ready(domain: Doma
         finally:
             for running in reversed(opened):
                 running.__exit__(None, None, None)
+
+
+def test_a_process_is_connected_to_when_all_its_nodes_are_known(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token says that we subscribed to what we want of it: a recorder would else miss the first of the second."""
+    monkeypatch.setenv("RISE_LANES", "1")  # the stand-in here speaks no ZeroMQ
+    directory = Directory(domain.name)
+    poller = Poller()
+    lanes = Lanes(directory.socket_path(), poller)
+    said = TopicEntry("talk/said", "Word", type_hash(Word), "EVENT")
+    both = [Entry(name=n, publisher_id=i, composed=("a", "b"), pub=(lanes.endpoint,), publishes=(said,), ready=True)
+            for i, n in enumerate("ab", 1)]  # fmt: skip
+    with domain.running(Spec(Tapper, name="tapper")) as tapper:
+        held = [directory.register(both[0])]
+        until(lambda: "a" in tapper.peers.entries)
+        poller.look()
+        assert not lanes.streams
+        held.append(directory.register(both[1]))
+
+        def came() -> bool:
+            poller.look()
+            return bool(lanes.streams)
+
+        until(came)
+        for registration in held:
+            registration.close()
+    lanes.close()
+    poller.close()
 
 
 def test_late_joiners_get_what_is_latched_and_not_what_was_withdrawn(domain: Domain) -> None:

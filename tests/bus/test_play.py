@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import msgpack
+import numpy as np
 import pytest
 
 from bus.bag import BagReader, BagWriter
@@ -13,11 +15,13 @@ from bus.node import Node, Raw, service
 from bus.play import MachinesHere, Player
 from bus.testing import Domain
 from schemas import topics
+from schemas.base import Samples
 from schemas.codec import codec
-from schemas.grammar import definition
+from schemas.grammar import Definition, definition, hash_of, type_hash
 from schemas.machine import ActionReply, MachineState, SignalBlock, StopRequest
 from schemas.system import ClockTick, TraceBlock
 from tests.bus.bag.bags import MS, START_NS, Pen, block, small, state
+from tests.bus.cli.shop import Axis, Reading
 
 
 class Mill(Node):
@@ -75,21 +79,49 @@ def test_a_part_begins_with_the_state_in_force_and_topics_can_be_renamed(tmp_pat
     assert [codec(MachineState).decode(r.payload).run_id for r in heard if "state" in r.topic] == ["run#1"]
 
 
-def test_what_nodes_say_of_themselves_is_left_out_and_unknown_types_are_said(tmp_path: Path) -> None:
+def test_what_nodes_say_of_themselves_is_left_out_and_what_is_no_type_is_said(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "a.mcap") as writer:
         pen = Pen(writer)
         trace = TraceBlock(first=0, names=(), payloads=(), records=b"")
         channel = writer.channel("vmc1/impact_cortex/trace", "n", 1, definition(TraceBlock), "EVENT", first_seq=1)
         writer.write(channel, 1, START_NS, START_NS, codec(TraceBlock).encode(trace))
-        gone = {"name": "Gone", "fields": []}
+        gone: Definition = {"name": "Gone", "fields": [{"name": "_x", "type": "int"}]}
         writer.write(writer.channel("gone", "n", 1, gone, "EVENT", first_seq=1), 1, START_NS, START_NS, b"\x80")
         pen.put(topics.MACHINE_STATE, state(START_NS), START_NS)
         bad = writer.channel("vmc2/machine/state", "n", 1, definition(MachineState), "LATCHED", first_seq=1)
         writer.write(bad, 1, START_NS, START_NS, b"\xc1")
     heard, player = heard_of(tmp_path / "a.mcap")
     assert {r.topic for r in heard} - {"clock", "diagnostics", "player/trace"} == {"vmc1/machine/state"}
-    assert player.played.skipped == {"gone": "no type Gone today"}
+    assert player.played.skipped == {
+        "gone": "no Gone can be made: BadDefinition: Gone: _x: here a field cannot begin with _"
+    }
     assert player.played.undecodable == 1
+
+
+def test_types_that_this_checkout_does_not_have_are_played_as_recorded(tmp_path: Path) -> None:
+    reading = Reading(
+        stamp_ns=START_NS, speed_rpm=9549.0, load_pct=1.5, axes=(Axis(name="x", load_pct=2.5),),
+        data=Samples.take(np.arange(6, dtype="<f4").reshape(3, 2)),
+    )  # fmt: skip
+    # a MachineState as another system has it: today's class cannot read it
+    fields = [
+        {"name": "word", "type": {"enum": ["UP", "DOWN"]}},
+        {"name": "mass", "type": "float", "unit": "kg"},
+    ]
+    other: Definition = {"name": "MachineState", "fields": fields}
+    said = msgpack.packb({"word": "DOWN", "mass": 2.5})
+    with BagWriter(tmp_path / "a.mcap") as writer:
+        for topic, defined, qos, payload in (
+            ("mill/reading", definition(Reading), "SENSOR", codec(Reading).encode(reading)),
+            ("mill/state", other, "LATCHED", said),
+        ):
+            writer.write(writer.channel(topic, "n", 1, defined, qos, first_seq=1), 1, START_NS, START_NS, payload)
+    heard, player = heard_of(tmp_path / "a.mcap")
+    assert player.played.skipped == {}
+    assert {r.topic: (r.type_name, r.type_hash, r.payload) for r in heard if r.topic.startswith("mill/")} == {
+        "mill/reading": ("Reading", type_hash(Reading), codec(Reading).encode(reading)),
+        "mill/state": ("MachineState", hash_of(other), said),
+    }
 
 
 def test_pause_and_step(tmp_path: Path) -> None:
@@ -169,4 +201,6 @@ def test_a_profile_of_tomorrow_is_left_out_and_said(tmp_path: Path) -> None:
         channel = writer.channel("a/b", "n", 1, definition(MachineState), "TOMORROW")
         writer.write(channel, 1, START_NS, START_NS, codec(MachineState).encode(state(START_NS)))
     _, player = heard_of(tmp_path / "a.mcap")
-    assert player.played.skipped == {"a/b": "kept as 'TOMORROW', which nobody knows today"}
+    assert player.played.skipped == {
+        "a/b": "no MachineState can be made: ValueError: nobody knows its profile 'TOMORROW' today"
+    }

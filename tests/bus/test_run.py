@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,8 @@ def test_exit_codes(domain: Domain, arguments: tuple[str, ...], code: int, text:
 
 
 def left(domain: Domain) -> list[str]:
-    """What a domain's folder still holds of nodes."""
-    return sorted(str(p.relative_to(domain.root)) for d in ("nodes", "s") for p in domain.root.glob(f"*/{d}/*"))
+    """What the runtime directory still holds."""
+    return sorted(str(p.relative_to(domain.root)) for p in domain.root.rglob("*"))
 
 
 def test_a_runtime_directory_too_long_for_a_socket_is_a_users_mistake(tmp_path: Path) -> None:
@@ -79,6 +80,31 @@ def test_a_taken_name_is_exit_3_and_says_who_has_it(domain: Domain) -> None:
     assert f"process {os.getpid()}" in done.stderr
 
 
+def test_of_those_that_start_at_once_under_one_name_one_wins(domain: Domain) -> None:
+    read, write = os.pipe()
+    env = {**os.environ, "RISE_READY_FD": str(write)}
+    command = [sys.executable, "-P", "-m", "bus.run", f"{TOYS}:Talker", "--name", "prize"]
+    rivals = [
+        subprocess.Popen(command, env=env, pass_fds=(write,), stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    os.close(write)
+    with ExitStack() as stack, open(read, "rb") as ready:
+        for rival in rivals:
+            stack.enter_context(rival)
+            stack.callback(rival.kill)
+        assert ready.readline() == b"READY \n"
+        until(lambda: sum(rival.poll() is not None for rival in rivals) == 3, 30)
+        (winner,) = (rival for rival in rivals if rival.poll() is None)
+        for rival in rivals:
+            if rival is not winner:
+                assert rival.stderr is not None
+                assert (rival.returncode, f"by process {winner.pid} on" in rival.stderr.read()) == (3, True)
+        winner.terminate()
+        assert winner.wait(20) == 0
+        assert b"READY" not in ready.read()
+    assert left(domain) == []
+
+
 def test_callbacks_that_keep_failing_end_the_process(domain: Domain) -> None:
     with domain.process(f"{TOYS}:Failing") as failing, domain.running(Spec(Talker)) as talker:
         until(lambda: talker.transport and talker.hosts[0].outlets["talk/said"].interest)
@@ -94,7 +120,8 @@ def test_ready_and_beat_and_a_clean_end(domain: Domain, way: str) -> None:
         os.close(write)
         assert pipe.readline() == b"READY \n"
         assert pipe.readline() == b"BEAT\n"
-        assert len(left(domain)) == (5 if way == "lane" else 4), "entry, lock and sockets"
+        sockets = 3 if way == "lane" else 2
+        assert len(left(domain)) == 2 + sockets + 4, "entry, lock, sockets; the domain, its anchor and two folders"
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0
     assert left(domain) == []

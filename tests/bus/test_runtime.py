@@ -48,6 +48,7 @@ def test_what_others_could_have_made_or_may_enter_is_refused(tmp_path: Path) -> 
 
 def test_what_is_made_is_private(tmp_path: Path) -> None:
     folder = DomainFolder("cell", tmp_path / "a" / "b")
+    folder.enter()
     path = Path(folder.socket_path())
     assert path.parent == tmp_path / "a" / "b" / "cell" / "s"
     assert {p.stat().st_mode & 0o777 for p in (folder.root, folder.path, folder.nodes, path.parent)} == {0o700}
@@ -58,7 +59,7 @@ def test_what_is_made_is_private(tmp_path: Path) -> None:
 def test_group_rise_shares_what_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bus.runtime.group_of", lambda path: "rise")
     folder = DomainFolder("cell", tmp_path)
-    folder.make()
+    folder.enter()
     assert {p.stat().st_mode & 0o7777 for p in (folder.path, folder.nodes, folder.sockets)} == {0o2770}
     assert folder.file_mode == 0o660
 

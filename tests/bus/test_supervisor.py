@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.child import Event, Job, pause_s
-from bus.guard import LogFile
+from bus.child import Event, Job
 from bus.launch import Restart, Settings
-from bus.logs import Follower, last_lines
 from bus.supervisor import Supervisor
 from bus.usage import tree
 from schemas.system import ProcessState
@@ -62,9 +60,9 @@ class Bench:
         command = [sys.executable, "-I", "-S", str(TOY), how]
         return Job(name, command, made, self.folder / f"{name}.log", namespace, needs=needs, after=after)
 
-    def start(self, *jobs: Job) -> Supervisor:
+    def start(self, *jobs: Job, kept: tuple[int, ...] = ()) -> Supervisor:
         self.supervisor = Supervisor(
-            jobs, environment=dict(os.environ), on_event=self.events.append, rng=random.Random(1)
+            jobs, environment=dict(os.environ), on_event=self.events.append, kept=kept, rng=random.Random(1)
         )
         return self.supervisor
 
@@ -161,32 +159,6 @@ def test_a_launcher_that_does_not_listen_blocks_nobody(bench: Bench) -> None:
     bench.end()
 
 
-def test_log_files_are_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus.guard.LOG_BYTES", 1000)
-    log = LogFile(str(tmp_path / "vmc1/core.log"))
-    for n in range(100):
-        log.write([b"%d" % n * 20])
-    names = sorted(p.name for p in (tmp_path / "vmc1").iterdir())
-    assert names == ["core.log", "core.log.1", "core.log.2", "core.log.3", "core.log.4"]
-    assert all(p.stat().st_size <= 1000 for p in (tmp_path / "vmc1").iterdir())
-    assert last_lines(tmp_path / "vmc1/core.log", 1)[0].endswith("99" * 20)
-    assert len(last_lines(tmp_path / "vmc1/core.log", 20)) == 20
-
-
-def test_following_a_log_across_its_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus.guard.LOG_BYTES", 200)
-    path = tmp_path / "a.log"
-    log = LogFile(str(path))
-    log.write([b"before"])
-    follower = Follower(path)
-    heard: list[str] = []
-    for n in range(20):
-        log.write([b"line %d" % n])
-        heard += [line[25:] for line in follower.lines()]
-    follower.close()
-    assert heard == [f"line {n}" for n in range(20)]
-
-
 def test_who_did_not_answer_is_named(bench: Bench) -> None:
     bench.start(bench.job("a", "lonely"))
     bench.ready("a")
@@ -215,6 +187,30 @@ def test_descendants_go_with_their_process(bench: Bench) -> None:
     os.kill(bench.pid("a"), signal.SIGKILL)
     bench.until(lambda: bench.state("a") is ProcessState.FAILED)
     assert not any(map(alive, family))
+
+
+def test_what_guards_keep_ends_with_the_last_of_their_processes(bench: Bench) -> None:
+    end, kept = os.pipe()
+    os.set_blocking(end, False)
+    supervisor = bench.start(bench.job("a", "parent"), bench.job("b", "good"), kept=(kept,))
+    bench.until(lambda: sum(e.text.startswith("child ") for e in bench.events) == 2)
+    bench.ready("a", "b")
+    os.close(kept)
+    supervisor.ask("stop", "a")
+    bench.until(lambda: bench.state("a") is ProcessState.STOPPED)
+    with pytest.raises(BlockingIOError):
+        os.read(end, 1)
+    guard = supervisor.children["b"].guard
+    assert guard is not None
+    os.kill(guard.pid, signal.SIGSTOP)
+    os.kill(bench.pid("b"), signal.SIGKILL)
+    with pytest.raises(BlockingIOError):
+        os.read(end, 1)
+    os.kill(guard.pid, signal.SIGCONT)
+    supervisor.ask("stop", "b")
+    bench.until(lambda: bench.state("b") is ProcessState.STOPPED)
+    assert os.read(end, 1) == b""
+    os.close(end)
 
 
 def test_a_killed_grandchild_harms_nobody(bench: Bench) -> None:
@@ -252,18 +248,18 @@ def test_a_crash_loop_backs_off_and_ends(bench: Bench) -> None:
     bench.until(lambda: bench.kinds("a").count("started") > 5)
 
 
-def test_the_pause_grows_with_jitter() -> None:
-    policy = Restart(first_s=0.2, longest_s=10.0)
-    pauses = [pause_s(policy, n, random.Random(n)) for n in range(12)]
-    assert all(0.5 * min(0.2 * 2**n, 10) <= p <= min(0.2 * 2**n, 10) for n, p in enumerate(pauses))
-    assert len({pause_s(policy, 3, random.Random(n)) for n in range(10)}) == 10
-
-
 def test_a_hang_before_ready_is_killed(bench: Bench) -> None:
     bench.start(bench.job("a", "silent", ready_timeout_s=0.3, restart=Restart(first_s=0.01, most=1)))
     bench.until(lambda: bench.state("a") is ProcessState.FAILED)
     assert bench.kinds("a") == ["started", "hung", "died", "started", "hung", "died", "failed"]
     assert next(e.text for e in bench.events if e.kind == "died") == "not ready after 0.3 s: killed"
+
+
+def test_before_it_is_ready_a_process_is_asked_by_term(bench: Bench) -> None:
+    bench.start(bench.job("a", "silent"))  # Python answers INT with a traceback as long as it loads modules
+    bench.until(lambda: any(e.kind == "line" for e in bench.events))
+    bench.end()
+    assert [e.text for e in bench.events if e.kind == "ended"] == ["SIGTERM"]
 
 
 @pytest.mark.parametrize("how", ["stopped", "mute"])
@@ -348,15 +344,10 @@ def test_a_missing_program_is_told(bench: Bench) -> None:
     assert Event("line", "a", "cannot start /no/such/program: No such file or directory") in bench.events
 
 
-def test_scheduling_says_what_it_got(bench: Bench) -> None:
-    bench.start(bench.job("a", "good", realtime=5, cpus=(0,)))
-    bench.ready("a")
-    assert bench.supervisor is not None
-    said = bench.supervisor.children["a"].scheduling
-    assert said.startswith("CPU 0, ")
-    fifo = os.sched_getscheduler(bench.pid("a")) == os.SCHED_FIFO
-    assert ("FIFO 5" in said) if fifo else ("slice" in said)
-    assert os.sched_getaffinity(bench.pid("a")) == {0}
+def test_scheduling_is_told(bench: Bench) -> None:
+    supervisor = bench.start(bench.job("a", "good", nice=5, cpus=(0,)), bench.job("b", "good"))
+    bench.ready("a", "b")
+    assert [supervisor.children[n].scheduling for n in "ab"] == ["CPU 0, nice 5", ""]
 
 
 def test_a_stopped_launcher_is_nobodys_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import trace
-from bus.node import CallError, Gone, LinkEvent, Lost, Source, Stale, Synced
+from bus.node import CallError, Gone, LinkEvent, LogLost, Lost, Source, Stale, Synced
 from bus.trace import BadTrace, Kind, Record, TraceWriter
 from schemas.codec import codec
 from schemas.system import TraceBlock
@@ -17,12 +17,13 @@ U64 = st.integers(0, 2**64 - 1)
 I64 = st.integers(-(2**63), 2**63 - 1)
 NAMES = st.text(max_size=20)
 RECORDS = st.builds(Record, st.sampled_from(Kind).map(int), NAMES, I64, U64, U64, st.binary(max_size=20))
-SOURCES = st.builds(Source, NAMES, NAMES, U64, I64, U64)
+SOURCES = st.builds(Source, NAMES, NAMES, U64, I64, U64, st.just(0))
 LINKS = st.one_of(
     st.builds(lambda s, first, n: Lost(s, first, first + n), SOURCES, st.integers(0, 2**63), st.integers(0, 2**20)),
     st.builds(Stale, SOURCES, st.floats(allow_nan=False)),
     st.builds(Gone, SOURCES, st.booleans()),
     st.builds(Synced, SOURCES),
+    st.builds(LogLost, SOURCES, U64),
 )
 
 
@@ -46,6 +47,19 @@ def test_a_block_is_due_at_2000_records_and_at_a_mebibyte_of_payload() -> None:
     assert due.index(True) == trace.BLOCK_RECORDS - 1
     writer.take()
     assert writer.record(Kind.WORKER, "on_line", 1, payload=bytes(trace.BLOCK_PAYLOAD_BYTES))
+
+
+def test_a_block_says_the_parameters_in_force_as_it_begins_whoever_set_them() -> None:
+    limit = 90
+    writer = TraceWriter(lambda: f'{{"limit": {limit}}}')
+    said = []
+    for n in range(3):
+        writer.record(Kind.TIMER, "assess", n)
+        limit += 1
+        block = writer.take()
+        assert block is not None
+        said.append(block.parameters_json)
+    assert said == ['{"limit": 90}', '{"limit": 91}', '{"limit": 92}']
 
 
 def test_what_nobody_takes_is_bounded_counted_and_seen_by_the_reader() -> None:

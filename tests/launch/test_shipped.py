@@ -34,6 +34,18 @@ def test_shop_has_no_mistake(arguments: list[str]) -> None:
     assert {n.namespace for n in plan.nodes()} >= {"vmc1", "vmc2"}
 
 
+def test_a_load_sensor_that_is_none_is_told_with_its_line_in_the_site_file(tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    text = (SHIPPED / "site.toml").read_text()
+    assert 'load_sensor = "drive_torque"' in text
+    site.write_text(text.replace('load_sensor = "drive_torque"', 'load_sensor = "load_meter"'))
+    assert check(load("shop", site=site)) == []
+    site.write_text(text.replace('load_sensor = "drive_torque"', 'load_sensor = "load_metre"'))
+    (mistake,) = check(load("shop", site=site))
+    assert (mistake.id, "did you mean 'load_meter'?" in mistake.text) == ("load-sensor", True)
+    assert "load_sensor" in site.read_text().splitlines()[mistake.where.line - 1]
+
+
 @pytest.mark.parametrize("file", sorted(p.name for p in SHIPPED.glob("*.py")))
 def test_every_shipped_file_describes_itself(file: str) -> None:
     missing = [m for m in load(file).mistakes if m.id != "missing-argument"]

@@ -55,7 +55,7 @@ def test_a_recorded_node_replays_to_the_byte_and_again(crash: Path, cls: type[No
 
 
 def test_a_higher_limit_would_have_let_the_crash_pass(crash: Path) -> None:
-    result = replay(ImpactCortex, crash, limit_pct=190.0, hard_limit_pct=200.0)
+    result = replay(ImpactCortex, crash, limit_pct=190.0, hard_limit_pct=200.0, axis_limit_pct=400.0)
     told = differences(result.recorded, result)
     first = next(line for line in told if line.startswith("vmc1 impact/intervention"))
     assert "FEED_HOLD -> " in first

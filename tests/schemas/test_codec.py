@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas import codec as codec_module
 from schemas.base import Message, Samples, Unit
-from schemas.codec import SPLIT_BYTES, DecodeError, EncodeError, codec
+from schemas.codec import SPLIT_BYTES, DecodeError, EncodeError, codec, prepare
 from schemas.grammar import fields
 from schemas.machine import Cause, Execution, MachineState, SignalBlock, SignalInfo, Signals, StopRequest
 from tests.schemas.strategies import INTEGERS, every_message, messages
@@ -408,3 +409,25 @@ def test_the_search_for_broken_text_takes_no_memory_for_millions_of_numbers() ->
     finally:
         tracemalloc.stop()
     assert peak < 20_000_000
+
+
+class PreparedInner(Message):
+    number: int
+
+
+class Prepared(Message):
+    one: PreparedInner
+    many: tuple[PreparedInner, ...] = ()
+    data: Samples
+
+
+def test_what_is_prepared_is_compiled_with_all_it_holds_before_its_first_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: dict[type[Message], Any] = {}
+    monkeypatch.setattr(codec_module, "_codecs", compiled)
+    assert not Prepared.__pydantic_complete__
+    prepare(Prepared)
+    assert set(compiled) == {Prepared, PreparedInner}
+    assert Prepared.__pydantic_complete__
+    assert PreparedInner.__pydantic_complete__

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 
 PARTS: Mapping[str, tuple[str, str]] = {
+    "durable": ("tests.soak.durable", "DURABLE events and kills -9 of either side, counted against a model"),
     "fuzz": ("tests.soak.fuzz_part", "every parser and every socket door, fed with what is wrong"),
 }
 """by name: the module, and what it does"""

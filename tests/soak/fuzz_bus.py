@@ -207,7 +207,7 @@ class _World:
         host.findings.clear()
         host._failures.clear()
         if host.trace is not None:
-            host.trace = TraceWriter(host.parameters_json())
+            host.trace = TraceWriter(host.parameters_json)
         for inbox in (*host.inboxes,):
             inbox.items.clear()
             inbox._flush_armed = False
@@ -292,7 +292,7 @@ def trace_block() -> Target:
         for record in trace.read([block, block.model_copy(update={"first": block.first + trace.count(block)})]):
             unpack[PLACES[record.kind % len(PLACES)]](record.payload)
 
-    writer = TraceWriter("{}")
+    writer = TraceWriter(lambda: "{}")
     for kind, payload in enumerate(_payloads()):
         writer.record(kind, f"on_x a/b{kind}", 10**18, ROGUE, kind, payload)
     block = writer.take()

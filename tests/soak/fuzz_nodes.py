@@ -22,6 +22,7 @@ from schemas.impact import Assessment, Beat, Intervention, Mode, ModeRequest, Pr
 from schemas.machine import (
     Alarm,
     Cause,
+    Fault,
     FeedHoldRequest,
     InjectRequest,
     MachineInfo,
@@ -145,7 +146,7 @@ def sensory() -> Target:
     return Target("sensory", run, (), seeds, Grammar("msgpack"))
 
 
-FAULTS = [(f, s) for f in InjectRequest.model_fields["fault"].annotation for s in ("x_mm", "drive")]  # type: ignore[union-attr] # an enum
+FAULTS = [(f, s) for f in Fault for s in ("x_mm", "drive")]
 
 
 def console() -> Target:

@@ -48,7 +48,7 @@ def entry_text() -> str:
     topic = TopicEntry("vmc1/machine/state", "MachineState", "0123456789abcdef", "LATCHED", "k")
     service = ServiceEntry("vmc1/machine/stop", "A", "0" * 16, "B", "1" * 16, True, False)
     entry = Entry(
-        "vmc1/spindle", "vmc1", "nodes.x:Y", 12, "host", 2**63, 10**18, True, "wall", False,
+        "vmc1/spindle", "vmc1", "nodes.x:Y", 12, 1, "host", 2**63, 10**18, True, "wall", False, ("vmc1/spindle",),
         ("ipc:///tmp/x", "tcp://127.0.0.1:5000", "unix:///tmp/y"), ("ipc:///tmp/z",), (topic,), (topic,), (service,),
         (service,), {"a": [1, None]}, {"a": "b"}, {"0123456789abcdef": definition(MachineState)},
     )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from nodes.sensory_cortex.chunk import Chunk
 from schemas.base import Message
-from schemas.machine import InjectReply, InjectRequest, MachineState, SignalInfo
+from schemas.machine import InjectReply, InjectRequest, MachineState, SignalBlock, SignalInfo
 from schemas.system import LogLevel
 
 DRIVERS: Mapping[str, str] = {
@@ -44,6 +44,8 @@ class Source:
     rate_hz: float
     carries_state: bool
     """machine/state is known through this source: without it the machine is UNAVAILABLE"""
+    pace: float = 1.0
+    """below 1: its time goes so much slower than ours, and silence is judged in its time"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,9 @@ class Driver(Protocol):
 
     def advance(self, now_ns: int) -> Sequence[Message]:
         """What happened up to `now_ns`, in order."""
+
+    def deferred(self) -> Sequence[SignalBlock]:
+        """What was too much work for `advance`; asked for every 5 ms, in a callback of its own."""
 
     def state(self, stamp_ns: int) -> MachineState: ...
     def hold(self, action_id: str, now_ns: int, *, stop: bool) -> Answer: ...

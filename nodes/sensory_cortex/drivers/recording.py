@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from schemas.machine import (
     Signals,
 )
 from schemas.system import LogLevel
+from schemas.topics import MACHINE_STATE
 
 ROWS_PER_CHUNK = 512
 ROWS_PER_BLOCK = 64
@@ -70,8 +71,10 @@ class Recording:
         self.abilities = Abilities(model, False, False, False, "none: a recording cannot be stopped")
         self.signals: tuple[SignalInfo, ...] = () if rows is None else tuple(c.info for c in rows.columns)
         self.sources: tuple[Source, ...] = ()
+        self._pace = min(self._speed, 1.0) or 1.0
         if rows is not None:
-            self.sources = (Source(rows.source, 1e9 / rows.period_ns if rows.period_ns else 1.0, carries_state=True),)
+            rate_hz = 1e9 / rows.period_ns if rows.period_ns else 1.0
+            self.sources = (Source(rows.source, rate_hz, carries_state=True, pace=self._pace),)
         self.revision = 0
         self.ended = True
         """until the first row is due"""
@@ -107,15 +110,23 @@ class Recording:
         if not self._speed and budget > BLOCKS_PER_TICK * ROWS_PER_BLOCK:
             # a late tick is no reason for a burst
             self._spent += budget - BLOCKS_PER_TICK * ROWS_PER_BLOCK
+        told = self.revision
         for _ in range(BLOCKS_PER_TICK):
             if not self._waiting or budget <= 0:
                 break
+            if (out or self.revision != told) and self._changes_state(self._waiting[0]):
+                break  # the node tells one state, and before the rows: what comes under another waits for the next tick
             spent = self._go(self._waiting[0], round(elapsed * self._speed), now_ns, out)
             if not spent:
                 break
             budget -= spent
             self._spent += spent
         return out
+
+    def _changes_state(self, chunk: Chunk) -> bool:
+        if chunk.kind is ChunkKind.ROWS:
+            return (Execution.ACTIVE, chunk.motion, chunk.block) != (self._execution, self._motion, self._block)
+        return chunk.kind is not ChunkKind.MESSAGE or chunk.topic == MACHINE_STATE.name
 
     def _go(self, chunk: Chunk, reached_ns: int, now_ns: int, out: list[Message]) -> int:
         """Let what is due of the first chunk go; returns what it counts for, 0 when nothing is due."""
@@ -179,7 +190,9 @@ class Recording:
         """The bag says which signals there are; the rates show in their blocks."""
         self.signals = message.signals
         names = dict.fromkeys(s.source for s in message.signals)
-        self.sources = tuple(Source(name, math.nan, carries_state=i == 0) for i, name in enumerate(names))
+        self.sources = tuple(
+            Source(name, math.nan, carries_state=i == 0, pace=self._pace) for i, name in enumerate(names)
+        )
 
     def _rows(self, chunk: Chunk, count: int) -> SignalBlock:
         assert self._map is not None
@@ -252,6 +265,9 @@ class Recording:
         return InjectReply(accepted=False, text="only a simulated machine can be made to fail")
 
     # --- the worker ------------------------------------------------------------------------------------------------
+
+    def deferred(self) -> Sequence[SignalBlock]:
+        return ()
 
     def read(self, end: threading.Event) -> Iterator[Chunk]:
         """Chunks, never more than CHUNKS_AHEAD before the node's thread."""

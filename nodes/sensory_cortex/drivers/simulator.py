@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,13 +37,15 @@ from schemas.system import LogLevel
 from schemas.topics import SAMPLES, VIBRATION
 
 STEP_NS = 1_000_000
-MOST_STEPS = 8
+MOST_STEPS = 4
 """per tick, so that a late tick is caught up over several and no callback is long"""
 FORGET_STEPS = 1000
 """later than this the rows are lost at the source, and counted"""
 VIBRATION_STEPS = 10
 LONGEST_S = 86_400.0
 """a fault that is injected for a time"""
+BEHIND_BLOCKS = 20
+"""one block of vibration at a time, unless more than these wait"""
 
 # coolant: at the start, and what is carried out with the chips per hour of cutting
 FULL_PCT, MIXED_PCT, COOL_C = 92.0, 7.0, 22.0
@@ -58,8 +61,9 @@ class Probe:
     read: Callable[[Mill], float]
 
 
+LOAD = "spindle_load_pct"
 PROBES: tuple[Probe, ...] = (
-    Probe("spindle_load_pct", sensors.DRIVE_TORQUE, lambda m: m.spindle.load_pct),
+    Probe(LOAD, sensors.DRIVE_TORQUE, lambda m: m.spindle.load_pct),
     Probe("spindle_speed_rpm", sensors.DRIVE_SPEED, lambda m: m.spindle.speed_rpm),
     Probe("spindle_torque_nm", sensors.SPINDLE_TORQUE, lambda m: m.spindle.torque_nm),
     Probe("feed_mm_min", sensors.FEED, lambda m: m.axes.moving_mm_s * 60.0),
@@ -99,12 +103,16 @@ class Simulator:
         rng = np.random.default_rng(setting.rng.getrandbits(64))
         draw, even = sensors.heavy_tailed(rng, 4.0), sensors.evenly(rng)
         self.mill = Mill(pocket(), draw, loop=bool(setting.parameters["loop"]))
-        self._reading = [(Reading(p.chain, draw, even), p.read) for p in PROBES]
+        load = sensors.preset(str(setting.parameters["load_sensor"]), "load")
+        chains = [load if p.name == LOAD else p.chain for p in PROBES]
+        self._reading = [(Reading(c, draw, even), p.read) for c, p in zip(chains, PROBES, strict=True)]
         self._vibration = Vibration(VIBRATION_STEPS * 10)
         self._accelerometer = BlockReading(sensors.ACCELEROMETER, len(ACCELERATION), rng)
         self._angle_rad = 0.0
         self._force_sum = 0.0
         self._blow, self._blow_at = 0.0, 0
+        self._shaken: deque[tuple[int, Excitation]] = deque()
+        """what shook the machine up to a step, not yet turned into a block"""
         self._coolant_reading = [Reading(sensors.COOLANT_PROBE, draw, even) for _ in range(3)]
         self._coolant_step = 0
         self._start_ns = 0
@@ -153,7 +161,7 @@ class Simulator:
             if mill.events:
                 out.extend(self._happened())
             if self._steps % VIBRATION_STEPS == 0:
-                self._shake(out)
+                self._shake()
         if DRIVE not in mill.faults.silent:
             data = Samples.take(np.array(rows, dtype=np.float32))
             stamp = self._start_ns + (first + 1) * STEP_NS
@@ -186,7 +194,7 @@ class Simulator:
             self.last_stop_ms = mill.last_stop_steps * STEP_NS / 1e6
         return events
 
-    def _shake(self, out: list[Message]) -> None:
+    def _shake(self) -> None:
         mill = self.mill
         teeth = mill.tool.cutter.teeth if mill.tool is not None else 2
         excitation = Excitation(
@@ -201,21 +209,30 @@ class Simulator:
         )
         self._angle_rad = mill.spindle.angle_rad
         self._force_sum = self._blow = 0.0
-        values = self._accelerometer(self._vibration.block(excitation))
-        if ACCELEROMETER in mill.faults.silent:
-            return
-        for index, name in enumerate(ACCELERATION):
-            if name in mill.faults.lost:
-                values[:, index] = math.nan
-        out.append(
-            SignalBlock(
-                stamp_ns=self._stamp_ns() - VIBRATION_STEPS * STEP_NS + STEP_NS // 10,
-                period_ns=STEP_NS // 10,
-                source=ACCELEROMETER,
-                first_row=self._steps * 10 - len(values),
-                data=Samples.take(values.astype(np.float32)),
+        self._shaken.append((self._steps, excitation))
+
+    def deferred(self) -> list[SignalBlock]:
+        """The oldest block of vibration."""
+        out: list[SignalBlock] = []
+        waiting, faults = self._shaken, self.mill.faults
+        for _ in range(max(1, len(waiting) - BEHIND_BLOCKS) if waiting else 0):
+            step, excitation = waiting.popleft()
+            values = self._accelerometer(self._vibration.block(excitation))
+            if ACCELEROMETER in faults.silent:
+                continue
+            for index, name in enumerate(ACCELERATION):
+                if name in faults.lost:
+                    values[:, index] = math.nan
+            out.append(
+                SignalBlock(
+                    stamp_ns=self._start_ns + (step - VIBRATION_STEPS) * STEP_NS + STEP_NS // 10,
+                    period_ns=STEP_NS // 10,
+                    source=ACCELEROMETER,
+                    first_row=step * 10 - len(values),
+                    data=Samples.take(values.astype(np.float32)),
+                )
             )
-        )
+        return out
 
     def _coolant(self) -> CoolantState:
         hours = self.mill.cutting_steps * STEP_NS / 3.6e12
@@ -287,13 +304,24 @@ class Simulator:
             return InjectReply(accepted=False, text=f"signal {request.signal!r} is not one of {', '.join(known)}")
         if not 0.0 <= request.duration_s <= LONGEST_S:
             return InjectReply(accepted=False, text=f"duration_s {request.duration_s:g} is not in 0..{LONGEST_S:g}")
+        if request.fault is Fault.CRASH and (why := self._no_crash()):
+            return InjectReply(accepted=False, text=why)
         until = self.mill.steps + round(request.duration_s * 1000) if request.duration_s > 0.0 else None
         self.mill.faults.inject(request.fault, request.magnitude, request.signal, until)
         when = {
-            Fault.CRASH: "at the next feed move the tool meets a clamp",
+            Fault.CRASH: "at the next move, rapid or feed, the tool meets a clamp",
             Fault.TOOL_BREAKAGE: "at the next cut the tool breaks",
         }.get(request.fault, "in force")
         return InjectReply(accepted=True, text=when)
+
+    def _no_crash(self) -> str:
+        """Why nothing can be run into now."""
+        mill = self.mill
+        if mill.faults.in_contact:
+            return "the tool is in a clamp already: reset the machine first"
+        if mill.execution is not Execution.ACTIVE:
+            return f"the machine stands ({mill.execution}): nothing moves that could meet a clamp; reset it first"
+        return ""
 
     # --- no blocking side --------------------------------------------------------------------------------------------
 

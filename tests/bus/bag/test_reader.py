@@ -15,11 +15,11 @@ from mcap.writer import Writer
 
 from bus.bag import BadBag, BagReader, BagWriter, read
 from bus.bag.check import check
-from bus.bag.records import MAX_CHUNK_BYTES, Opcode
+from bus.bag.records import MAGIC, MAX_CHUNK_BYTES, Opcode, walk
 from nodes.recorder.quota import kept
 from schemas.codec import codec
 from schemas.grammar import definition, type_hash
-from schemas.machine import MachineState, SignalBlock
+from schemas.machine import Alarm, ConditionLevel, MachineState, SignalBlock
 from schemas.system import LostMessages
 from tests.bus.bag.bags import ENTRY, MS, START_NS, block, small
 
@@ -128,6 +128,53 @@ def test_an_unfinished_bag_says_the_same_as_the_finished_one(tmp_path: Path) -> 
             m[1:] for m in a.messages(topics=lambda t: "samples" in t)
         ]
         assert (a.finished, b.finished) == (True, False)
+
+
+def test_an_unfinished_bag_is_opened_without_unpacking_what_its_indexes_say(tmp_path: Path) -> None:
+    writer = small(tmp_path / "a.mcap", 200, chunk_bytes=2000, close=False)
+    writer.flush()
+    data = bytearray((tmp_path / "a.mcap").read_bytes())
+    chunks = [span for span in walk(data, len(MAGIC), len(data)) if span.opcode == Opcode.CHUNK]
+    assert len(chunks) > 5
+    middle = chunks[len(chunks) // 2]
+    data[middle.end - 20] ^= 0xFF
+    (tmp_path / "a.mcap").write_bytes(data)
+    with BagReader(tmp_path / "a.mcap") as bag:
+        assert (bag.info.messages, bag.damaged) == (201, [])
+        assert len(list(bag.messages(end_ns=START_NS + 20 * MS))) == 21
+        with pytest.raises(BadBag, match="damaged"):
+            list(bag.messages())
+
+
+def test_an_unfinished_bag_knows_a_channel_declared_in_the_chunk_before_its_first_message(tmp_path: Path) -> None:
+    writer = small(tmp_path / "a.mcap", 20, close=False)
+    image = writer.channel("camera", "eye", 5, definition(SignalBlock), "SENSOR", first_seq=1)
+    for seq in (1, 2):
+        writer.write(image, seq, START_NS + 30 * MS, START_NS, random.Random(1).randbytes(100_000))
+    writer.flush()
+    assert [(m.topic, m.seq) for m in read(tmp_path / "a.mcap")][-2:] == [("camera", 1), ("camera", 2)]
+    with BagReader(tmp_path / "a.mcap") as bag:
+        assert bag.info.messages == 23
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_the_state_before_a_moment_is_the_newest_value_of_every_key(tmp_path: Path, close: bool) -> None:
+    writer = small(tmp_path / "a.mcap", 40, chunk_bytes=1000, close=False)
+    alarms = writer.channel("alarm", "plc", 6, definition(Alarm), "LATCHED", first_seq=1, metadata={"key": "alarm_id"})
+    for n, name in enumerate("abcabd"):
+        alarm = Alarm(stamp_ns=n, alarm_id=name, level=ConditionLevel.FAULT, origin="", native_code="", text="")
+        writer.write(alarms, n + 1, START_NS + (50 + n) * MS, START_NS, codec(Alarm).encode(alarm))
+        writer.flush()
+    writer.close() if close else writer.flush()
+    with BagReader(tmp_path / "a.mcap") as bag:
+        assert [(m.topic, m.seq) for m in bag.state_before(START_NS + 55 * MS)] == [
+            ("vmc1/machine/state", 1),
+            ("alarm", 3),
+            ("alarm", 4),
+            ("alarm", 5),
+        ]
+        assert [m.seq for m in bag.state_before(START_NS + 52 * MS, topics=lambda t: t == "alarm")] == [1, 2]
+        assert bag.state_before(0) == []
 
 
 def test_a_tail_of_zeros_is_an_unfinished_bag(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ def test_list() -> None:
     mill, watch = document("node", "list")
     assert (mill["name"], watch["name"]) == ("vmc1/mill", "vmc1/watch")
     assert set(mill) == {
-        "name", "ready", "pid", "host", "up_s", "started_ns", "target", "namespace", "clock", "real",
+        "name", "ready", "pid", "host", "here", "up_s", "started_ns", "target", "namespace", "clock", "real",
     }  # fmt: skip
-    assert mill["ready"] is True
+    assert (mill["ready"], mill["here"]) == (True, True)
     assert mill["target"] == "tests.bus.cli.shop:Mill"
     assert "vmc1/watch" in rise("node", "list").stdout
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bus.testing import Domain
-from tests.bus.cli.shop import document, open_shop, rise
+from tests.bus.cli.shop import document, open_shop, rise, stream
 
 
 @pytest.fixture(autouse=True)
@@ -58,4 +59,45 @@ def test_what_the_node_refuses(arguments: list[str], said: str) -> None:
     done = rise("param", "set", *arguments)
     assert done.exit_code == 1
     assert said in done.stderr
+    assert document("param", "get", "mill", "limit_pct")["value"] == 85.0
+
+
+DUMP = """\
+[nodes."vmc1/mill"]
+limit_pct = 85.0  # % above it the feed is refused
+"""
+
+
+def test_dump_and_load(tmp_path: Path) -> None:
+    assert rise("param", "dump").stdout == rise("param", "dump", "mill").stdout == DUMP
+    assert document("param", "dump") == {"vmc1/mill": {"limit_pct": 85.0}}
+    file = tmp_path / "site.toml"
+    file.write_text(DUMP)
+    assert rise("param", "load", file).stdout == f"nothing differs from {file}\n"
+    rise("param", "set", "mill", "limit_pct", 90)
+    assert rise("param", "load", file, "--check").stdout == "vmc1/mill limit_pct: 90.0 -> 85.0 %\n"
+    assert document("param", "get", "mill", "limit_pct")["value"] == 90.0
+    assert rise("param", "load", file).stdout == "vmc1/mill limit_pct: 90.0 -> 85.0 %\n"
+    assert document("param", "get", "mill", "limit_pct")["value"] == 85.0
+    file.write_text("[machines.vmc1.mill]\nlimit_pct = 91\n")  # as a site file has it
+    assert stream("param", "load", file) == [{**LIMIT, "value": 91, "old": 85.0}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[nodes.'vmc1/mull']\nlimit_pct = 1", ":2: error: no node 'vmc1/mull' is running; did you mean 'vmc1/mill'?"),
+        ("[nodes.'vmc1/mill']\nlimt_pct = 1", ":2: error: vmc1/mill has no parameter 'limt_pct'; did you mean 'limit"),
+        ("[nodes.'vmc1/mill']\nlimit_pct = 300", ":2: vmc1/mill: limit_pct: 300.0 is above 200 %"),
+        ("[nodes.'vmc1/mill']\nlimit_pct = true", ":2: vmc1/mill: limit_pct: expected number, got bool True"),
+        ("[nodes.'vmc1/mill'", ":1: error: not TOML"),
+        ("[mill]\nlimit_pct = 1", ":1: error: unknown table 'mill'"),
+        ("[nodes.'vmc1/mill']\nlimit_pct = 80\n[nodes.none]\nx = 1", ":4: error: no node 'none' is running"),
+    ],
+)
+def test_a_file_with_a_mistake_changes_nothing(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text(content)
+    done = rise("param", "load", file)
+    assert (done.exit_code, f"{file}{said}" in done.stderr) == (1, True), done.stderr
     assert document("param", "get", "mill", "limit_pct")["value"] == 85.0

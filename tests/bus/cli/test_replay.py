@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from bus.bag import BagReader
+from bus.bag.cut import cut
 from bus.cli.replay import command
 from bus.replay.expected import beside
+from bus.replay.window import AFTER_S, BEFORE_S, WARM_UP_S
 from bus.target import node_class, target_of
 from tests.bus.replay.tapes import record, rewrite
 
 ROOT = Path(__file__).parents[3]
+CRASH = ROOT / "tests" / "bags" / "vmc1_crash.mcap"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,34 @@ def test_another_limit(bag: Path) -> None:
     assert done.exit_code == 1
     assert "STOP -> (nothing)   load 10" in done.stdout
     assert "(after divergence)" in done.stdout
+
+
+def test_a_part_is_answered_as_the_whole_is(bag: Path) -> None:
+    part = ["--around", "3.234", "--before", "0.5", "--after", "0.5", "--warm-up", "1"]
+    same = rise("vmc1/impact_cortex", CRASH, *part)
+    assert same.exit_code == 0
+    assert "note: vmc1 impact/beat: counts from before, so compared by its steps: count" in same.stdout
+    blind = ["-p", "limit_pct=155", "-p", "axis_limit_pct=400", "-p", "cusum_threshold_pct_s=1e4"]
+    other = rise("vmc1/impact_cortex", CRASH, *part, *blind)
+    assert other.exit_code == 1
+    assert "vmc1 impact/intervention  3.234 s  FEED_HOLD -> (nothing)" in other.stdout
+    told = json.loads(rise("vmc1/impact_cortex", CRASH, "--start", "2.2", "--end", "3", "--json").stdout)
+    assert (told["compared_from_s"], told["differences"]) == (2.2, [])
+
+
+def test_bags_of_one_recording_are_given_together(bag: Path, tmp_path: Path) -> None:
+    with BagReader(bag) as reader:
+        middle_ns = (reader.start_ns + reader.end_ns) // 2
+    first, second = tmp_path / "1.mcap", tmp_path / "2.mcap"
+    cut(bag, first, end_ns=middle_ns)
+    cut(bag, second, start_ns=middle_ns)
+    assert (
+        rise("mill1/judge", first, second).stdout.split(" replayed in")[0]
+        == (rise("mill1/judge", bag).stdout.split(" replayed in")[0])
+    )
+    twice = rise("mill1/judge", bag, second)
+    assert twice.exit_code == 2
+    assert "no continuation of it" in twice.stderr
 
 
 def test_as_json(bag: Path) -> None:
@@ -75,6 +107,12 @@ def test_losses_are_no_reference(bag: Path, tmp_path: Path) -> None:
     assert not beside(lossy, "mill1/judge").exists()
 
 
+def test_the_help_says_what_is_meant_when_nothing_is_given() -> None:
+    said = " ".join(rise("--help").stdout.split())
+    for option, seconds in (("before --around", BEFORE_S), ("after --around", AFTER_S), ("not compared", WARM_UP_S)):
+        assert f"{option}; {seconds:g} when not given" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -85,6 +123,10 @@ def test_losses_are_no_reference(bag: Path, tmp_path: Path) -> None:
         (["nodes.nothing"], "nodes.nothing"),
         (["mill1/judge", "--against", "absent.mcap"], "absent.mcap"),
         (["mill1/judge", "--against", "absent.expected.txt"], "absent.expected.txt"),
+        (["mill1/judge", "--around", "1", "--start", "1"], "not both"),
+        (["mill1/judge", "--start", "3", "--end", "2"], "from 3 s to 2 s"),
+        (["mill1/judge", "--around", "1000"], "nothing lies in that window"),
+        (["mill1/judge", "--around", "0.2", "--update"], "take one bag, and the whole of it"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(bag: Path, arguments: list[str], said: str) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from bus.cli.topic import measure
+from bus.cli.topic_measure import bandwidth, delays, measure
+from bus.host import Spec
 from bus.node import Raw
 from bus.testing import Domain
 from tests.bus.cli.shop import document, open_shop, rise, stream
+from tests.bus.durable.toys import Reader, Teller
+from tests.bus.live import node, until
 
 RISE = [sys.executable, "-P", "-m", "bus.cli"]
 ROW = "tests.bus.cli.shop:EVENTS"
@@ -150,6 +153,51 @@ class TestMeasuring:
         assert m["delay_p50_ms"] == 0.5
         assert measure(batch, 10**18 + 10**9)["mill"]["received"] == 1
 
+    def test_bw(self) -> None:
+        (line,) = stream("topic", "bw", "vmc1/shop/reading", "--once", "--window", 0.5)
+        assert set(line) == {
+            "topic", "publisher", "window_s", "bytes_per_s", "rate_hz", "mean_bytes", "min_bytes", "max_bytes",
+            "received", "lost",
+        }  # fmt: skip
+        assert 200 < line["min_bytes"] <= line["mean_bytes"] <= line["max_bytes"] < 400
+        assert line["bytes_per_s"] == pytest.approx(line["rate_hz"] * line["mean_bytes"])
+        said = rise("topic", "bw", "shop/reading", "--once", "--window", 0.2).stdout
+        assert said.startswith("vmc1/shop/reading from vmc1/mill: ")
+        assert "kB/s" in said
+
+    def test_delay(self) -> None:
+        (line,) = stream("topic", "delay", "vmc1/shop/reading", "--once", "--window", 0.5)
+        assert set(line) == {
+            "topic", "publisher", "window_s", "delay_p50_ms", "delay_p99_ms", "stamp_p50_ms", "stamp_p99_ms",
+            "received", "lost",
+        }  # fmt: skip
+        assert 0 <= line["delay_p50_ms"] <= line["stamp_p50_ms"]  # it is stamped before it is published
+        assert line["delay_p50_ms"] <= line["delay_p99_ms"]
+        said = rise("topic", "delay", "shop/reading", "--once", "--window", 0.2).stdout
+        assert "ms since it was published; p50 " in said
+
+    def test_a_quiet_topic(self) -> None:
+        for verb in ("hz", "bw", "delay"):
+            assert rise("topic", verb, "vmc1/mill/parameters", "--once", "--window", 0.1).stdout == (
+                "vmc1/mill/parameters: nothing in 0.1 s\n"
+            )
+            assert stream("topic", verb, "vmc1/mill/parameters", "--once", "--window", 0.1) == []
+
+    def test_what_came_in_part(self) -> None:
+        def raw(seq: int, payload: bytes, lost_first: int = 0) -> Raw:
+            stamp_ns = 10**18 + seq * 1_000_000
+            return Raw("t", "mill", 7, seq, stamp_ns, stamp_ns + 500_000, payload, "T", "h", "SENSOR", lost_first)
+
+        heard = [raw(1, b"1" * 100), raw(3, b"1" * 300)]
+        plain, text = bandwidth(heard, measure(heard, 0)["mill"])
+        assert (plain["bytes_per_s"], plain["lost"]) == (200 * 1000, 1)
+        assert text == "200.00 kB/s, 2 messages of 200 B (100 B .. 300 B)"
+        gap = [raw(3, b"", lost_first=1)]
+        assert bandwidth([], measure(gap, 0)["mill"])[1] == "nothing whole"
+        assert delays(heard, measure(heard, 0)["mill"])[1] == (
+            "p50 0.50 ms, p99 0.50 ms since it was published; 2 received"
+        )
+
     def test_info(self) -> None:
         ends = time.monotonic() + 20
         while True:  # the shop is young: its nodes say once a second what they have sent and heard
@@ -172,6 +220,27 @@ class TestMeasuring:
         said = rise("topic", "info", "vmc1/shop/reading", "--for", 0.2).stdout
         assert "qos: SENSOR" in said
         assert "from vmc1/mill: received " in said
+
+
+def test_info_of_a_topic_with_a_log() -> None:
+    with (
+        Domain("books") as domain,
+        domain.running(Spec(Teller, parameters={"burst": 7})) as teller,
+        domain.running(Spec(Reader)) as reader,
+    ):
+        until(lambda: len(node(reader).heard) == 7)
+        for one in (teller, reader):
+            one.hosts[0].submit(one.diagnose, one.hosts[0]).result(10)
+        told = document("topic", "info", "count/events", "--for", 0.5)
+        log = told["publishers"][0]["log"]
+        assert (log["first_seq"], log["last_seq"], log["problem"]) == (1, 7, "")
+        assert log["size_bytes"] > 500
+        (cursor,) = told["subscribers"][0]["cursors"]
+        assert (cursor["publisher"], cursor["seq"], cursor["behind"]) == ("teller", 7, 0)
+        assert cursor["log_id"] == log["log_id"]
+        said = rise("topic", "info", "count/events", "--for", 0.1).stdout
+        assert f"    log: {log['log_id']}: #1..#7, 0.0 MB" in said
+        assert f"    cursor: #7 in log {log['log_id']} of teller, 0 behind" in said
 
 
 class TestPub:

@@ -101,6 +101,17 @@ def test_two_nodes_at_once_give_what_each_gives_alone(tape: Path) -> None:
     assert judge.made == replay(Judge, tape).made
 
 
+def test_what_a_publisher_said_after_its_trace_ends_is_heard_as_recorded(tape: Path, tmp_path: Path) -> None:
+    with BagReader(tape) as bag:
+        blocks = [m.seq for m in bag.messages() if m.topic == "mill1/saw/trace"]
+    middle = blocks[len(blocks) // 2]
+    short = rewrite(tape, tmp_path / "short.mcap", lambda m: m.topic != "mill1/saw/trace" or m.seq < middle)
+    saw, judge = replay_many([Wanted(Saw), Wanted(Judge)], short)
+    assert saw.callbacks < replay(Saw, tape).callbacks
+    assert judge.made == replay(Judge, short).made
+    assert judge.notes == []
+
+
 def test_a_changed_publisher_is_heard_by_the_node_replayed_with_it(tape: Path) -> None:
     saw, judge = replay_many([Wanted(Saw, parameters={"period": 2}), Wanted(Judge)], tape)
     assert differences(saw.recorded, saw)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from nodes.sensory_cortex import SensoryCortex
@@ -22,19 +24,26 @@ from schemas.machine import (
 )
 from tests.nodes.impact_cortex.rig import MS, T0, World
 
+SITE = tomllib.loads((Path(__file__).parents[3] / "launch" / "site.toml").read_text())
+VMC1: dict[str, Any] = SITE["machines"]["vmc1"]["impact_cortex"]
+
 
 class MillWorld(World):
-    """A World whose machine is the simulator."""
+    """A World whose machine is the simulator, its cuts described as in the shipped site file."""
 
-    def __init__(self, seed: int = 1, **parameters: Any) -> None:
-        super().__init__(signals=tuple(Simulator.signals), **parameters)
+    def __init__(self, seed: int = 1, load_sensor: str = "drive_torque", **parameters: Any) -> None:
+        described = {n: tuple(v) if isinstance(v, list) else v for n, v in VMC1.items()}
+        super().__init__(signals=tuple(Simulator.signals), **{**described, **parameters})
         values = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
+        values["load_sensor"] = load_sensor
         self._actions = 0
         setting = Setting("vmc1", values, random.Random(seed), self._next_action, lambda level, text: None)
         self.mill = Simulator(setting)
         self.mill.start(T0)
         self.loads: list[tuple[Motion, float]] = []
         self.happened: list[MotionEvent] = []
+        self.met_in: Motion | None = None
+        """what the machine did when the tool met a clamp"""
         self._revision = -1
         self._blocks = 0
         self._acted = 0
@@ -53,7 +62,7 @@ class MillWorld(World):
                 self._revision = self.mill.revision
                 self._hear(topics.MACHINE_STATE)
                 self.node.on_state(self.mill.state(self.now))
-            for message in out:
+            for message in (*out, *self.mill.deferred()):
                 self._deliver(message)
             acts, self._acted = self.asked[self._acted :], len(self.asked)
             for act in acts:
@@ -62,10 +71,13 @@ class MillWorld(World):
             self._blocks += 1
             if self._blocks % 50 == 0:
                 self.node.tick()
+                self.node.look()
 
     def _deliver(self, message: Message) -> None:
         if isinstance(message, MotionEvent):
             self.happened.append(message)
+            if message.phase is MotionPhase.CONTACT:
+                self.met_in = self.mill.mill.motion
             self._hear(topics.MOTION)
             self.node.on_motion(message)
         elif isinstance(message, SignalBlock) and message.source == "drive":

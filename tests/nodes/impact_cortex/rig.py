@@ -40,6 +40,7 @@ DRIVE = (
     ),
     SignalInfo(name="spindle_load_pct", mtconnect_type="LOAD", unit="%", source="drive", topic="machine/samples"),
     SignalInfo(name="spindle_torque_nm", mtconnect_type="TORQUE", unit="Nm", source="drive", topic="machine/samples"),
+    SignalInfo(name="x_load_pct", mtconnect_type="LOAD", unit="%", source="drive", topic="machine/samples"),
 )
 ACCELEROMETER = tuple(
     SignalInfo(
@@ -137,18 +138,19 @@ class World:
         self._hear(topics.MOTION)
         self.node.on_motion(MotionEvent(stamp_ns=self.now, phase=phase, action_id="a1", travel_mm=0.1, text=""))
 
-    def samples(self, load_pct: float, ms: int) -> None:
+    def samples(self, load_pct: float, ms: int, axis_pct: float = 12.0) -> None:
         """`ms` blocks of one row, a millisecond apart, with the timer in between."""
         for _ in range(ms):
             self.now += MS
             self._hear(topics.SAMPLES)
-            self.node.on_samples(drive_block(self.now, self._rows, load_pct))
+            self.node.on_samples(drive_block(self.now, self._rows, load_pct, axis_pct))
             self._rows += 1
             self.answer()
             if self._rows % 10 == 0 and self._accelerometer:
                 self._accelerate(next(self._shaking, STILL))
             if self._rows % 50 == 0:
                 self.node.tick()
+                self.node.look()
 
     def vibration(self, rows: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         """The machine shakes by `rows` [n, 3] of 10 kHz, beside the samples of an ordinary cut."""
@@ -167,6 +169,7 @@ class World:
         """Silence, with the timer at its end."""
         self.now += ms * MS
         self.node.tick()
+        self.node.look()
         self.answer()
 
     # --- what came of it ----------------------------------------------------------------------------------------------
@@ -216,6 +219,6 @@ def machine_state(stamp_ns: int, execution: Execution, motion: Motion) -> Machin
     )
 
 
-def drive_block(stamp_ns: int, first_row: int, load_pct: float, rows: int = 1) -> SignalBlock:
-    data = np.tile(np.array([9549.0, load_pct, load_pct * 0.055], dtype=np.float32), (rows, 1))
+def drive_block(stamp_ns: int, first_row: int, load_pct: float, axis_pct: float = 12.0, rows: int = 1) -> SignalBlock:
+    data = np.tile(np.array([9549.0, load_pct, load_pct * 0.055, axis_pct], dtype=np.float32), (rows, 1))
     return SignalBlock(stamp_ns=stamp_ns, period_ns=MS, source="drive", first_row=first_row, data=Samples.take(data))

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.impact_cortex.detectors import Detector, Deviation, Limit, Residual, block, step
+from nodes.impact_cortex.cusum import Cusum, Residual
+from nodes.impact_cortex.detectors import Detector, Deviation, Limit, block, step
 
 NAN = math.nan
 
@@ -80,6 +81,22 @@ def test_residual_takes_a_gap_in_one_cut_for_the_same_cut() -> None:
     assert not math.isnan(RESIDUAL.reference(state))
 
 
+def test_residual_does_not_take_missing_load_into_the_mean() -> None:
+    """Recorded at 10 Hz: rows without load within a cut, and what came after them looked like a rise."""
+    slow = Residual(air=6, drift=6, threshold=12, window=8, settle=2)
+    assert not any(fired(slow, rises([(40, 36.0), (3, 0.0), (40, 37.0), (4, 0.0), (40, 36.0)])))
+    assert any(fired(slow, rises([(40, 36.0), (3, 0.0), (40, 50.0)])))
+
+
+def test_cusum_sums_what_is_beyond_the_model_and_forgets_what_is_below() -> None:
+    assert fired(Cusum(10.0), [4.0, 4.0, -20.0, 4.0, 4.0, 4.0, -1.0, -2.0]) == [False] * 5 + [True, True, False]
+
+
+def test_cusum_refuses_a_negative_threshold() -> None:
+    with pytest.raises(ValueError, match="threshold"):
+        Cusum(-1.0)
+
+
 def test_deviation_ignores_gravity() -> None:
     d = Deviation(limit=5, k=2, n=4, bucket=50)
     assert not any(fired(d, [9.81] * 500))
@@ -110,11 +127,16 @@ residuals = st.builds(
 deviations = st.integers(1, 12).flatmap(
     lambda n: st.builds(Deviation, st.floats(0, 100), k=st.integers(1, n), n=st.just(n), bucket=st.integers(1, 30))
 )
+cusums = st.builds(Cusum, st.floats(0, 2000))
 pieces = st.lists(st.integers(0, 120), max_size=4)
 
 
 @given(
-    detector=st.one_of(limits, residuals, deviations), values=loads, armed=gates, cuts=pieces, long_gates=st.booleans()
+    detector=st.one_of(limits, residuals, cusums, deviations),
+    values=loads,
+    armed=gates,
+    cuts=pieces,
+    long_gates=st.booleans(),
 )
 def test_block_form_equals_sample_form(
     detector: Detector, values: list[float], armed: list[bool], cuts: list[int], long_gates: bool
@@ -133,8 +155,15 @@ def test_block_form_equals_sample_form(
     assert many == one
 
 
-@given(detector=residuals, values=loads)
-def test_cusum_is_never_negative_and_no_reading_changes_nothing(detector: Residual, values: list[float]) -> None:
+def test_infinite_readings_of_both_signs_are_readings() -> None:
+    limit = Limit(85, 1, 1)
+    assert block(limit, limit.start(), np.array([math.inf, -math.inf]), True).tolist() == [True, False]
+
+
+@given(detector=st.one_of(residuals, cusums), values=loads)
+def test_cusum_is_never_negative_and_no_reading_changes_nothing(
+    detector: Residual | Cusum, values: list[float]
+) -> None:
     state = detector.start()
     for v in values:
         before = copy.deepcopy(state)
@@ -145,6 +174,6 @@ def test_cusum_is_never_negative_and_no_reading_changes_nothing(detector: Residu
             assert state == before
 
 
-@given(detector=st.one_of(limits, residuals, deviations), values=loads)
+@given(detector=st.one_of(limits, residuals, cusums, deviations), values=loads)
 def test_nothing_fires_behind_a_closed_gate(detector: Detector, values: list[float]) -> None:
     assert not any(fired(detector, values, armed=False))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,20 @@ def test_one_reaction_of_a_kind_per_event() -> None:
     assert [len(s) for s in (first, again, stronger, weaker)] == [1, 0, 1, 0]
     assert event.asked is FEED_HOLD
     assert event.held_ns == 2
+
+
+def test_a_warning_is_told_once_per_task() -> None:
+    worn, chatter = finding(WARN), replace(finding(WARN), task="vibration")
+    event = NOTHING
+    told = []
+    for each in (worn, chatter, worn, chatter):
+        event, steps = decide(event, Mode.STOP, each, 0)
+        told += [s.finding.task for s in steps]
+    assert told == ["load_limit", "vibration"]
+    assert event.finding == worn
+    event, steps = decide(event, Mode.STOP, finding(FEED_HOLD), 1)
+    assert [s.reaction for s in steps] == [FEED_HOLD]
+    assert decide(event, Mode.STOP, replace(worn, task="other"), 2) == (event, ())
 
 
 HELD = Event(FEED_HOLD, finding(FEED_HOLD), asked=FEED_HOLD, held_ns=0, accepted=True)

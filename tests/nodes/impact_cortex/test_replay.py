@@ -50,7 +50,7 @@ def test_two_replays_give_the_recorded_bytes(crash: Path) -> None:
 
 def test_limits_out_of_reach_take_the_feed_hold_away(crash: Path) -> None:
     as_it_was = replay(ImpactCortex, crash)
-    out_of_reach = replay(ImpactCortex, crash, limit_pct=155.0, cusum_threshold_pct_s=1e4)
+    out_of_reach = replay(ImpactCortex, crash, limit_pct=155.0, axis_limit_pct=400.0, cusum_threshold_pct_s=1e4)
     lines = [str(line) for line in differences(as_it_was, out_of_reach)]
     (hold,) = [line for line in lines if "FEED_HOLD -> (nothing)" in line and "impact/intervention" in line]
     assert "spindle load above its limit" in hold

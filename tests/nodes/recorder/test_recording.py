@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +220,7 @@ def test_a_payload_that_is_garbage_is_written_down_and_stops_nothing(tmp_path: P
     r, voice = recording(tmp_path, happened, reduce_idle=True), Voice()
     for topic in (topics.MACHINE_STATE, topics.SAMPLES, topics.ALARM, topics.INTERVENTION):
         good = voice.say(topic, state(0), START_NS)  # type: ignore[misc] # the wrong type is the point
-        r.batch([replace(good, payload=b"\xc1\xff", type_name=topic.type.__name__, stamp_ns=-1)])
+        r.batch([good._replace(payload=b"\xc1\xff", type_name=topic.type.__name__, stamp_ns=-1)])
     r.close()
     assert splits(happened)[0].split.messages == 4
 
@@ -363,7 +362,7 @@ def test_a_payload_that_is_none_is_recorded_and_ends_nothing(tmp_path: Path, pay
         voice.say(topics.SAMPLES, block(START_NS, 0), START_NS + 3),
     ]
     r.entries({"n": json.dumps({"name": "n", "publishes": [{"name": "vmc1/alarm", "key": "alarm_id"}]})})
-    r.batch([replace(raw, payload=payload) for raw in said])
+    r.batch([raw._replace(payload=payload) for raw in said])
     r.trigger("by hand")
     r.close()
     (run,) = [h for h in splits(happened) if "black_box" not in h.split.path]

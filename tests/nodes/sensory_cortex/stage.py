@@ -79,6 +79,8 @@ class Stage:
         for _ in range(round(seconds * 1000)):
             self.time_ns += 1_000_000
             self.node.tick()
+            if self.time_ns % 5_000_000 == 0:
+                self.node.later()
             if self.time_ns % 200_000_000 == 0:
                 self.node.look()
             if until is not None and until():

@@ -101,6 +101,19 @@ def test_a_crash_is_held_stopped_and_released_over_the_bus(domain: Domain) -> No
     assert ear.lost == 0
 
 
+def test_every_fault_is_injected_by_service(domain: Domain) -> None:
+    signals = {Fault.SENSOR_LOST: "x_accel", Fault.SOURCE_SILENT: "accelerometer"}
+    ear = Ear()
+    with domain.running(mill()), domain.session(select=of_machine, heard=ear) as session:
+        for fault in sorted(Fault, key=lambda f: f is Fault.CRASH):  # the crash last: it ends the programme
+            request = InjectRequest(fault=fault, signal=signals.get(fault, ""))
+            assert session.call("m/machine/inject", topics.INJECT, request, timeout_s=2.0).accepted
+        assert session.executor.spin(lambda: ear.last_is(topics.MOTION, "CONTACT"), 10.0)
+        wrong = InjectRequest(fault=Fault.SENSOR_LOST, signal="x_acel")
+        reply = session.call("m/machine/inject", topics.INJECT, wrong, timeout_s=2.0)
+        assert (reply.accepted, "x_accel" in reply.text) == (False, True)
+
+
 def test_a_table_comes_through_as_fast_as_possible_whole(domain: Domain, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,y\n" + "".join(f"{i},{-i}\n" for i in range(5000)))

@@ -4,11 +4,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bus.node import BadParameter
 from nodes.sensory_cortex.node import SensoryCortex
+from schemas import codec as codec_module
 from schemas import topics
+from schemas.base import Message
 from schemas.codec import codec
 from schemas.impact import Beat, Mode, ProtectionState
 from schemas.machine import (
+    ActionReply,
     ConditionLevel,
     Execution,
     Fault,
@@ -59,6 +63,17 @@ def assert_every_row_once(blocks: list[SignalBlock]) -> None:
         assert block.stamp_ns == stamp
         row += len(block.data.array)
         stamp += len(block.data.array) * block.period_ns
+
+
+def test_the_first_stop_waits_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: dict[type[Message], Any] = {}
+    monkeypatch.setattr(codec_module, "_codecs", compiled)
+    stage = Stage()
+    before = set(compiled)
+    stage.node.stop(STOP)
+    stage.run(1.0)
+    said = {type(m) for messages in stage.published.values() for m in messages}
+    assert said | {StopRequest, FeedHoldRequest, ActionReply} <= before
 
 
 def test_it_says_what_it_is_before_anything_else() -> None:
@@ -113,6 +128,25 @@ def test_the_load_shows_the_cut_of_the_physics_vector_and_the_meter_follows() ->
     assert float(np.mean(column(stage, "feed_mm_min"))) == pytest.approx(1432.4, abs=1.0)
 
 
+def test_the_load_passes_the_sensor_that_was_chosen() -> None:
+    def steps_and_changes(stage: Stage) -> tuple[float, int]:
+        load = column(stage, "spindle_load_pct", 1000)
+        return float(np.abs(load - np.rint(load)).max()), int(np.count_nonzero(np.diff(load)))
+
+    fine = cutting()
+    fine.run(1.0)
+    off, changes = steps_and_changes(fine)
+    assert off > 0.1
+    assert changes > 900
+    coarse = cutting(load_sensor="load_meter")
+    coarse.run(1.0)
+    off, changes = steps_and_changes(coarse)
+    assert off == 0.0
+    assert 0 < changes <= 11
+    with pytest.raises(BadParameter, match=r"vmc1/sensory_cortex.*did you mean 'load_meter'"):
+        Stage({"load_sensor": "load_metre"})
+
+
 def test_a_stop_is_accepted_decelerates_and_stands_and_the_time_is_measured() -> None:
     stage = cutting()
     reply = stage.node.stop(STOP)
@@ -131,6 +165,35 @@ def test_a_stop_is_accepted_decelerates_and_stands_and_the_time_is_measured() ->
     assert [e.stamp_ns for e in events] == sorted(e.stamp_ns for e in events)
     assert 4.0 <= stage.of(topics.MACHINE_INFO)[-1].last_stop_ms < 30.0
     assert float(column(stage, "spindle_speed_rpm", 1)[0]) == pytest.approx(0.0, abs=10.0)
+
+
+@pytest.mark.parametrize("act", ["feed_hold", "stop"])
+def test_what_is_asked_decelerates_the_axes_in_the_samples_too_and_a_reset_lets_them_go_again(act: str) -> None:
+    def feeds(rows: int) -> np.ndarray[Any, Any]:
+        return column(stage, "feed_mm_min", rows).astype(np.float64)
+
+    stage = cutting()
+    x = float(column(stage, "x_mm", 1)[0])
+    assert getattr(stage.node, act)(HOLD if act == "feed_hold" else STOP).accepted
+    stage.run(0.1)
+    slowing = feeds(100)
+    assert slowing[-1] == 0.0
+    steps = np.diff(slowing)
+    most = 3000.0 * 60 / 1000 + 0.2  # 3 m/s², and the sensor's steps
+    assert steps.min() >= -most
+    assert np.count_nonzero(steps < -10.0) >= 8  # not from one millisecond to the next
+    travelled = float(column(stage, "x_mm", 1)[0]) - x
+    assert travelled == pytest.approx(24.0 * 0.004 + 24.0**2 / 6000, abs=0.03)
+    assert stage.node.reset(ResetRequest(operator="joe", reason="looked at it")).accepted
+    stage.run(5.0, lambda: float(column(stage, "feed_mm_min", 1)[0]) > 1400.0)
+    assert np.diff(feeds(30)).max() <= most
+
+
+def test_state_names_the_tool_in_the_spindle_by_its_serial() -> None:
+    stage = Stage()
+    stage.run(20.0)
+    tools = [(s.tool_number, s.tool_serial) for s in stage.of(topics.MACHINE_STATE) if s.tool_number]
+    assert list(dict.fromkeys(tools)) == [(1, "em10-0001"), (2, "em6-0001")]
 
 
 def test_reset_needs_a_name_and_a_reason() -> None:
@@ -256,15 +319,38 @@ def test_a_fault_that_makes_no_sense_is_refused_and_says_why(fault: Fault, more:
     assert reply.text
 
 
-def test_coolant_falls_with_cutting() -> None:
+def test_a_machine_that_stands_cannot_be_made_to_crash_and_says_what_to_do() -> None:
     stage = cutting()
+    stage.node.feed_hold(HOLD)
+    stage.run(0.1)
+    reply = stage.node.inject(InjectRequest(fault=Fault.CRASH))
+    assert (reply.accepted, "reset it first" in reply.text) == (False, True)
+    assert stage.node.reset(ResetRequest(operator="joe", reason="freed")).accepted
+    inject(stage, Fault.CRASH)
+    stage.run(0.1)
+    again = stage.node.inject(InjectRequest(fault=Fault.CRASH))
+    assert (again.accepted, "in a clamp already" in again.text) == (False, True)
+
+
+def test_coolant_falls_with_cutting() -> None:
+    stage = Stage()
     stage.run(1.0)
     first = stage.of(topics.COOLANT)[0]
-    stage.node.source_driver.mill.cutting_steps += 3_600_000  # type: ignore[attr-defined] # an hour of cutting
-    stage.run(30.0)
+    mill = stage.node.source_driver.mill  # type: ignore[attr-defined] # the simulator's
+    for _ in range(600_000):  # ten minutes of the programme, unread
+        mill.step()
+    minutes = mill.cutting_steps / 60_000
+    assert 6.0 < minutes < 9.0
+    stage.run(15.0)  # the probe is slow
     last = stage.of(topics.COOLANT)[-1]
-    assert first.level_pct - last.level_pct == pytest.approx(6.0, abs=0.3)
-    assert first.concentration_pct - last.concentration_pct == pytest.approx(0.4, abs=0.05)
+    assert first.level_pct - last.level_pct == pytest.approx(6.0 * minutes / 60, rel=0.1)
+    assert first.concentration_pct - last.concentration_pct == pytest.approx(0.4 * minutes / 60, rel=0.3)
+    assert last.temperature_c > first.temperature_c + 1.0
+    stage.node.feed_hold(HOLD)
+    stage.run(5.0)
+    held = stage.of(topics.COOLANT)[-1]
+    stage.run(10.0)
+    assert stage.of(topics.COOLANT)[-1].level_pct == pytest.approx(held.level_pct, abs=0.02)
 
 
 def test_without_the_brain_it_says_unprotected_and_holds_the_feed_when_told_to() -> None:
@@ -322,13 +408,16 @@ def test_same_seed_same_bytes() -> None:
     assert record(1) != record(2)
 
 
-def test_check_finds_what_a_recording_lacks() -> None:
+def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks() -> None:
     defaults = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
 
     def wrong(**given: Any) -> list[str]:
         return [f"{code}: {text}" for code, text in SensoryCortex.mistakes({**defaults, **given})]
 
     assert wrong() == []
+    assert wrong(load_sensor="drive_torqe") == [
+        "load-sensor: load_sensor: no sensor preset 'drive_torqe'; did you mean 'drive_torque'?"
+    ]
     assert wrong(driver="recording")[0].startswith("recording-path")
     assert wrong(driver="recording", path="x.csv")[0].startswith("column-map")
     assert wrong(driver="recording", path="x.mcap") == []

@@ -1,5 +1,8 @@
+import dataclasses
 import itertools
 import math
+import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -85,3 +88,109 @@ def test_the_accelerometer_clips_at_50_g_and_reads_in_whole_steps() -> None:
     assert block(np.full((100, 3), 2000.0)).max() == 490.0
     quiet = block(np.zeros((100, 3)))[50:]
     assert np.abs(quiet / 0.015 - np.rint(quiet / 0.015)).max() < 1e-6
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A preset as the requirement has it; the lag without what delay and refresh add."""
+
+    name: str
+    quantity: str
+    rate_hz: float
+    refreshed_hz: float
+    lag_s: float
+    step: float
+    noise: float
+    delay_s: float
+    jitter_s: float
+
+
+SHEETS = (
+    Sheet("accelerometer", "acceleration", 10_000, 10_000, 53e-6, 0.015, 0.35, 0.0, 0.0),
+    Sheet("drive_torque", "load", 1000, 1000, 0.0012, 0.02, 0.35, 0.001, 0.001),
+    Sheet("load_meter", "load", 1000, 10, 0.1, 1.0, 0.3, 0.0, 0.008),
+)
+each_sheet = pytest.mark.parametrize("sheet", SHEETS, ids=lambda s: str(s.name))
+
+
+def readings(sheet: Sheet, values: np.ndarray, seed: int = 1, **without: float) -> np.ndarray:
+    """What the preset tells of these values; `without` switches stages of it off."""
+    chain = dataclasses.replace(sensors.preset(sheet.name, sheet.quantity), **without)
+    assert chain.rate_hz == sheet.rate_hz
+    if sheet.quantity == "acceleration":
+        return BlockReading(chain, 1, np.random.default_rng(seed))(values.astype(float).reshape(-1, 1))[:, 0]
+    read = reading(chain, seed)
+    return np.array([read(v) for v in values.tolist()])
+
+
+def test_the_table_has_every_preset() -> None:
+    assert {s.name for s in SHEETS} == set(sensors.PRESETS)
+
+
+@each_sheet
+def test_a_preset_is_read_in_whole_steps(sheet: Sheet) -> None:
+    shown = readings(sheet, np.linspace(0.0, 80.0, 5000)) / sheet.step
+    assert np.abs(shown - np.rint(shown)).max() < 1e-6
+    assert np.gcd.reduce(np.rint(shown).astype(int)) == 1
+
+
+@each_sheet
+def test_a_preset_is_refreshed_at_its_rate(sheet: Sheet) -> None:
+    ramp = np.arange(30_000) * 10.0  # every refresh shows another value
+    changes = np.flatnonzero(np.diff(readings(sheet, ramp, noise=0.0, limit=math.inf)))
+    # a delay that jitters by a sample shows one value twice and jumps over the next
+    assert len(changes) / (len(ramp) / sheet.rate_hz) == pytest.approx(sheet.refreshed_hz, rel=0.4)
+    held = np.diff(changes)
+    if sheet.refreshed_hz < sheet.rate_hz:
+        period = sheet.rate_hz / sheet.refreshed_hz
+        jitter = sheet.jitter_s * sheet.rate_hz / 2
+        assert held.mean() == pytest.approx(period, rel=0.02)
+        assert period - jitter - 1 <= held.min() < held.max() <= period + jitter + 1
+
+
+@each_sheet
+def test_a_preset_lags_as_its_sheet_says(sheet: Sheet) -> None:
+    """The mean response to a step that comes at any phase of the refresh: its area is the sum of all lags."""
+    before, after = 500, 1500
+    step = np.concatenate((np.zeros(before), np.full(after, 100.0)))
+    responses = []
+    for seed in range(200):
+        early = seed * 7 % 100
+        responses.append(readings(sheet, step[early:], seed, noise=0.0, step=0.0)[before - early :])
+    missing_s = float((100.0 - np.mean(responses, axis=0)).sum()) / 100.0 / sheet.rate_hz
+    refresh_s = 1 / sheet.refreshed_hz if sheet.refreshed_hz < sheet.rate_hz else 0.0
+    # a first-order low-pass in samples is up to one of them quicker than in continuous time
+    expected_s = sheet.lag_s + (sheet.delay_s + sheet.jitter_s / 2 if not refresh_s else refresh_s / 2)
+    assert missing_s == pytest.approx(expected_s, rel=0.05, abs=1 / sheet.rate_hz)
+
+
+@each_sheet
+def test_a_preset_scatters_by_its_sheet_with_tails_heavier_than_a_normals(sheet: Sheet) -> None:
+    period = round(sheet.rate_hz / sheet.refreshed_hz)
+    # creeps over ten steps, so that rounding errs evenly to both sides
+    creep = np.linspace(50.0, 50.0 + 10 * sheet.step, 50_000 * period)
+    shown = (readings(sheet, creep, jitter_s=0.0) - creep)[period::period]
+    assert shown.mean() == pytest.approx(0.0, abs=0.03)
+    assert shown.std() == pytest.approx(math.hypot(sheet.noise, sheet.step / math.sqrt(12)), rel=0.1)
+    far = 5.0 * sheet.noise + sheet.step / 2
+    assert (np.abs(shown) > far).mean() > 3e-4  # of a normal, less than one in a million is so far away
+    assert np.abs(shown).max() < 300 * sheet.noise
+
+
+def test_delay_jitter_of_a_preset_shows_in_samples() -> None:
+    for sheet in SHEETS[1:2]:
+        shown = readings(sheet, np.arange(3000.0), noise=0.0, lag_s=0.0, step=0.0)
+        assert {round(i - v) for i, v in enumerate(shown.tolist()) if i > 10} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("load_metr", "no sensor preset 'load_metr'; did you mean 'load_meter'?"),
+        ("accelerometer", "measures acceleration, not load"),
+        ("", "there is drive_torque, load_meter"),
+    ],
+)
+def test_a_preset_that_is_none_is_refused_with_what_there_is(name: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        sensors.preset(name, "load")

@@ -1,0 +1,51 @@
+"""A part of a bag: what is compared, and the warm-up before it that brings the node into step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+WARM_UP_S = 5.0
+BEFORE_S = 2.0
+AFTER_S = 3.0
+OPEN_END_NS = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Seconds from the bag's first message: what is compared lies in start_s <= t < end_s.
+
+    Raises:
+        ValueError: it is empty, or the warm-up negative.
+    """
+
+    start_s: float = 0.0
+    end_s: float = math.inf
+    warm_up_s: float = WARM_UP_S
+    """replayed before it, not compared: the node's averages and counters fill"""
+
+    def __post_init__(self) -> None:
+        if not self.start_s < self.end_s or not self.warm_up_s >= 0:
+            raise ValueError(f"a window from {self.start_s:g} s to {self.end_s:g} s is none")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A window in a bag's own time."""
+
+    bag_start_ns: int
+    """times in words count from here"""
+    read_ns: int
+    from_ns: int = 0
+    """0: compared from the first callback on"""
+    end_ns: int = OPEN_END_NS
+
+    @classmethod
+    def of(cls, window: Window | None, bag_start_ns: int) -> Self:
+        if window is None:
+            return cls(bag_start_ns, bag_start_ns)
+        from_ns = bag_start_ns + round(max(0.0, window.start_s) * 1e9)
+        read_ns = max(bag_start_ns, from_ns - round(window.warm_up_s * 1e9))
+        end_ns = OPEN_END_NS if math.isinf(window.end_s) else bag_start_ns + round(window.end_s * 1e9)
+        return cls(bag_start_ns, read_ns, from_ns, end_ns)

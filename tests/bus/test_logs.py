@@ -1,0 +1,36 @@
+"""Log files as the guards write them, and reading them across their rotation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bus.guard import LogFile
+from bus.logs import Follower, last_lines
+
+
+def test_log_files_are_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.guard.LOG_BYTES", 1000)
+    log = LogFile(str(tmp_path / "vmc1/core.log"))
+    for n in range(100):
+        log.write([b"%d" % n * 20])
+    names = sorted(p.name for p in (tmp_path / "vmc1").iterdir())
+    assert names == ["core.log", "core.log.1", "core.log.2", "core.log.3", "core.log.4"]
+    assert all(p.stat().st_size <= 1000 for p in (tmp_path / "vmc1").iterdir())
+    assert last_lines(tmp_path / "vmc1/core.log", 1)[0].endswith("99" * 20)
+    assert len(last_lines(tmp_path / "vmc1/core.log", 20)) == 20
+
+
+def test_following_a_log_across_its_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.guard.LOG_BYTES", 200)
+    path = tmp_path / "a.log"
+    log = LogFile(str(path))
+    log.write([b"before"])
+    follower = Follower(path)
+    heard: list[str] = []
+    for n in range(20):
+        log.write([b"line %d" % n])
+        heard += [line[25:] for line in follower.lines()]
+    follower.close()
+    assert heard == [f"line {n}" for n in range(20)]

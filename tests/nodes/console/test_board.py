@@ -1,0 +1,92 @@
+"""Which bag, and which part of it, the console offers to replay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nodes.console.board import Board
+from nodes.console.screen import render
+from schemas.base import Samples
+from schemas.impact import Intervention, Mode, Reaction
+from schemas.machine import Cause, Execution
+from schemas.system import BagSplit, RecorderStatus
+
+START_NS = 1_700_000_000_000_000_000
+
+
+def at(seconds: float) -> int:
+    return START_NS + round(seconds * 1e9)
+
+
+def split(path: str, start_s: float, end_s: float) -> BagSplit:
+    return BagSplit(
+        stamp_ns=at(end_s), path=path, sha256="", start_ns=at(start_s), end_ns=at(end_s), size_bytes=1, run_ids=(),
+        messages=1, lost=0, host="",
+    )  # fmt: skip
+
+
+def recording(path: str, start_s: float, now_s: float) -> RecorderStatus:
+    return RecorderStatus(
+        stamp_ns=at(now_s), path=path, size_bytes=1, messages=1, lost=0, rate_hz=1.0, duration_s=now_s - start_s,
+        used_bytes=1, quota_bytes=1,
+    )  # fmt: skip
+
+
+def intervention(stamp_s: float, reaction: Reaction) -> Intervention:
+    return Intervention(
+        stamp_ns=at(stamp_s), intervention_id="", reaction=reaction, mode=Mode.STOP, would_have=False, task="",
+        signal="", unit="", value=0.0, limit=0.0, reason="", execution=Execution.ACTIVE, program="", block_number=0,
+        tool_serial="", run_id="", cause=Cause(publisher="", topic="", seq=0), age_ms=0.0, evidence_names=(),
+        evidence=Samples(np.zeros((0, 0), "<f4")),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at_s", "offered"),
+    [
+        (650.0, (["b.mcap"], ["--around", "50.00"])),  # in the bag that is written now
+        (604.5, (["a.mcap", "b.mcap"], ["--around", "604.50"])),  # its warm-up lies in the bag before
+        (590.25, (["a.mcap"], ["--around", "590.25"])),  # the recorder began another bag since
+        (-100.0, (["black_box_1.mcap"], [])),  # long ago: the black box is left
+        (-500.0, (["b.mcap"], ["--start", "60"])),  # nothing holds it any more
+        (None, (["b.mcap"], ["--start", "60"])),  # nothing happened yet
+    ],
+)
+def test_what_answers_at_once_about_a_moment(at_s: float | None, offered: tuple[list[str], list[str]]) -> None:
+    board = Board(recorder=recording("b.mcap", 600.0, 677.0))
+    board.on_bag(split("black_box_1.mcap", -110.0, -95.0))
+    board.on_bag(split("a.mcap", 0.0, 599.9))
+    assert board.to_replay(None if at_s is None else at(at_s)) == offered
+
+
+def test_a_short_bag_is_replayed_whole_until_something_happens() -> None:
+    board = Board(recorder=recording("a.mcap", 0.0, 20.0))
+    assert board.to_replay(None) == (["a.mcap"], [])
+    assert board.to_replay(at(12.4)) == (["a.mcap"], ["--around", "12.40"])
+
+
+def test_without_a_bag_being_written_the_black_box_is_offered() -> None:
+    board = Board(recorder=recording("", 0.0, 20.0))
+    assert board.to_replay(None) == ([], [])
+    board.on_bag(split("black_box_1.mcap", 5.0, 20.0))
+    assert board.to_replay(None) == (["black_box_1.mcap"], [])
+    assert board.to_replay(at(12.4)) == (["black_box_1.mcap"], [])
+
+
+def test_the_command_names_the_first_intervention_of_the_last_event() -> None:
+    board = Board(recorder=recording("my bags/a.mcap", 0.0, 700.0))
+    board.machine("vmc2").interventions.append(intervention(300.0, Reaction.WARN))
+    board.machine("vmc1").interventions.extend(
+        [intervention(602.06, Reaction.FEED_HOLD), intervention(602.21, Reaction.STOP)]
+    )
+    assert _lines(board)[1] == "rise replay vmc1/impact_cortex 'my bags/a.mcap' --around 602.06 -p limit_pct=155"
+
+
+def _lines(board: Board) -> list[str]:
+    from rich.console import Console
+
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(render(board, at(700.0), "rise"))
+    return [line.strip()[2:].strip() for line in capture.get().splitlines() if line.strip().startswith("$")]
