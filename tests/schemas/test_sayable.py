@@ -23,11 +23,23 @@ def test_the_beginning_and_the_end_are_kept() -> None:
     assert sayable("abc" + "x" * 10**6 + "yz", 8) == "abcx ... xxyz"
 
 
+def test_of_a_large_value_no_more_is_written_than_is_shown() -> None:
+    written: list[int] = []
+
+    class Counting(int):
+        def __repr__(self) -> str:
+            written.append(self)
+            return "7"
+
+    assert shown([[Counting(n) for n in range(1000)] for _ in range(1000)]).startswith("[[7, 7, ")
+    assert len(written) < 100
+
+
 def test_a_value_that_python_cannot_write_is_named_by_its_type() -> None:
     tower: list[object] = []
     for _ in range(100_000):
         tower = [tower]
-    assert shown(tower) == "<list>"
+    assert shown(tower) == "[[[[...]]]]"
     assert shown(10**5000) == "<int>"
     assert shown("\ud800") == r"'\ud800'"
     while tower:

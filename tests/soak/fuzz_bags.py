@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
-from bus.bag import BadBag, BagReader, BagWriter, read
+from bus.bag import BadBag, BagReader, BagWriter
 from bus.bag.check import check
 from bus.bag.convert import to_csv, to_json
 from bus.bag.cut import BadCut, cut
@@ -118,8 +119,13 @@ def _look(path: Path) -> None:
         assert bag.repeated >= 0
         bag.nodes()
         bag.lost()
-    for _ in read(path):
-        pass
+
+
+def _check(path: Path) -> None:
+    report = check(path)
+    json.dumps([p.text for p in report.problems])
+    if sum(len(p.text) for p in report.problems) > 200_000:
+        raise AssertionError("a report without a bound")
 
 
 def bag_read() -> Target:
@@ -130,13 +136,7 @@ def bag_read() -> Target:
 def bag_check() -> Target:
     """`rise bag check`: whatever it is, the report says so."""
 
-    def act(path: Path) -> None:
-        report = check(path)
-        json.dumps([p.text for p in report.problems])
-        if sum(len(p.text) for p in report.problems) > 200_000:
-            raise AssertionError("a report without a bound")
-
-    return _file("bag_check", act)
+    return _file("bag_check", _check)
 
 
 def bag_recover() -> Target:
@@ -152,33 +152,35 @@ def bag_recover() -> Target:
     return _file("bag_recover", act)
 
 
-def _others(path: Path, folder: Path) -> None:
-    """What is made of a bag."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for act in (
-        lambda: cut(path, folder / "cut.mcap", skip_damaged=True),
-        lambda: cut(path, folder / "node.mcap", node="n"),
-        lambda: to_csv(path, folder / "csv"),
-        lambda: to_json(path, folder / "json.mcap"),
-        lambda: kept(path),
-    ):
-        folder.mkdir(exist_ok=True)
-        try:
-            act()
-        except (BadBag, BadCut, OSError):
-            continue
+def _others(folder: Path) -> list[Callable[[Path], object]]:
+    """What is made of a bag, into a folder of its own."""
+
+    def fresh(name: str) -> Path:
+        for left in folder.glob("*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        return folder / name
+
+    folder.mkdir()
+    return [
+        lambda path: cut(path, fresh("cut.mcap"), skip_damaged=True),
+        lambda path: cut(path, fresh("node.mcap"), node="n"),
+        lambda path: to_csv(path, fresh("csv")),
+        lambda path: to_json(path, fresh("json.mcap")),
+        kept,
+    ]
 
 
 def bag_others() -> Target:
-    """Cutting and converting a bag."""
-    folder = scratch() / "out"
-    return _file("bag_others", lambda path: _others(path, folder))
+    """Cutting and converting a bag, by turns."""
+    turns = itertools.cycle(_others(scratch() / "out"))
+    return _file("bag_others", lambda path: next(turns)(path), BadCut, OSError)
 
 
 def bag_content() -> Target:
     """A sound file around anything: rows [topic, publisher, id, definition, qos, seq, log, publish, payload, words]."""
     folder = scratch()
-    path, others = folder / "x.mcap", folder / "out"
+    path = folder / "x.mcap"
+    turns: Iterator[Callable[[Path], object]] = itertools.cycle((_look, _check, *_others(folder / "out")))
 
     def run(data: bytes) -> None:
         try:
@@ -200,11 +202,7 @@ def bag_content() -> Target:
                     )
         except Exception:  # what cannot be written is no input
             return
-        for act in (_look, check, lambda p: _others(p, others)):
-            try:
-                act(path)
-            except BadBag:
-                continue
+        next(turns)(path)
 
     def row(topic: str, cls: Any, qos: str, seq: int, **words: str) -> list[Any]:
         payload = msgpack.unpackb(codec(cls).encode(example(cls)))
@@ -221,7 +219,7 @@ def bag_content() -> Target:
         {"name": "n", "publishes": [{"name": "vmc1/machine/state"}], "subscribes": [{"name": "*/machine/samples"}]}
     )
     seeds = [msgpack.packb([entry, r]) for r in rows]
-    return Target("bag_content", run, (), seeds, Grammar("msgpack", 0))
+    return Target("bag_content", run, (BadBag, BadCut, OSError), seeds, Grammar("msgpack", 0))
 
 
 def definitions() -> Target:
@@ -282,7 +280,7 @@ def replayed() -> Target:
                 data, strict_map_key=False, unicode_errors="surrogateescape"
             )
             path.unlink(missing_ok=True)
-            writer = TraceWriter(parameters)
+            writer = TraceWriter(lambda: parameters)
             for kind, name, now_ns, id_, seq, payload in records[:20]:
                 writer.record(kinds[kind] if 0 <= kind < len(kinds) else kind & 255, name, now_ns, id_, seq, payload)
             with BagWriter(path, compress=False) as out:

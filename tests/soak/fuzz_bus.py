@@ -172,7 +172,14 @@ class _World:
         self.x.intake._tend()
 
     def settle(self) -> None:
-        """Let callbacks run, look at what came of it, and forget it."""
+        """Look at what came of it, and forget it: what one batch left must not be held against the next."""
+        try:
+            self.look()
+        finally:
+            self.forget()
+
+    def look(self) -> None:
+        """Whether a callback or the loop failed; and what is published of it travels."""
         x, host = self.x, self.host
         for _ in range(8):
             x._round(until_ns=1)
@@ -185,7 +192,7 @@ class _World:
         x.flush_trace(host)
 
     def forget(self) -> None:
-        """As if nothing had happened: what one input left must not be held against the next."""
+        """As if nothing had happened."""
         x, host = self.x, self.host
         x.intake.feeds.clear()
         x.intake._fast.clear()
@@ -244,13 +251,10 @@ def core() -> Target:
             steps = msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogateescape")
         except Exception:  # what is no list of steps is no input
             return
-        try:
-            for step in steps[:50] if isinstance(steps, list) else ():
-                if isinstance(step, list) and step and isinstance(step[0], int):
-                    world.doors[step[0] % len(world.doors)](*step[1:])
-            world.settle()
-        finally:
-            world.forget()
+        for step in steps[:50] if isinstance(steps, list) else ():
+            if isinstance(step, list) and step and isinstance(step[0], int):
+                world.doors[step[0] % len(world.doors)](*step[1:])
+        world.x._round(until_ns=1)
 
     def f(topic: Topic[Word], seq: int) -> bytes:
         return frame.pack(frame.prefix(topic.name), ROGUE, seq, 0, 0, word)
@@ -277,7 +281,8 @@ def core() -> Target:
         [[7, rogue_entry(8, "third").to_json().encode(), False]],
     ]  # fmt: skip
     seeds = [msgpack.packb(s) for s in steps]
-    return Target("core", run, (), seeds, Grammar("msgpack", 0, (b"\0", said.encode() + b"\0")), close=world.x.close)
+    grammar = Grammar("msgpack", 0, (b"\0", said.encode() + b"\0"))
+    return Target("core", run, (), seeds, grammar, settle=world.settle, close=world.x.close)
 
 
 # --- traces ---------------------------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ class Grammar(NamedTuple):
 
 
 BYTES = Grammar()
-MAX_BYTES = 4096
+MAX_BYTES = 16_384
+TREE_MAX_BYTES = 1 << 18
 MAX_DEPTH = 1200
 NUMBERS: tuple[Any, ...] = (
     0, 1, -1, 2, 127, 128, 255, 256, 65_535, 2**31 - 1, 2**31, 2**32, -(2**31), 2**53, 2**62, 2**63 - 1, 2**63,
@@ -77,7 +78,7 @@ class Mutator:
                     tree = self._wrong(tree)
                 written = self._write(tree)
                 data = bytes(head) + written
-                if rng.random() < 0.8:
+                if rng.random() < 0.8 and len(data) <= TREE_MAX_BYTES:
                     return data
         return self.mutate_bytes(data)
 
@@ -174,8 +175,8 @@ class Mutator:
         what = rng.random()
         if what < 0.8:
             return rng.choice(self._odd)
-        if what < 0.85:
-            return _nested(rng.choice((3, 60, 400, MAX_DEPTH)), rng.random() < 0.5)
+        if what < 0.83:
+            return _nested(rng.choice((3, 3, 60, 60, 400, MAX_DEPTH)), rng.random() < 0.5)
         return rng.choice(self._trees) if self._trees else None
 
 

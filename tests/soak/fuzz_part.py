@@ -1,6 +1,6 @@
 """The fuzz part of `make soak`: each target in a process of its own, then each socket door of living nodes; a table.
 
-make soak ARGS="fuzz"                               everything: 1,000,000 inputs per parser, as many over all doors
+make soak ARGS="fuzz"                               everything: 1,000,000 inputs for each
 make soak ARGS="fuzz --inputs 20000 codec bag_read" some of it
 make soak ARGS="fuzz --replay FILE codec"           one input again, with its traceback
 
@@ -10,81 +10,65 @@ An input that is answered wrongly stays in a file; once understood it belongs in
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.soak.fuzz_doors import SHARE, door
-from tests.soak.fuzz_targets import GUIDED, TARGETS, find, share
+from tests.soak.fuzz_doors import door, talking
+from tests.soak.fuzz_stranger import DOORS
+from tests.soak.fuzz_targets import TARGETS, find
 from tests.soak.fuzz_worker import Finding, Report
 
 INPUTS = 1_000_000
 LOOK_S = 5.0
 BLOCKED_S = 120.0
 """an input that has not come to an end by then never will: it waits for something"""
-DOORS = tuple(f"door_{name}" for name in SHARE)
-HEAD = f"{'target':<16} {'engine':<8} {'inputs':>10} {'inputs/s':>9} {'refused':>8} {'peak MB':>8}  findings"
+AT_DOORS = tuple(f"door_{name}" for name in DOORS)
+HEAD = f"{'target':<16} {'inputs':>10} {'seconds':>8} {'inputs/s':>9} {'refused':>10} {'peak MB':>8}  findings"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"default: all of {', '.join((*TARGETS, *DOORS))}")
-    parser.add_argument("--inputs", type=int, default=INPUTS, help="per parser, and over all doors together")
-    parser.add_argument("--seconds", type=float, default=0.0, help="at most, per target; 0: until the inputs are done")
+    names = ", ".join((*TARGETS, *AT_DOORS))
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"default: all of {names}")
+    parser.add_argument("--inputs", type=int, default=INPUTS, help="for each target")
+    parser.add_argument("--seconds", type=float, default=0.0, help="at most, for each; 0: until the inputs are done")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--engine", choices=("auto", "guided", "mutate"), default="auto")
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="targets at a time")
-    parser.add_argument("--out", type=Path, help="where wrong answers and the corpus are kept; default: a new folder")
+    parser.add_argument("--out", type=Path, help="where wrong answers are kept; default: a new folder")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="feed this one input to the one TARGET")
 
 
 def run(asked: argparse.Namespace) -> bool:
     """Whether every answer was right."""
-    known = (*TARGETS, *DOORS)
+    known = (*TARGETS, *AT_DOORS)
     if unknown := [t for t in asked.targets if t not in known]:
         print(f"no target {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return False
     if asked.replay is not None:
-        find(asked.targets[0]).run(asked.replay.read_bytes())
+        find(asked.targets[0]).feed(asked.replay.read_bytes())
         print("answered rightly")
         return True
-    has_atheris = importlib.util.find_spec("atheris") is not None
-    if not has_atheris:
-        print("atheris is not installed: the structure-aware mutator feeds every target, no coverage guides it")
     out = asked.out or Path(tempfile.mkdtemp(prefix="rise-fuzz-"))
     out.mkdir(parents=True, exist_ok=True)
-    wanted = asked.targets or known
     print(HEAD, flush=True)
     reports: list[Report] = []
-    with tempfile.TemporaryDirectory(prefix="rise-fuzz-", dir=_memory()) as scratch:
-        act = partial(_target, asked, out=out, scratch=scratch, has_atheris=has_atheris)
-        with ThreadPoolExecutor(asked.jobs) as pool:
-            for report in pool.map(act, [t for t in wanted if t in TARGETS]):
-                reports.append(report)
-                print(_line(report), flush=True)
-    for name in (t.removeprefix("door_") for t in wanted if t in DOORS):
-        report = door(name, max(1, round(asked.inputs * SHARE[name])), asked.seed, seconds=asked.seconds)
-        reports.append(report)
-        print(_line(report), flush=True)
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # files there cost no disk
+    with tempfile.TemporaryDirectory(prefix="rise-fuzz-", dir=memory) as scratch:
+        for name in asked.targets or known:
+            reports.append(_target(asked, name, out, scratch) if name in TARGETS else _door(asked, name, Path(scratch)))
+            print(_line(reports[-1]), flush=True)
     return _told(reports, out)
 
 
-def _memory() -> str | None:
-    """Where files cost no disk."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
 def _line(r: Report) -> str:
-    refused = f"{100 * r.refused / r.inputs:.0f} %" if r.inputs and r.engine != "live" else str(r.refused)
-    found = len(r.findings) or "-"
-    return f"{r.target:<16} {r.engine:<8} {r.inputs:>10,} {r.per_second:>9,.0f} {refused:>8} {r.peak_mb:>8.0f}  {found}"
+    return (
+        f"{r.target:<16} {r.inputs:>10,} {r.seconds:>8.0f} {r.per_second:>9,.0f} {r.refused:>10,} {r.peak_mb:>8.0f}  "
+        f"{len(r.findings) or '-'}"
+    )
 
 
 def _told(reports: list[Report], out: Path) -> bool:
@@ -94,30 +78,31 @@ def _told(reports: list[Report], out: Path) -> bool:
             if f.file:
                 print(f"  again: make soak ARGS='fuzz --replay {f.file} {r.target}'")
     total, wrong = sum(r.inputs for r in reports), sum(len(r.findings) for r in reports)
-    print(f"\n{total:,} inputs, {wrong} wrong answers; {out} holds them and the corpus")
+    print(f"\n{total:,} inputs, {sum(r.seconds for r in reports):,.0f} s, {wrong} wrong answers, kept in {out}")
     return not wrong
+
+
+def _door(asked: argparse.Namespace, name: str, folder: Path) -> Report:
+    with talking(folder) as pair:
+        return door(pair, name.removeprefix("door_"), asked.inputs, asked.seed, seconds=asked.seconds)
 
 
 # --- one target -------------------------------------------------------------------------------------------------------
 
 
-def _target(asked: argparse.Namespace, name: str, *, out: Path, scratch: str, has_atheris: bool) -> Report:
-    engine = asked.engine
-    if engine == "auto":
-        engine = "guided" if has_atheris and name in GUIDED else "mutate"
-    inputs = max(1, round(asked.inputs * share(name)))
-    words = [sys.executable, "-P", "-m", "tests.soak.fuzz_worker", name, "--engine", engine, "--inputs", str(inputs)]
+def _target(asked: argparse.Namespace, name: str, out: Path, scratch: str) -> Report:
+    words = [sys.executable, "-P", "-m", "tests.soak.fuzz_worker", name, "--inputs", str(asked.inputs)]
     words += ["--seconds", str(asked.seconds), "--seed", str(asked.seed), "--out", str(out)]
     log = out / f"{name}.log"
     with log.open("wb") as errors:
         child = subprocess.Popen(
-            ["nice", "-n", "19", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+            ["nice", "-n", "10", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
             env={**os.environ, "RISE_FUZZ_SCRATCH": scratch},
         )  # fmt: skip
         said, blocked = _watched(child, out / f"{name}.input")
     if (report := _report(said)) is not None:
         return report
-    report = Report(name, engine)
+    report = Report(name)
     kind = "blocked" if blocked else f"ended ({child.returncode})"
     report.findings.append(Finding(kind, "?", log.read_text(errors="replace")[-300:], str(_last_input(out, name))))
     return report

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgpack
+
 from tests.soak.fuzz_mutate import BYTES, Grammar
 
 LONGEST_TEXT = 2000
@@ -20,8 +22,8 @@ LONGEST_TEXT = 2000
 class Target:
     """A parser, as the engines drive it.
 
-    `run` returns, or raises one of `allowed`. Anything else is a finding: another exception, a second of CPU for one
-    input, a gigabyte of memory, an error without a text, or one with a text of kilobytes.
+    `run` and `settle` return, or raise one of `allowed`. Anything else is a finding: another exception, a second of CPU
+    for one input, a gigabyte of memory, an error without a text, or one with a text of kilobytes.
     """
 
     name: str
@@ -29,10 +31,24 @@ class Target:
     allowed: tuple[type[BaseException], ...]
     seeds: Sequence[bytes]
     grammar: Grammar = BYTES
+    known: Sequence[bytes] = ()
+    """what it once answered wrongly"""
     wordy: bool = False
     """its errors go to the person who wrote the input, and may repeat it in full"""
+    settle: Callable[[], object] | None = None
+    """looks at what came of the last `batch` inputs and begins anew: for what is dear to set up"""
+    batch: int = 50
     close: Callable[[], None] = lambda: None
     """lets go of what the target holds"""
+
+    def feed(self, data: bytes) -> None:
+        """One kept input again: of a target that settles, all inputs of its batch."""
+        if self.settle is None:
+            self.run(data)
+            return
+        for one in msgpack.unpackb(data):
+            self.run(one)
+        self.settle()
 
 
 def scratch() -> Path:

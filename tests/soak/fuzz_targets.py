@@ -27,6 +27,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "replayed",
         "expected",
     ),
+    "logs": ("log", "cursor"),
     "nodes": ("impact", "sensory", "console", "recorder"),
     "text": (
         "entry",
@@ -46,23 +47,10 @@ FILES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 TARGETS: Mapping[str, str] = {name: file for file, names in FILES.items() for name in names}
-GUIDED = frozenset({
-    "frame", "stream", "lane", "trace_block", "bag_read", "bag_check", "bag_recover", "definitions", "expected",
-    "entry",
-    "register", "site", "argument", "node_command", "name", "columns", "columns_toml", "table", "show",
-})  # fmt: skip
-"""where coverage pays: parsers in Python. What C parses is better fed with nearly right trees"""
-SHARES: Mapping[str, float] = {"nodes": 0.05}
-"""of the inputs, by file: a node is no parser; each of its inputs is a run of up to 30 messages"""
-
-
-def share(name: str) -> float:
-    """How much of the inputs a target gets."""
-    return SHARES.get(TARGETS[name], 1.0)
 
 
 def find(name: str) -> Target:
-    """A target, with the findings of earlier runs among its seeds."""
+    """A target, with the findings of earlier runs."""
     made = getattr(importlib.import_module(f"tests.soak.fuzz_{TARGETS[name]}"), name)()
     target = cast(Target, made)
-    return replace(target, seeds=(*target.seeds, *SEEDS.get(name, ())))
+    return replace(target, known=SEEDS.get(name, ()))

@@ -1,10 +1,9 @@
-"""One target, one engine, one process: feeds it until it has had enough, and writes down what it answered wrongly.
+"""One target, one process: feeds it until it has had enough, and writes down what it answered wrongly.
 
-    python -P -m tests.soak.fuzz_worker TARGET --engine guided --inputs 1000000 --seed 1 --out FOLDER
+    python -P -m tests.soak.fuzz_worker TARGET --inputs 1000000 --seed 1 --out FOLDER
 
-A process of its own, because the coverage-guided engine instruments the modules while they are imported, never gives
-control back, and because an input may kill. What is being fed stands in FOLDER/TARGET.input, so that whoever started
-this process finds the input that ended it. The last line of the output is a Report as JSON.
+A process of its own, because an input may kill. What is being fed stands in FOLDER/TARGET.input, so that whoever
+started this process finds the input that ended it. The last line of the output is a Report as JSON.
 """
 
 from __future__ import annotations
@@ -14,19 +13,20 @@ import dataclasses
 import hashlib
 import json
 import mmap
-import os
 import random
 import resource
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tests.soak.fuzz_mutate import MAX_BYTES, Mutator
+import msgpack
+
+from tests.soak.fuzz_mutate import TREE_MAX_BYTES, Mutator
 from tests.soak.fuzz_target import LONGEST_TEXT, Target
 from tests.soak.fuzz_targets import find
 
@@ -37,6 +37,7 @@ HANG_S = 1.0
 MEMORY_BYTES = 1 << 30
 """what one input may take beyond what the process had when it began"""
 LOOK_EVERY = 256
+NEAR_MAX_BYTES = 1000
 MOST_FINDINGS = 50
 
 
@@ -60,7 +61,6 @@ class Report:
     """What became of one target."""
 
     target: str
-    engine: str
     inputs: int = 0
     seconds: float = 0.0
     refused: int = 0
@@ -80,13 +80,14 @@ class Judge:
         folder: where inputs with wrong answers are kept; None keeps none.
     """
 
-    def __init__(self, target: Target, engine: str, folder: Path | None) -> None:
+    def __init__(self, target: Target, folder: Path | None) -> None:
         self.target = target
-        self.report = Report(target.name, engine)
+        self.report = Report(target.name)
         self._folder = folder
         self._found: dict[tuple[str, str], tuple[Finding, int]] = {}
         self._watched = -1
-        self._slot: mmap.mmap | bytearray = bytearray(8 + 16 * MAX_BYTES)
+        self._batch: list[bytes] = []
+        self._slot: mmap.mmap | bytearray = bytearray(8 + TREE_MAX_BYTES)
         if folder is not None:
             path = folder / f"{target.name}.input"
             path.write_bytes(bytes(self._slot))
@@ -96,15 +97,28 @@ class Judge:
 
     def feed(self, data: bytes) -> None:
         """One input, and what came of it."""
-        report, slot = self.report, self._slot
-        report.inputs += 1
+        self.report.inputs += 1
+        slot = self._slot
         shown = data[: len(slot) - 8]
         slot[8 : 8 + len(shown)] = shown
         slot[:8] = len(shown).to_bytes(8, "little")
+        self._watch(self.target.run, data)
+        if self.target.settle is not None:
+            self._batch.append(data)
+            if len(self._batch) >= self.target.batch:
+                self.settle()
+
+    def settle(self) -> None:
+        """The end of a batch."""
+        if self.target.settle is not None:
+            self._watch(self.target.settle)
+            self._batch.clear()
+
+    def _watch(self, act: Callable[..., object], *data: bytes) -> None:
         try:
-            self.target.run(data)
+            act(*data)
         except self.target.allowed as error:
-            report.refused += 1
+            self.report.refused += 1
             text = str(error)
             if not text or (len(text) > LONGEST_TEXT and not self.target.wordy):
                 self._note(error, data, f"{type(error).__name__} with a text of {len(text)} characters")
@@ -115,7 +129,8 @@ class Judge:
         except BaseException as error:
             self._note(error, data, type(error).__name__)
 
-    def _note(self, error: BaseException, data: bytes, kind: str) -> None:
+    def _note(self, error: BaseException, fed: Sequence[bytes], kind: str) -> None:
+        data = b"".join(fed) if self.target.settle is None else msgpack.packb([*self._batch, *fed])
         ours = [f for f in traceback.extract_tb(error.__traceback__) if _is_ours(f.filename)]
         where = f"{Path(ours[-1].filename).relative_to(ROOT)}:{ours[-1].lineno}" if ours else "?"
         if isinstance(error, Hang):  # wherever it was just then
@@ -194,78 +209,32 @@ def enough(inputs: int, seconds: float) -> Callable[[int], bool]:
 
 def mutate(target: Target, inputs: int, seconds: float, seed: int, folder: Path | None) -> Report:
     """The structure-aware mutator: seeds first, then what is near them. Comes back."""
-    judge = Judge(target, "mutate", folder)
+    judge = Judge(target, folder)
     over = enough(inputs, seconds)
-    mutator = Mutator(random.Random(seed), target.grammar, target.seeds)
+    near = [one for one in target.known if len(one) <= NEAR_MAX_BYTES]  # of what was only large enough has been fed
+    mutator = Mutator(random.Random(seed), target.grammar, [*target.seeds, *near])
     try:
         with judge.watching():
-            for one in target.seeds:
+            for one in (*target.seeds, *target.known):
                 judge.feed(one)
             while not over(judge.report.inputs):
                 judge.feed(mutator.next())
+            judge.settle()
     finally:
         target.close()
     return judge.done()
 
 
-def guided(target: Target, inputs: int, seconds: float, seed: int, folder: Path) -> None:
-    """Coverage-guided, and half of the new inputs from the structure-aware mutator. Ends this process."""
-    import atheris
-
-    corpus = folder / f"{target.name}.corpus"
-    corpus.mkdir(exist_ok=True)
-    for n, known in enumerate(target.seeds):
-        (corpus / f"seed{n:04d}").write_bytes(known)
-    judge = Judge(target, "guided", folder)
-    over = enough(inputs, seconds)
-    rng = random.Random(seed)
-    mutator = Mutator(rng, target.grammar, target.seeds)
-
-    def vary(data: bytes, max_bytes: int, chance: int) -> bytes:
-        rng.seed(chance)
-        if rng.random() < 0.5:
-            return mutator.mutate(data)[:max_bytes]
-        varied: bytes = atheris.Mutate(data, max(1, len(data)))
-        return varied
-
-    def one(data: bytes) -> None:
-        judge.feed(data)
-        if over(judge.report.inputs):
-            tell(judge.done())
-            os._exit(0)
-
-    options = [
-        "-runs=-1", f"-seed={seed + 1}", f"-max_len={16 * MAX_BYTES}", "-timeout=1000000", "-rss_limit_mb=0",
-        "-malloc_limit_mb=0", f"-artifact_prefix={folder}/", "-verbosity=0",
-    ]  # fmt: skip
-    atheris.Setup([sys.argv[0], *options, str(corpus)], one, custom_mutator=vary)
-    with judge.watching():
-        atheris.Fuzz()
-
-
-def tell(report: Report) -> None:
-    """The last line."""
-    sys.stdout.write(json.dumps(dataclasses.asdict(report)) + "\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target")
-    parser.add_argument("--engine", choices=("guided", "mutate"), default="mutate")
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    if asked.engine == "guided":
-        import atheris
-
-        with atheris.instrument_imports(include=list(OURS), enable_loader_override=False):
-            target = find(asked.target)
-        guided(target, asked.inputs, asked.seconds, asked.seed, asked.out)
-    else:
-        tell(mutate(find(asked.target), asked.inputs, asked.seconds, asked.seed, asked.out))
+    report = mutate(find(asked.target), asked.inputs, asked.seconds, asked.seed, asked.out)
+    print(json.dumps(dataclasses.asdict(report)))
     return 0
 
 

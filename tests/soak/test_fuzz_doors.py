@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.soak.fuzz_doors import SHARE, door
+from tests.soak.fuzz_doors import WELL_FORMED, Pair, door, talking
 from tests.soak.fuzz_stranger import DOORS
 
 
-@pytest.mark.parametrize("name", ["xpub", "router", "lane", "ears"])
-def test_nothing_is_lost_with_a_stranger_at_the_door(name: str) -> None:
-    report = door(name, 400, 3)
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with talking(tmp_path_factory.mktemp("doors")) as pair:
+        yield pair
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_nothing_is_lost_with_a_stranger_at_the_door(pair: Pair, name: str) -> None:
+    report = door(pair, name, 400, 3)
     assert not report.findings, "\n".join(f.text for f in report.findings)
     assert report.inputs == 400
-    assert report.refused > 0
-
-
-def test_every_door_has_its_share() -> None:
-    assert set(SHARE) == set(DOORS)
-    assert sum(SHARE.values()) == pytest.approx(1.0)
+    assert report.refused > 0 or name in WELL_FORMED

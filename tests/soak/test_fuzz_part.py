@@ -17,14 +17,12 @@ def soak(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_table_with_a_row_for_each_target(tmp_path: Path) -> None:
-    done = soak("name", "control", "--inputs", "300", "--engine", "mutate", "--out", tmp_path)
+    done = soak("name", "control", "--inputs", "300", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("name ", "control "))]
-    assert [(row[0], row[1], row[2], row[-1]) for row in rows] == [
-        ("name", "mutate", "300", "-"),
-        ("control", "mutate", "300", "-"),
-    ]
-    assert "600 inputs, 0 wrong answers" in done.stdout
+    assert [(row[0], row[1], row[-1]) for row in rows] == [("name", "300", "-"), ("control", "300", "-")]
+    assert "600 inputs, " in done.stdout
+    assert " 0 wrong answers" in done.stdout
 
 
 def test_one_input_again(tmp_path: Path) -> None:

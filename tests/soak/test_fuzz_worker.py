@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -81,10 +80,27 @@ def test_memory_without_a_bound_is_found() -> None:
     assert found.kind in ("MemoryError", "_ArrayMemoryError", "ArrayMemoryError")
 
 
-@pytest.mark.parametrize("engine", ["mutate", *(["guided"] if importlib.util.find_spec("atheris") else [])])
-def test_a_worker_says_what_became_of_it(tmp_path: Path, engine: str) -> None:
-    words = [sys.executable, "-P", "-m", "tests.soak.fuzz_worker", "name", "--engine", engine, "--inputs", "500"]
-    done = subprocess.run([*words, "--out", tmp_path], capture_output=True, timeout=50, check=True)
+def test_what_a_batch_left_is_found_with_all_of_it_and_can_be_fed_again(tmp_path: Path) -> None:
+    held: list[bytes] = []
+
+    def settle() -> None:
+        heard = held.copy()
+        held.clear()
+        if b"seed" in heard:
+            raise KeyError(len(heard))
+
+    target = Target("made_up", held.append, (), [b"seed"], settle=settle, batch=20)
+    report = mutate(target, 43, 0.0, 1, tmp_path)
+    (found,) = report.findings
+    assert report.inputs == 43
+    assert not held, "the rest is settled too"
+    with pytest.raises(KeyError):
+        target.feed(Path(found.file).read_bytes())
+
+
+def test_a_worker_says_what_became_of_it(tmp_path: Path) -> None:
+    words = [sys.executable, "-P", "-m", "tests.soak.fuzz_worker", "name", "--inputs", "500", "--out", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, timeout=50, check=True)
     report = json.loads(done.stdout.splitlines()[-1])
-    assert (report["target"], report["engine"], report["inputs"], report["findings"]) == ("name", engine, 500, [])
+    assert (report["target"], report["inputs"], report["findings"]) == ("name", 500, [])
     assert (tmp_path / "name.input").exists()
