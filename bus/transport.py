@@ -129,12 +129,9 @@ class Transport:
     def _socket(self, kind: zmq.SocketType) -> zmq.Socket[bytes]:
         s = self._context.socket(kind)
         # subscriptions obey the high-water mark too: unlimited on the way to the publisher, or some are lost
-        bounds = {
-            zmq.SUB: (0, HIGH_WATER_MARK),
-            zmq.XPUB: (HIGH_WATER_MARK, 0),
-            zmq.ROUTER: (ANSWERS_MAX, REQUESTS_MAX),
-        }
-        s.sndhwm, s.rcvhwm = bounds.get(kind, (HIGH_WATER_MARK, HIGH_WATER_MARK))
+        many = HIGH_WATER_MARK
+        bounds = {zmq.SUB: (0, many), zmq.XPUB: (many, 0), zmq.ROUTER: (ANSWERS_MAX, REQUESTS_MAX)}
+        s.sndhwm, s.rcvhwm = bounds.get(kind, (many, many))
         # what is longer ends its connection before it takes memory: nobody subscribes to a name of kilobytes
         s.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_MAX_BYTES if kind == zmq.XPUB else MESSAGE_MAX_BYTES)
         s.setsockopt(zmq.LINGER, LINGER_MS)

@@ -249,7 +249,7 @@ def bad_pattern(text: str) -> str:
     """Why a text is no regular expression; empty when it is one."""
     try:
         compiled(text)
-    except (re.error, RecursionError, OverflowError) as error:
+    except (re.error, RecursionError, OverflowError, ValueError) as error:
         return f"{shown(text)} is no regular expression: {error}"
     return ""
 

@@ -119,7 +119,7 @@ def column_map(table: Mapping[str, Any], where: str = "column map") -> ColumnMap
             return None
         try:
             return re.compile(source)
-        except (re.error, OverflowError, RecursionError) as error:
+        except (re.error, OverflowError, RecursionError, ValueError) as error:
             wrong.append(f"{key}: not a regular expression: {error}")
             return None
 

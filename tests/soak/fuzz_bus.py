@@ -157,8 +157,11 @@ class _World:
         """A node comes and goes."""
         try:
             text = entry if isinstance(entry, bytes) else json.dumps(entry, default=str).encode()
+        except (TypeError, ValueError, RecursionError):  # no JSON
+            return
+        try:
             found = Entry.from_json(text)
-        except (BadEntry, ValueError, RecursionError):
+        except BadEntry:
             return
         if found.name == "rogue" or found.publisher_id == ROGUE:
             return

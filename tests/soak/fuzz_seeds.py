@@ -109,6 +109,7 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
     "columns": (
         b'{"motions": {"a": []}}', b'{"period_ms": 1, "columns": {"x_mm": {"column": 0, "scale": ' + HUGE + b"}}}",
         b'{"period_ms": 1e-300, "columns": {"x_mm": 0}}', b'{"skip_pattern": "x{99999999999}"}',
+        b'{"skip_pattern": "x{' + LONG + b'}"}',
     ),
     "columns_toml": (b"a = " + DEEP, b"a = " + LONG, b"motions = { a = [] }"),
     "table": tuple(

@@ -93,6 +93,7 @@ def test_mistakes_in_options(tmp_path: Path) -> None:
         (["cut", bag, "-o", tmp_path / "x", "--node", "nobody"], "it holds vmc1/sensory_cortex"),
         (["cut", bag, "-o", tmp_path / "x", "--start", "99"], "nothing lies in that window"),
         (["convert", bag, "-o", "x", "--to", "csv", "--topics", "("], "no regular expression"),
+        (["convert", bag, "-o", "x", "--to", "csv", "--topics", "x{" + "9" * 5000 + "}"], "no regular expression"),
         (["play", bag, "--remap", "a"], "expected FROM:=TO"),
         (["play", bag, "--remap", "a:=b"], "holds no topic a"),
     ):

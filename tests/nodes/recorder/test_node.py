@@ -161,7 +161,8 @@ def test_a_directory_that_cannot_be_is_said_and_the_node_lives(tmp_path: Path, d
 
 @pytest.mark.parametrize("name", ["include", "exclude"])
 def test_a_pattern_that_is_none_is_told_and_leaves_nothing_out(tmp_path: Path, domain: Domain, name: str) -> None:
-    assert [id_ for id_, _ in Recorder.mistakes({"include": "(", "exclude": ""})] == ["bad-pattern"]
+    for wrong in ("(", "x{99999999999}", "x{" + "9" * 5000 + "}", "(" * 5000):
+        assert [id_ for id_, _ in Recorder.mistakes({"include": wrong, "exclude": ""})] == ["bad-pattern"]
     assert not list(Recorder.mistakes({"include": "vmc", "exclude": "^x"}))
     with domain, domain.running(recorder(tmp_path)) as running, domain.session() as session:
         change = SetParameterRequest(name=name, json_value='"x("', changed_by="test")

@@ -220,6 +220,7 @@ def test_any_map_is_a_map_or_a_list_of_mistakes(value: Any, key: str) -> None:
         ({"delimiter": "\n"}, "delimiter: expected one character"),
         ({"delimiter": "\0"}, "delimiter: expected one character"),
         ({"skip_pattern": "x{99999999999}"}, "skip_pattern: not a regular expression"),
+        ({"skip_pattern": "x{" + "9" * 5000 + "}"}, "skip_pattern: not a regular expression"),
         ({"model": 10**5000}, "model: expected text, got <int>"),
     ],
 )
