@@ -73,7 +73,7 @@ def _plain(folder: Path, *, close: bool) -> bytes:
     path = folder / "plain.mcap"
     with BagWriter(path, compress=False) as out:
         out.node({"name": "n", "publishes": [], "definitions": {}})
-        for cls in (MachineState, SignalBlock):
+        for cls in (Word, SignalBlock):
             channel = out.channel(f"vmc1/{cls.__name__.lower()}", "n", 7, definition(cls), "LATCHED", first_seq=1)
             for seq in (1, 2):
                 out.write(channel, seq, seq * 1000, seq, codec(cls).encode(example(cls)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -330,6 +331,7 @@ def show() -> Target:
     """`rise topic echo`: a message of any type, with its definition or without; the first byte says."""
     defined = (None, definition(SignalBlock), definition(MachineState), definition(Diagnostics))
     types: tuple[type[Message], ...] = (SignalBlock, SignalBlock, MachineState, Diagnostics)
+    paths = itertools.cycle(("data", "data.shape.0", "topics.0.lost", "findings.²", "a.a.a", "stamp_ns"))
 
     def run(data: bytes) -> None:
         how = data[0] if data else 0
@@ -339,13 +341,13 @@ def show() -> Target:
         for line in show_values.lines(message, of, full=full):
             line.encode("utf-8", "replace")
         json.dumps(show_values.plain_message(message, of, full=full))
-        for path in ("data", "data.shape.0", "topics.0.lost", "findings.²", "a.a.a", "stamp_ns"):
-            try:
-                value, wire, unit = show_values.pick(message, of, path)
-            except show_values.BadPath:
-                continue
-            list(show_values.value_lines(path, value, wire, unit, full=full))
-            show_values.plain(value, wire, full=full)
+        path = next(paths)
+        try:
+            value, wire, unit = show_values.pick(message, of, path)
+        except show_values.BadPath:
+            return
+        list(show_values.value_lines(path, value, wire, unit, full=full))
+        show_values.plain(value, wire, full=full)
 
     seeds = [bytes((n + 4 * f,)) + codec(t).encode(example(t)) for n, t in enumerate(types) for f in (0, 1)]
     return Target("show", run, (show_values.Unreadable,), seeds, Grammar("msgpack", 1))
