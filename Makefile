@@ -43,7 +43,7 @@ check: setup-dev ## ruff, mypy --strict, import contracts
 bench: setup-dev ## the measured numbers, each beside raw pyzmq; no other load, please
 	@$(PY) -m tests.benchmarks $(ARGS)
 
-soak: setup-dev ## 1,000,000 DURABLE events, 300 kills -9 of either side: nothing lost, nothing doubled; minutes
+soak: setup-dev ## long runs: DURABLE under kills -9, every parser and socket door fuzzed; ARGS="fuzz codec" for some of it
 	@$(PY) -m tests.soak $(ARGS)
 
 # No header and no annotation: neither an index address nor a machine's path may stand in a lock

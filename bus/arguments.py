@@ -17,7 +17,7 @@ def value_of(text: str) -> Any:
     """A value as typed on a command line: JSON where it is JSON, otherwise the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -32,6 +32,8 @@ def convert(value: Any, wanted: Any) -> Any:
     Raises:
         ValueError: it is none; the text says what would be one.
     """
+    if wanted is Any:
+        return value
     origin, args = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, UnionType):
         if NoneType in args and value in (None, "none", ""):
@@ -48,7 +50,7 @@ def convert(value: Any, wanted: Any) -> Any:
     if wanted is float and type(value) is int:
         return float(value)
     if not isinstance(value, str):
-        if wanted is Any or not isinstance(wanted, type):
+        if not isinstance(wanted, type):
             return value
         raise ValueError(f"expected {wanted.__name__}, got {type(value).__name__} {value!r}")
     if wanted is bool:

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
+from schemas.definition import BadDefinition, check_definition
+from schemas.names import BadName, check_name
+from schemas.sayable import sayable, shown
+
 VERSION = 1
 """raised when an older reader would misread an entry; new fields alone do not raise it"""
 
@@ -25,6 +29,9 @@ def pid_namespace() -> int:
 
 class BadEntry(ValueError):
     """A text is no entry of a node, or one of a newer version; says where and why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(sayable(reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +124,27 @@ class Entry:
             BadEntry: no JSON, a field of another type, or a newer version.
         """
         try:
+            return cls._read(text)
+        except RecursionError:
+            raise BadEntry("not JSON: nested too deeply") from None
+
+    @classmethod
+    def _read(cls, text: str | bytes) -> Self:
+        try:
             plain = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            if b"\\ud" in (text if isinstance(text, bytes) else text.encode()).lower():
+                json.dumps(plain, ensure_ascii=False).encode()  # half a surrogate pair is no text, though it is JSON
+        except ValueError as error:
             raise BadEntry(f"not JSON: {error}") from None
         if not isinstance(plain, dict):
             raise BadEntry(f"expected an object, got {type(plain).__name__}")
         version = plain.get("version")
         if type(version) is not int:
-            raise BadEntry(f"version: expected an integer, got {version!r}")
+            raise BadEntry(f"version: expected an integer, got {shown(version)}")
         if version > VERSION:
-            raise BadEntry(f"written by a newer version ({version}, this one reads {VERSION}): update this program")
+            raise BadEntry(
+                f"written by a newer version ({shown(version)}, this one reads {VERSION}): update this program"
+            )
         read: dict[str, Any] = {}
         for name, value in plain.items():
             if name in _ROWS:
@@ -136,8 +154,31 @@ class Entry:
         if "name" not in read:
             raise BadEntry("name: missing")
         if read.get("clock", "wall") not in ("wall", "sim"):
-            raise BadEntry(f"clock: expected 'wall' or 'sim', got {read['clock']!r}")
-        return cls(**read)
+            raise BadEntry(f"clock: expected 'wall' or 'sim', got {shown(read['clock'])}")
+        made = cls(**read)
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        """What others take for granted when they read an entry: names are names, numbers fit the wire, text is text."""
+        names = [("name", self.name), *(("namespace", n) for n in (self.namespace,) if n)]
+        names += [("composed", n) for n in self.composed]
+        names += [(rows, r.name) for rows in _ROWS for r in getattr(self, rows) if r.name != EVERYTHING]
+        for what, name in names:
+            try:
+                _check_full_name(name)
+            except BadName as error:
+                raise BadEntry(f"{what}: {error}") from None
+        bounds = {"pid": 2**31, "pid_namespace": 2**63, "publisher_id": 2**64, "started_ns": 2**63}
+        for what, most in bounds.items():
+            number = getattr(self, what)
+            if not 0 <= number < most:
+                raise BadEntry(f"{what}: {shown(number)} is not in 0..{most - 1}")
+        for hash_, defined in self.definitions.items():
+            try:
+                check_definition(defined)
+            except BadDefinition as error:
+                raise BadEntry(f"definitions.{hash_}: {error}") from None
 
 
 # What a field's JSON must be: a Python type, a tuple of strings, or an object whose values are of a type.
@@ -161,6 +202,14 @@ _COLUMNS: dict[type, dict[str, str]] = {
     kind: {f.name: str(f.type) for f in fields(kind)} for kind in (TopicEntry, ServiceEntry)
 }
 _PLAIN: dict[str, type] = {"str": str, "int": int, "bool": bool, "object": dict}
+EVERYTHING = "**"
+"""among subscriptions: a tap, which may take any topic"""
+
+
+def _check_full_name(name: str) -> None:
+    if name.startswith("/"):
+        raise BadName(f"a full name has no '/' in front: {sayable(name)}")
+    check_name(name.removeprefix("*/"))
 
 
 def socket_file(endpoint: str) -> str | None:
@@ -174,11 +223,11 @@ def _checked(at: str, value: Any, kind: str) -> Any:
         return None if value is None else _checked(at, value, "str")
     if kind == "strings":
         if not isinstance(value, list) or not all(type(v) is str for v in value):
-            raise BadEntry(f"{at}: expected a list of strings, got {_short(value)}")
+            raise BadEntry(f"{at}: expected a list of strings, got {shown(value)}")
         return tuple(value)
     outer, _, inner = kind.partition(" of ")
     if type(value) is not _PLAIN[outer]:
-        raise BadEntry(f"{at}: expected {outer}, got {_short(value)}")
+        raise BadEntry(f"{at}: expected {outer}, got {shown(value)}")
     if inner and isinstance(value, dict):
         for key, item in value.items():
             _checked(f"{at}.{key}", item, inner)
@@ -187,11 +236,11 @@ def _checked(at: str, value: Any, kind: str) -> Any:
 
 def _rows(kind: type[TopicEntry] | type[ServiceEntry], at: str, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise BadEntry(f"{at}: expected a list, got {_short(value)}")
+        raise BadEntry(f"{at}: expected a list, got {shown(value)}")
     made = []
     for n, row in enumerate(value):
         if type(row) is not dict:
-            raise BadEntry(f"{at}[{n}]: expected an object, got {_short(row)}")
+            raise BadEntry(f"{at}[{n}]: expected an object, got {shown(row)}")
         read = {c: _checked(f"{at}[{n}].{c}", row[c], k) for c, k in _COLUMNS[kind].items() if c in row}
         try:
             made.append(kind(**read))
@@ -199,8 +248,3 @@ def _rows(kind: type[TopicEntry] | type[ServiceEntry], at: str, value: Any) -> t
             missing = [f.name for f in fields(kind) if f.name not in read]
             raise BadEntry(f"{at}[{n}]: missing {', '.join(missing)}") from None
     return tuple(made)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

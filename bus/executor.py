@@ -18,6 +18,7 @@ from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEnt
 from bus.durable.logs import Logs
 from bus.durable.readers import Readers
 from bus.durable.syncer import Syncer
+from bus.entry import EVERYTHING
 from bus.host import Host, Spec
 from bus.inbox import Feed, Item, TapInbox
 from bus.intake import Intake
@@ -25,7 +26,7 @@ from bus.logs import state_root
 from bus.loop import Loop
 from bus.node import EVERY, Synced
 from bus.outlet import Outlet
-from bus.peers import EVERYTHING, Peers
+from bus.peers import Peers
 from bus.services import Caller, Desk
 from bus.target import target_of
 from bus.timers import Follower, Timers
@@ -394,8 +395,6 @@ class Executor:
     def _count_handshakes(self) -> None:
         self.transport.tend()
         self.transport.ended()
-        for _ in range(self.transport.bad_handshakes()):
-            self.intake.bad("a connection that does not speak ZMTP")
         if self.intake.bad_frames != self._bad_frames_told:
             self._bad_frames_told = self.intake.bad_frames
             text = f"{self.intake.bad_frames} frames or connections that are none of this bus"

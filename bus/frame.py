@@ -20,6 +20,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from schemas.names import MAX_NAME_BYTES
+from schemas.sayable import sayable
 
 VERSION = 1
 SPLIT = 0x01
@@ -44,7 +45,7 @@ class BadFrame(ValueError):
     """The bytes are not a frame of this bus; says at which point they stopped making sense."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason[:500])
+        super().__init__(sayable(reason))
 
 
 Number = Annotated[int, msgspec.Meta(ge=0)]

@@ -30,6 +30,7 @@ from schemas import topics
 from schemas.base import Message, Service, Topic, resolve
 from schemas.codec import codec
 from schemas.machine import ConditionLevel
+from schemas.sayable import sayable
 from schemas.system import (
     Finding,
     LogLevel,
@@ -45,6 +46,8 @@ SLOW_NS = 50_000_000
 FAILURES_MAX = 10
 FAILURES_WITHIN_NS = 10_000_000_000
 SUBMITTED_MAX = 1024
+LOG_MOST = 20_000
+"""characters of a log line or finding: a traceback fits, a stranger's megabyte does not"""
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ class Host:
         return future
 
     def log(self, level: LogLevel, text: str) -> None:
+        text = sayable(text, LOG_MOST)
         # standard error is the launcher's log; one write per line, so that lines of several nodes never mix
         sys.stderr.write(f"{level.value:<7} {self.name}: {text}\n")
         sys.stderr.flush()
@@ -197,6 +201,7 @@ class Host:
 
     def report(self, code: str, level: ConditionLevel, text: str) -> None:
         old = self.findings.get(code)
+        text = sayable(text, LOG_MOST)
         self.findings[code] = Finding(code=code, level=level, text=text, count=old.count + 1 if old else 1)
         if old is None or old.level != level:
             self.executor.diagnose(self)
@@ -230,7 +235,7 @@ class Host:
         try:
             return function(*args)
         except Exception as error:
-            self._failed(name, error)
+            self.failed(name, error)
             return None
         finally:
             self._inside = False
@@ -243,7 +248,7 @@ class Host:
         try:
             function(message)
         except Exception as error:
-            self._failed(function.__name__, error)
+            self.failed(function.__name__, error)
         self._inside = False
         self.callbacks += 1
 
@@ -253,7 +258,8 @@ class Host:
         if took_ns > SLOW_NS:
             self.report("slow_callback", ConditionLevel.WARNING, f"{what} took {took_ns / 1e6:.0f} ms")
 
-    def _failed(self, name: str, error: Exception) -> None:
+    def failed(self, name: str, error: Exception) -> None:
+        """A callback raised: told and counted, and the process goes on unless it keeps happening."""
         now_mono_ns = self.executor.monotonic_ns()
         self.warn_once(f"{name} {type(error).__name__}", "".join(traceback.format_exception(error)).rstrip())
         self.report("callback_failed", ConditionLevel.FAULT, f"{name}: {type(error).__name__}: {error}")

@@ -235,7 +235,12 @@ class TapInbox:
         self._armed = False
 
     def selects(self, topic: str, type_name: str) -> bool:
-        return self._select(topic, type_name)
+        """Whether the node wants a topic; one that fails to say is not heard."""
+        try:
+            return self._select(topic, type_name)
+        except Exception as error:
+            self.host.failed(f"{self.tap.select} {topic}", error)
+            return False
 
     @property
     def what(self) -> str:

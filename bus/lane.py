@@ -15,14 +15,17 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from bus.frame import FULL_NAME_MAX_BYTES
 from bus.poll import Poller
 from bus.stream import BadRecord, Record, Stream, record
 
 SCHEME = "unix://"
 LINGER_MS = 500
-SUBSCRIPTION_MAX_BYTES = 4096
+SUBSCRIPTION_MAX_BYTES = 1 + FULL_NAME_MAX_BYTES + 11
+"""what a subscription begins with, a name, and room for a token's number: nobody subscribes to a name of kilobytes"""
 MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 PREFIXES_MAX = 65_536
+"""of one process"""
 
 
 class Lanes:
@@ -30,9 +33,10 @@ class Lanes:
 
     Args:
         path: of the socket file to bind, at most 107 bytes.
+        most: connections; who comes then is shown the door.
     """
 
-    def __init__(self, path: str, poller: Poller) -> None:
+    def __init__(self, path: str, poller: Poller, most: int = 1024) -> None:
         self.changed: Callable[[bool, bytes], None] = lambda subscribed, prefix: None
         """called with (subscribed, prefix); False when nobody on a lane is left who wants it"""
         self.bad: Callable[[str], None] = lambda text: None
@@ -41,6 +45,7 @@ class Lanes:
         self.by_prefix: dict[bytes, list[Stream]] = {}
         self.streams: dict[Stream, set[bytes]] = {}
         """what each subscriber wants"""
+        self.most = most
         self._poller = poller
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.bind(path)
@@ -74,6 +79,10 @@ class Lanes:
                 self._poller.unwatch(self._socket.fileno())
                 self.bad(f"a connection could not be accepted: {error.strerror}")
                 return
+            if len(self.streams) >= self.most:
+                sock.close()
+                self.bad(f"one of more than {self.most} connections to the lane")
+                continue
             stream = Stream(sock, SUBSCRIPTION_MAX_BYTES)
             self.streams[stream] = set()
             self._poller.watch(stream.fd, partial(self._read, stream))

@@ -6,6 +6,7 @@ Sans-IO but for the log of a DURABLE topic, which gets every message before it i
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bus import frame
@@ -117,12 +118,9 @@ class Outlet:
         if self._latched is not None:
             self._latched.pop(key, None)
 
-    def latched(self, first: int = 0, last: int | None = None) -> list[Frames]:
-        """The latched values numbered `first`..`last`, in order; `last` None is no bound."""
-        if not self._latched:
-            return []
-        # in order already: a new value of a key moves it to the end
-        return [v.frames for v in self._latched.values() if v.seq >= first and (last is None or v.seq <= last)]
+    def latched(self) -> list[Frames]:
+        """The latched values in the order of their numbers."""
+        return [v.frames for v in self._latched.values()] if self._latched else []
 
     @property
     def first_kept(self) -> int:
@@ -139,7 +137,8 @@ class Outlet:
             OSError: the log cannot be read now.
         """
         if self._latched is not None:
-            return first, last, self.latched(first, last)
+            # in order already: a new value of a key moves it to the end
+            return _bounded(first, last, [(v.seq, v.frames) for v in self._latched.values() if first <= v.seq <= last])
         kept = self._ring[0][0] if self._ring else self.seq + 1
         if self.log is not None and first < kept:
             logged, run = self.log.read(first, min(last, self.seq), REPAIR_BYTES)
@@ -149,12 +148,19 @@ class Outlet:
         return self._from_ring(kept, first, last)
 
     def _from_ring(self, kept: int, first: int, last: int) -> tuple[int, int, list[Frames]]:
-        found: list[Frames] = []
-        size, oldest = 0, self._ring[0][0] if self._ring else self.seq + 1
-        for seq in range(max(first, oldest), min(last, self.seq) + 1):
-            frames = self._ring[seq - oldest][1]  # type: ignore[index] # empty: no number is in the range
-            size += len(frames[0]) + len(frames[1])
-            if found and size > REPAIR_BYTES:
-                return kept, seq - 1, found
-            found.append(frames)
-        return kept, max(last, min(kept, self.seq + 1) - 1), found
+        oldest = self._ring[0][0] if self._ring else self.seq + 1
+        numbers = range(max(first, oldest), min(last, self.seq) + 1)
+        kept_of = ((n, self._ring[n - oldest][1]) for n in numbers)  # type: ignore[index] # empty: no number is in the range
+        return _bounded(kept, max(last, min(kept, self.seq + 1) - 1), kept_of)
+
+
+def _bounded(kept: int, last: int, there: Iterable[tuple[int, Frames]]) -> tuple[int, int, list[Frames]]:
+    """An answer of REPAIR_BYTES: whoever lacks more asks again, and a stranger's question does not get it all."""
+    found: list[Frames] = []
+    size = 0
+    for seq, frames in there:
+        size += len(frames[0]) + len(frames[1])
+        if found and size > REPAIR_BYTES:
+            return kept, seq - 1, found
+        found.append(frames)
+    return kept, last, found

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from schemas.sayable import shown
+
 if TYPE_CHECKING:
     from bus.node import Node
 
@@ -61,16 +63,16 @@ class Parameter(Generic[T]):
             try:
                 value = wanted(value)
             except ValueError:
-                raise BadParameter(f"{self.name}: {value!r} is not one of {[m.value for m in wanted]}") from None
+                raise BadParameter(f"{self.name}: {shown(value)} is not one of {[m.value for m in wanted]}") from None
         if type(value) is not wanted:
-            raise BadParameter(f"{self.name}: expected {self.type_name}, got {type(value).__name__} {value!r}")
+            raise BadParameter(f"{self.name}: expected {self.type_name}, got {type(value).__name__} {shown(value)}")
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             if not math.isnan(self.ge) and not value >= self.ge:
-                raise BadParameter(f"{self.name}: {value!r} is below {self.ge:g}{self._unit()}")
+                raise BadParameter(f"{self.name}: {shown(value)} is below {self.ge:g}{self._unit()}")
             if not math.isnan(self.le) and not value <= self.le:
-                raise BadParameter(f"{self.name}: {value!r} is above {self.le:g}{self._unit()}")
+                raise BadParameter(f"{self.name}: {shown(value)} is above {self.le:g}{self._unit()}")
         if self.choices and value not in self.choices:
-            raise BadParameter(f"{self.name}: {value!r} is not one of {list(self.choices)}")
+            raise BadParameter(f"{self.name}: {shown(value)} is not one of {list(self.choices)}")
         return value
 
     def _unit(self) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bus import frame
 from bus.discovery import Appeared, Changed, Entry, Vanished
 from bus.durable.readers import LogAt
+from bus.entry import EVERYTHING
 from bus.inbox import Inbox, Item, Route
 from bus.node import EVERY
 from bus.transport import reachable_first
@@ -29,8 +30,6 @@ DEPART_LOOK_S = 0.002
 DEPART_WITHIN_NS = 500_000_000
 """how long what a vanished publisher left in the sockets is waited for, when its connection never says that it ended"""
 LISTENERS_MAX = 4096
-EVERYTHING = "**"
-"""In an entry's subscriptions: a tap, which may take any topic."""
 
 
 class _Peer:
@@ -153,7 +152,7 @@ class Peers:
         entry = replace(entry, rpc=reachable_first(entry.rpc))
         self.entries[entry.name] = entry
         new_servers = []
-        for served in entry.serves:
+        for served in entry.serves if entry.rpc else ():
             if self._servers.get(served.name) is None or self._servers[served.name].publisher_id != entry.publisher_id:
                 new_servers.append(served.name)
             self._servers[served.name] = entry
@@ -186,7 +185,7 @@ class Peers:
             del self.entries[entry.name]
         self._servers = {n: e for n, e in self._servers.items() if e.publisher_id != entry.publisher_id}
         for other in self.entries.values():
-            for served in other.serves:
+            for served in other.serves if other.rpc else ():
                 self._servers.setdefault(served.name, other)
         for endpoint in entry.rpc[:1]:
             self._x.transport.forget(endpoint)

@@ -155,9 +155,9 @@ class _Loader:
         except UnicodeDecodeError as error:
             self.wrong("syntax-error", Where(str(path)), f"not UTF-8 at byte {error.start}")
             return {}
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
             line = getattr(error, "lineno", 0) or 0
-            self.wrong("syntax-error", Where(str(path), line), str(getattr(error, "msg", error)))
+            self.wrong("syntax-error", Where(str(path), line), str(getattr(error, "msg", error)) or "nested too deeply")
             return {}
         # a name of its own: launch files are called edge.py, shop.py, and must not shadow a module
         module = ModuleType(f"launch_file_{abs(hash(path.resolve())):x}")

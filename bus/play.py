@@ -25,6 +25,7 @@ from schemas import topics
 from schemas.base import PROFILES, Message, Topic
 from schemas.codec import Codec, DecodeError, codec
 from schemas.grammar import type_hash
+from schemas.sayable import sayable
 from schemas.system import ClockTick
 
 TICK_NS = 10_000_000
@@ -150,9 +151,11 @@ class Player:
                 cls = _type_of(channel)
                 name = self._remap.get(channel.topic, channel.topic)
                 key = channel.metadata.get("key") or None
+                if channel.qos not in PROFILES:
+                    raise ValueError(f"nobody knows its profile {channel.qos!r} today")
                 topic = Topic(f"/{name}", cls, PROFILES[channel.qos], key=key, writers="many")
             except Exception as error:  # whatever a foreign definition brings about: the rest can be played
-                self.played.skipped[channel.topic] = (
+                self.played.skipped[channel.topic] = sayable(
                     f"no {channel.type_name} can be made: {type(error).__name__}: {error}"
                 )
                 continue

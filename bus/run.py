@@ -93,7 +93,7 @@ def json_value(text: str) -> Any:
     """A value as JSON, or the text itself when it is no JSON: `-p mode=STOP` needs no quotes."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

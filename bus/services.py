@@ -20,6 +20,7 @@ from bus.trace import Kind, pack_outcome
 from schemas import topics
 from schemas.base import Message, Service
 from schemas.codec import DecodeError, codec
+from schemas.sayable import sayable
 from schemas.system import ServiceEvent
 
 if TYPE_CHECKING:
@@ -343,7 +344,8 @@ class Desk:
                 if type(reply) is not service.reply:
                     raise TypeError(f"{served.method} returned {type(reply).__name__}, not {service.reply.__name__}")
             except Exception as error:
-                outcome: Outcome[Any] = Outcome(None, CallError.FAILED, f"{full_name}: {type(error).__name__}: {error}")
+                text = sayable(f"{full_name}: {type(error).__name__}: {error}")
+                outcome: Outcome[Any] = Outcome(None, CallError.FAILED, text)
                 answer(outcome)
                 self._tell(served, full_name, source.node, request, outcome, executor.monotonic_ns() - start_ns)
                 raise

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from schemas.names import BadName, check_name
+from schemas.sayable import shown
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,9 +97,9 @@ def read_site(path: Path) -> tuple[Site, list[Mistake]]:
         return Site(), [Mistake("site-file", Where(str(path)), f"cannot read the site file: {error.strerror}")]
     except UnicodeDecodeError as error:
         return Site(), [Mistake("site-file", Where(str(path)), f"the site file is not UTF-8 at byte {error.start}")]
-    except tomllib.TOMLDecodeError as error:
-        at = re.search(r"line (\d+)", str(error))  # none: something is missing at the end
-        line = int(at[1]) if at else len(text.splitlines())
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits is no TOMLDecodeError
+        at = re.search(r"line (\d+)", str(error))
+        line = int(at[1]) if at else len(text.splitlines())  # none: something is missing at the end
         return Site(), [Mistake("site-syntax", Where(str(path), line), f"not TOML: {error}")]
     reader = _Reader(path, text)
     site = reader.read(tables)
@@ -154,7 +155,7 @@ class _Reader:
                 if isinstance(value, str):
                     mode = value
                 else:
-                    self.wrong("site-value", (*keys, key), f"mode must be a string, not {value!r}")
+                    self.wrong("site-value", (*keys, key), f"mode must be a string, not {shown(value)}")
             else:
                 self.wrong(
                     "site-key",
@@ -171,8 +172,9 @@ class _Reader:
         self.parameters[full_name] = {k: Given(v, self.where(*keys, k)) for k, v in values.items()}
 
 
-_TABLE = re.compile(r"\s*\[+\s*(.+?)\s*\]+\s*(#.*)?$")
-_KEY = re.compile(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
+# every alternative begins with another character, so that no line, however long, is gone through twice
+_TABLE = re.compile(r"\[{1,2}((?:[^\[\]\"'#]|\"[^\"]*\"|'[^']*')+)\]{1,2}\s*(?:#.*)?$")
+_KEY = re.compile(r"([A-Za-z0-9_\-.\"' ]+)=")
 _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_\-]+)")
 
 
@@ -184,6 +186,7 @@ def _key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
 
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
         if header := _TABLE.match(line):
             table = parts(header[1])
             for n in range(1, len(table) + 1):

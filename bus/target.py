@@ -125,7 +125,11 @@ def _load_module(name: str) -> ModuleType:
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long for one
+        there = False
+    if not there:
         raise BadTarget("module-missing", f"there is no file {path}")
     folder = path.resolve().parent
     package = f"{SHOP}{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"

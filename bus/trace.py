@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bus.node import CallError, Gone, LinkEvent, LogLost, Lost, Source, Stale, Synced
+from schemas.sayable import sayable
 from schemas.system import TraceBlock
 
 _RECORD = struct.Struct("<BHQQqI")
@@ -58,6 +59,9 @@ class Record(NamedTuple):
 
 class BadTrace(ValueError):
     """A trace that cannot be followed: a block is missing or damaged. Says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(sayable(reason))
 
 
 class TraceWriter:
@@ -174,6 +178,7 @@ def read(blocks: Iterable[TraceBlock]) -> Iterator[Record]:
 _encode = msgspec.msgpack.Encoder().encode
 _DAMAGED = (msgspec.DecodeError, struct.error, ValueError, IndexError, RecursionError)
 _decode_link = msgspec.msgpack.Decoder(tuple[str, str, str, int, int, int, int | float, int]).decode
+"""kind, source, and two numbers: the first and last lost; or the seconds of silence; or whether it went cleanly"""
 _decode_outcome = msgspec.msgpack.Decoder(tuple[str, str, bytes | None]).decode
 _decode_batch = msgspec.msgpack.Decoder(tuple[list[str], bytes]).decode
 _decode_arguments = msgspec.msgpack.Decoder(list[Any]).decode
@@ -219,8 +224,8 @@ def unpack_link(payload: bytes) -> LinkEvent:
         raise BadTrace(f"trace: damaged link event: {error}") from None
     source = Source(node, topic, seq, stamp_ns, publisher_id)
     match kind:
-        case "Lost":
-            return Lost(source, int(a), b)
+        case "Lost" if isinstance(a, int):
+            return Lost(source, a, b)
         case "Stale":
             return Stale(source, a)
         case "Gone":
@@ -250,7 +255,7 @@ def pack_arguments(args: tuple[Any, ...]) -> bytes:
     """The arguments of a submitted call; empty when they are no plain data: replay then says what it skipped."""
     try:
         return _encode(list(args))
-    except (TypeError, OverflowError):
+    except (TypeError, OverflowError, ValueError, RecursionError):  # ValueError: text that is no UTF-8
         return b""
 
 

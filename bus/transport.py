@@ -17,18 +17,20 @@ from collections.abc import Callable, Iterable, Iterator
 import zmq
 
 from bus import lane
+from bus.doors import Door, Foreign, most_connections
 from bus.entry import socket_file
 from bus.lane import LINGER_MS, MESSAGE_MAX_BYTES, SUBSCRIPTION_MAX_BYTES, Ears, Lanes
 from bus.poll import Poller
 from bus.stream import Record
+from schemas.sayable import sayable
 
 HIGH_WATER_MARK = 100_000
 """Messages per subscriber that libzmq queues before it drops the newest; every drop shows as a gap in the numbers."""
-SUBSCRIPTIONS_MAX = 65_536
+REQUESTS_MAX = 64
+"""Requests of one peer that libzmq holds for us; the rest wait at the peer: of a burst of megabytes not all is here."""
+ANSWERS_MAX = 1024
+"""Answers to one peer that it has not fetched; a call whose answer finds no room is repeated by its caller."""
 DRAIN_MAX = 1000
-_MONITOR_EVENTS = (
-    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL | zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_AUTH
-)
 
 
 class Unreachable(ValueError):
@@ -81,15 +83,13 @@ class Transport:
         self.rpc_endpoints = self._bind(self.router, rpc_path, tcp_host)
         self._endings = self.sub.get_monitor_socket(zmq.Event.CONNECTED | zmq.Event.DISCONNECTED)
         self._ended: set[str] = set()
-        self._monitors = [s.get_monitor_socket(_MONITOR_EVENTS) for s in (self.pub, self.router)]
         # epoll on the sockets' descriptors: zmq_poll asks every socket before and after it sleeps, 5 us a wake-up
         self._poller = Poller()
         self.wake = self._poller.wake
         self._touched: set[zmq.Socket[bytes]] = set()
         """sockets used since the last look: their news may no longer show on the descriptor"""
         self._unread = False
-        self._foreign: set[bytes] = set()
-        """what is subscribed to by ZeroMQ"""
+        self.foreign = Foreign()
         self._on_frames: Callable[[Iterable[Record]], None] = lambda frames: None
         self._on_subscription: Callable[[bool, bytes], None] = lambda subscribed, prefix: None
         self._on_request: Callable[[bytes, bytes], None] = lambda identity, data: None
@@ -98,10 +98,14 @@ class Transport:
         self.watch(self.sub, self.drain)
         self.watch(self.pub, self._drain_subscriptions)
         self.watch(self.router, self._drain_requests)
+        most = most_connections()
+        self.doors = [Door(self._context, s, most) for s in (self.pub, self.router)]
+        for door in self.doors:
+            self.watch(door.events, door.look)
         self.lanes: Lanes | None = None
         self._ears: Ears | None = None
         if lane_path is not None:
-            self.lanes, self._ears = Lanes(lane_path, self._poller), Ears(self._poller)
+            self.lanes, self._ears = Lanes(lane_path, self._poller, most), Ears(self._poller)
             self.pub_endpoints += (self.lanes.endpoint,)
 
     def hear(
@@ -119,15 +123,18 @@ class Transport:
         """
         self._on_frames, self._on_subscription = frames, subscription
         self._on_request, self._on_reply, self._on_bad = request, reply, bad
+        for door in self.doors:
+            door.bad = bad
         if self.lanes is not None and self._ears is not None:
             self.lanes.changed, self.lanes.bad = self._lane_changed, bad
             self._ears.frames, self._ears.bad = frames, bad
 
-    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+    def _socket(self, kind: zmq.SocketType) -> zmq.Socket[bytes]:
         s = self._context.socket(kind)
         # subscriptions obey the high-water mark too: unlimited on the way to the publisher, or some are lost
-        s.setsockopt(zmq.SNDHWM, 0 if kind == zmq.SUB else HIGH_WATER_MARK)
-        s.setsockopt(zmq.RCVHWM, 0 if kind == zmq.XPUB else HIGH_WATER_MARK)
+        many = HIGH_WATER_MARK
+        bounds = {zmq.SUB: (0, many), zmq.XPUB: (many, 0), zmq.ROUTER: (ANSWERS_MAX, REQUESTS_MAX)}
+        s.sndhwm, s.rcvhwm = bounds.get(kind, (many, many))
         # what is longer ends its connection before it takes memory: nobody subscribes to a name of kilobytes
         s.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_MAX_BYTES if kind == zmq.XPUB else MESSAGE_MAX_BYTES)
         s.setsockopt(zmq.LINGER, LINGER_MS)
@@ -149,7 +156,7 @@ class Transport:
         """Hand a message to everybody who subscribes; never blocks: past its bound a slow subscriber misses it."""
         if self.lanes is not None:
             self.lanes.send(prefix, frame, tail)
-        if self._foreign and any(prefix.startswith(wanted) for wanted in self._foreign):
+        if self.foreign.prefixes and self.foreign.reaches(prefix):
             self._touched.add(self.pub)
             if tail:
                 self.pub.send(frame, zmq.SNDMORE)
@@ -158,11 +165,15 @@ class Transport:
                 self.pub.send(frame)
 
     def connect(self, endpoint: str) -> None:
+        """Listen to a publisher. What is no address of this bus is counted, and nothing is heard from there."""
         if self._ears is not None and endpoint.startswith(lane.SCHEME):
             self._ears.connect(endpoint)
-        else:
-            self._unread = True  # the call may take the news of a message from the descriptor
+            return
+        self._unread = True  # the call may take the news of a message from the descriptor
+        try:
             self.sub.connect(endpoint)
+        except (zmq.ZMQError, ValueError) as error:
+            self._on_bad(f"an entry names {sayable(endpoint, 100)!r} as its address: {error}")
 
     def tend(self) -> None:
         """Once a second: lanes that ended or could not be accepted are tried again. ZeroMQ looks after itself."""
@@ -176,7 +187,7 @@ class Transport:
         else:
             self._ended.discard(endpoint)
             self._unread = True
-            with contextlib.suppress(zmq.ZMQError):
+            with contextlib.suppress(zmq.ZMQError, ValueError):
                 self.sub.disconnect(endpoint)
 
     def subscribe(self, prefix: bytes) -> None:
@@ -229,7 +240,7 @@ class Transport:
     # --- who subscribes here -------------------------------------------------------------------------------------
 
     def _lane_changed(self, subscribed: bool, prefix: bytes) -> None:
-        if subscribed or prefix not in self._foreign:
+        if subscribed or prefix not in self.foreign.prefixes:
             self._on_subscription(subscribed, prefix)
 
     def _drain_subscriptions(self) -> None:
@@ -241,22 +252,23 @@ class Transport:
             subscribed, prefix = data[:1] == b"\x01", data[1:]
             if data[:1] not in (b"\x00", b"\x01"):
                 self._on_bad("bytes that are no subscription")
-            elif not subscribed:
-                self._foreign.discard(prefix)
-                if self.lanes is None or prefix not in self.lanes.by_prefix:
-                    self._on_subscription(False, prefix)
-            elif len(self._foreign) >= SUBSCRIPTIONS_MAX:
-                self._on_bad(f"one of more than {SUBSCRIPTIONS_MAX} subscriptions")
-            else:
-                self._foreign.add(prefix)
+            elif subscribed:
+                if not self.foreign.add(prefix):
+                    # libzmq gives the memory back with the connection only, and does not say whose subscription it was
+                    self._on_bad("one of too many subscriptions: all are shown the door, ours come back by themselves")
+                    self.doors[0].end_all()
                 self._on_subscription(True, prefix)
+            elif self.foreign.remove(prefix) and (self.lanes is None or prefix not in self.lanes.by_prefix):
+                self._on_subscription(False, prefix)
 
     # --- requests and answers ----------------------------------------------------------------------------------
 
     def ask(self, endpoint: str, data: bytes) -> bool:
-        """Send a control message to a peer; False when its queue is full."""
+        """Send a control message to a peer; False when its queue is full, or there is no way to it now."""
         self.prepare(endpoint)
-        dealer = self._dealers[endpoint]
+        dealer = self._dealers.get(endpoint)
+        if dealer is None:
+            return False
         self._touched.add(dealer)
         try:
             dealer.send(data, zmq.NOBLOCK)
@@ -265,12 +277,23 @@ class Transport:
         return True
 
     def prepare(self, endpoint: str) -> None:
-        """Connect ahead of the first request, so that it does not pay for the connection."""
-        if endpoint not in self._dealers:
+        """Connect ahead of the first request, so that it does not pay for the connection.
+
+        What is no address of this bus is counted; without a descriptor left the next request tries again.
+        """
+        if endpoint in self._dealers:
+            return
+        dealer = None
+        try:
             dealer = self._socket(zmq.DEALER)
             dealer.connect(endpoint)
-            self._dealers[endpoint] = dealer
-            self.watch(dealer, lambda: self._drain_dealer(dealer))
+        except (zmq.ZMQError, ValueError) as error:
+            self._on_bad(f"no way to {sayable(endpoint, 100)!r}, the address of a node: {error}")
+            if dealer is not None:
+                dealer.close(linger=0)
+            return
+        self._dealers[endpoint] = dealer
+        self.watch(dealer, lambda: self._drain_dealer(dealer))
 
     def forget(self, endpoint: str) -> None:
         """The peer is gone."""
@@ -350,24 +373,16 @@ class Transport:
                 found = True
         return found
 
-    def bad_handshakes(self) -> int:
-        """How many connections spoke no ZMTP since the last call. Not polled for: that would slow every wait."""
-        count = 0
-        for monitor in self._monitors:
-            with contextlib.suppress(zmq.Again):
-                while True:
-                    monitor.recv_multipart(zmq.NOBLOCK)
-                    count += 1
-        return count
-
     def close(self) -> None:
         """Let the last messages leave (at most LINGER_MS), then free everything."""
         for way in (self.lanes, self._ears):
             if way is not None:
                 way.close()
-        for s in (self.pub, self.router, self.sub):
-            s.disable_monitor()
-        for s in (*self._monitors, self._endings, self.sub, *self._dealers.values()):
+        for door in self.doors:
+            self.unwatch(door.events)
+            door.close()
+        self.sub.disable_monitor()
+        for s in (self._endings, self.sub, *self._dealers.values()):
             s.close(linger=0)
         self.pub.close(linger=LINGER_MS)
         self.router.close(linger=LINGER_MS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar, get_args, get_origin
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from schemas.base import Message, Samples
 from schemas.grammar import fields
+from schemas.sayable import sayable
 
 M = TypeVar("M", bound=Message)
 
@@ -32,7 +33,7 @@ class DecodeError(ValueError):
     """The bytes are no message of this type; says which type, where in the message, and what was expected."""
 
     def __init__(self, type_name: str, reason: str) -> None:
-        super().__init__(f"not a {type_name}: {reason}")
+        super().__init__(f"not a {type_name}: {sayable(reason)}")
 
 
 class EncodeError(ValueError):
@@ -145,12 +146,18 @@ def _not_text(payload: bytes | memoryview) -> str:
         if isinstance(value, str):
             return path if any("\ud800" <= c <= "\udfff" for c in value) else None
         if isinstance(value, dict):
-            pairs = [(f"{path}.{key}", item) for key, item in value.items()]
+            steps: Iterable[tuple[Any, Any]] = value.items()
         elif isinstance(value, list):
-            pairs = [(f"{path}[{i}]", item) for i, item in enumerate(value)]
+            steps = enumerate(value)
         else:
             return None
-        return next((found for at, item in pairs if (found := search(item, at))), None)
+        for step, item in steps:
+            # a path is written only where something may be found: the rest may be millions of numbers
+            if isinstance(item, (str, dict, list)):
+                found = search(item, f"{path}[{step}]" if isinstance(value, list) else f"{path}.{step}")
+                if found is not None:
+                    return found
+        return None
 
     try:
         return search(msgpack.unpackb(payload, unicode_errors="surrogateescape"), "$") or "$"

@@ -18,8 +18,8 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from schemas.base import Measured, Message, Samples, Unit
+from schemas.definition import Definition as Definition
 
-Definition = dict[str, Any]
 PLAIN: Mapping[Any, str] = {int: "int", float: "float", bool: "bool", str: "str", bytes: "bytes", Samples: "samples"}
 
 
@@ -133,16 +133,23 @@ def definition(cls: type[Message]) -> Definition:
     return parsed
 
 
-def _hashed(node: Any) -> Any:
-    """`node` without what the hash leaves out: names of types, defaults, the order of fields."""
-    if isinstance(node, dict):
-        if "fields" in node:
-            return sorted(
-                (_hashed({k: v for k, v in f.items() if k != "default"}) for f in node["fields"]),
-                key=lambda f: str(f["name"]),
-            )
-        return {k: sorted(v) if k == "enum" else _hashed(v) for k, v in node.items()}
-    return node
+def _hashed(defined: Definition) -> list[dict[str, Any]]:
+    """A definition without what the hash leaves out: names of types, defaults, the order of fields."""
+    listed = [
+        {k: _hashed_type(f[k]) if k == "type" else f[k] for k in ("name", "type", "unit") if k in f}
+        for f in defined["fields"]
+    ]
+    return sorted(listed, key=lambda f: str(f["name"]))
+
+
+def _hashed_type(wire: Any) -> Any:
+    if isinstance(wire, str):
+        return wire
+    if "enum" in wire:
+        return {"enum": sorted(wire["enum"])}
+    if "message" in wire:
+        return {"message": _hashed(wire["message"])}
+    return {k: v if k == "unit" else _hashed_type(v) for k, v in wire.items()}
 
 
 def hash_of(defined: Definition) -> str:

@@ -1,8 +1,10 @@
-"""The rule for names of nodes, topics, services, namespaces and domains. Imports nothing, so tools start fast."""
+"""The rule for names of nodes, topics, services, namespaces and domains. Imports next to nothing: tools start fast."""
 
 from __future__ import annotations
 
 import re
+
+from schemas.sayable import sayable
 
 _SEGMENT = re.compile(r"[a-z_][a-z0-9_]*")
 MAX_NAME_BYTES = 200
@@ -18,6 +20,8 @@ def check_name(name: str) -> str:
     Raises:
         BadName: with a caret under the first bad character.
     """
+    if len(name) > MAX_NAME_BYTES:
+        raise BadName(f"bad name, longer than {MAX_NAME_BYTES} bytes: {sayable(name[:40])}...")
     start = 1 if name.startswith("/") else 0
     at = start
     for segment in name[start:].split("/"):
@@ -25,10 +29,8 @@ def check_name(name: str) -> str:
         good = match.end() if match else 0
         if good < len(segment) or not segment:
             at += good
-            raise BadName(f"bad name, segments are [a-z][a-z0-9_]* joined by '/':\n  {name}\n  {' ' * at}^")
+            raise BadName(f"bad name, segments are [a-z][a-z0-9_]* joined by '/':\n  {sayable(name)}\n  {' ' * at}^")
         at += len(segment) + 1
-    if len(name) > MAX_NAME_BYTES:
-        raise BadName(f"bad name, longer than {MAX_NAME_BYTES} bytes: {name[:40]}...")
     return name
 
 

@@ -22,7 +22,7 @@ SOURCES = sorted(p for room in ("schemas", "bus", "nodes", "launch", "erp", "web
 WEB = ("web", "erp", "nodes.vision_server", "nodes.legacy_bridge")
 
 IMPORTERS = {
-    "zmq": ("bus.transport", "bus.services", "bus.discovery"),
+    "zmq": ("bus.transport", "bus.doors", "bus.services", "bus.discovery"),
     "mcap": ("bus.bag",),
     "django": ("erp", "web"),
     "fastapi": WEB,

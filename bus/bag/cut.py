@@ -159,6 +159,15 @@ def _touched(bag: BagReader, node: str) -> Callable[[str], bool]:
 
 
 def _names(entry: Mapping[str, Any]) -> set[str]:
-    topics = {row["name"] for kind in ("publishes", "subscribes") for row in entry.get(kind, ())}
-    services = {row["name"] for kind in ("serves", "calls") for row in entry.get(kind, ())}
+    topics = _listed(entry, "publishes") | _listed(entry, "subscribes")
+    services = _listed(entry, "serves") | _listed(entry, "calls")
     return topics | {f"{name}/_event" for name in services}
+
+
+def _listed(entry: Mapping[str, Any], kind: str) -> set[str]:
+    rows = entry.get(kind, ())
+    if not isinstance(rows, (list, tuple)) or not all(
+        isinstance(r, dict) and isinstance(r.get("name"), str) for r in rows
+    ):
+        raise BadCut(f"what the bag says of the node is damaged: {kind}")
+    return {row["name"] for row in rows}

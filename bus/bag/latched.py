@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from bus.bag.contents import BagMessage, Channel
+from bus.bag.plain import words
 
 MAX_KEYS = 256
-_decode = msgspec.msgpack.Decoder().decode
 
 
 class LatchedState:
@@ -38,10 +36,4 @@ class LatchedState:
 
 def key_of(field: str, payload: bytes) -> str:
     """The value of the key field in a payload; empty without one."""
-    if not field:
-        return ""
-    try:
-        values = _decode(payload)
-    except (msgspec.DecodeError, RecursionError):
-        return ""
-    return str(values.get(field, "")) if isinstance(values, dict) else ""
+    return words(payload, field)[0] if field else ""

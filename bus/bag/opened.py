@@ -13,6 +13,9 @@ from mcap import records
 
 from bus.bag.contents import Attachment, Channel
 from bus.bag.records import MAGIC, MESSAGE, RECORD, BadBag, Cut, Opcode, Record, Span, chunk_head, inflate, parse, walk
+from schemas.definition import check_definition
+from schemas.names import check_name
+from schemas.sayable import sayable, shown
 
 _CHANNEL_WORDS = ("qos", "type_name", "type_hash", "node", "publisher_id", "definition")
 _INDEX = struct.Struct("<HI")
@@ -140,15 +143,16 @@ class Opened:
             lack = f", and its channel does not say {', '.join(missing)}" if missing else ""
             raise BadBag(
                 self.path,
-                f"unknown schema: {record.topic} is {encodings[0]!r} with a schema in {encodings[1]!r}{lack}; a bag of "
+                f"unknown schema: {sayable(record.topic)} is {shown(encodings[0])} with a schema in "
+                f"{shown(encodings[1])}{lack}; a bag of "
                 "this system holds msgpack with jsonschema. Open this one with a general MCAP viewer",
             )
         words = record.metadata
         try:
-            definition = json.loads(words["definition"])
+            definition = check_definition(json.loads(words["definition"]))
             return Channel(
                 record.id,
-                record.topic,
+                check_name(record.topic),
                 words["node"],
                 int(words["publisher_id"]),
                 words["type_name"],
@@ -158,8 +162,8 @@ class Opened:
                 definition,
                 dict(words),
             )
-        except ValueError as error:
-            raise BadBag(self.path, f"channel {record.topic}: its metadata is damaged: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise BadBag(self.path, f"channel {sayable(record.topic)}: its metadata is damaged: {error}") from None
 
     def _scan(self) -> None:
         """Without a summary: the indexes behind a chunk say what is in it; a chunk without them is unpacked."""

@@ -10,13 +10,30 @@ import numpy as np
 
 from schemas.base import Samples
 from schemas.grammar import Definition, describe_type
+from schemas.sayable import sayable, shown
 
 _decode = msgspec.msgpack.Decoder().decode
+_NONE_OF_IT = (ValueError, RecursionError, OverflowError)
+"""what msgspec says of bytes that are no msgpack; of text that is no UTF-8 and of a time beyond the calendar it is an
+error of Python's"""
 _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (float, int), "bool": (bool,), "str": (str,)}
 
 
 class BadPayload(ValueError):
     """The payload is no message of its definition; the text says where and what was expected."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(sayable(reason))
+
+
+def words(payload: bytes, *names: str) -> tuple[str, ...]:
+    """Some fields of a payload as text, whatever its type; empty where it is no map, or has no such field."""
+    try:
+        values = _decode(payload)
+    except _NONE_OF_IT:
+        values = {}
+    found = [values.get(name, "") if isinstance(values, dict) else "" for name in names]
+    return tuple(v if isinstance(v, str) else shown(v) for v in found)
 
 
 def unpack(defined: Definition, payload: bytes) -> dict[str, Any]:
@@ -27,7 +44,7 @@ def unpack(defined: Definition, payload: bytes) -> dict[str, Any]:
     """
     try:
         values = _decode(payload)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _NONE_OF_IT as error:
         raise BadPayload(f"not msgpack: {error}") from None
     return _message(defined, values, "$")
 
@@ -59,7 +76,7 @@ def _value(wire: Any, value: Any, path: str) -> Any:
             return [_value(wire["tuple"], item, f"{path}[{i}]") for i, item in enumerate(value)]
     elif value in wire["enum"]:
         return value
-    raise BadPayload(f"{path}: expected {describe_type(wire)}, got {str(value)[:40]!r}")
+    raise BadPayload(f"{path}: expected {describe_type(wire)}, got {shown(value, 40)}")
 
 
 def _plain(wire: str, value: Any, path: str) -> Any:

@@ -12,8 +12,9 @@ from typing import Any
 from bus.bag.contents import Attachment, BagMessage, Channel, Info
 from bus.bag.latched import LatchedState, key_of
 from bus.bag.opened import Opened
-from bus.bag.plain import unpack
+from bus.bag.plain import BadPayload, unpack
 from bus.bag.records import MESSAGE, BadBag, Cut, Span, inflate, walk
+from schemas.sayable import sayable, shown
 
 
 class BagReader(Opened):
@@ -61,15 +62,21 @@ class BagReader(Opened):
         for name, words in self.metadata().items():
             if name.startswith("node:"):
                 try:
-                    found[name[5:]] = json.loads(words["entry"])
-                except (KeyError, ValueError) as error:
-                    raise BadBag(self.path, f"metadata {name}: no entry of a node: {error}") from None
+                    entry = json.loads(words["entry"])
+                    if not isinstance(entry, dict):
+                        raise ValueError(f"expected an object, got {type(entry).__name__}")
+                except (KeyError, ValueError, RecursionError) as error:
+                    raise BadBag(self.path, f"metadata {sayable(name)}: no entry of a node: {error}") from None
+                found[name[5:]] = entry
         return found
 
     @property
     def repeated(self) -> int:
         """How many messages at the head repeat earlier state (a split, a cut): their numbers are no stream."""
-        return int(self.metadata().get("repeated", {}).get("messages", "0"))
+        text = self.metadata().get("repeated", {}).get("messages", "0")
+        if not text.isdecimal() or len(text) > 18:
+            raise BadBag(self.path, f"metadata repeated: expected a number of messages, got {shown(text)}")
+        return int(text)
 
     def attachments(self) -> list[Attachment]:
         """Files kept beside the messages."""
@@ -83,9 +90,12 @@ class BagReader(Opened):
         """How many messages the recorder says it did not get, or had no room for."""
         total = 0
         for message in self.losses():
-            values = unpack(message.channel.definition, message.payload)
-            if values.get("reason", "lost") != "reduced":
-                total += values["last_seq"] - values["first_seq"] + 1
+            try:
+                values = unpack(message.channel.definition, message.payload)
+                if values.get("reason", "lost") != "reduced":
+                    total += values["last_seq"] - values["first_seq"] + 1
+            except (BadPayload, KeyError, TypeError) as error:
+                raise BadBag(self.path, f"bag/lost number {message.seq} is no note of a loss: {error}") from None
         return total
 
     # --- its messages -------------------------------------------------------------------------------------------------

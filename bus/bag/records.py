@@ -19,6 +19,8 @@ from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.writer import MCAP0_MAGIC as MAGIC
 
+from schemas.sayable import sayable
+
 __all__ = [
     "MAGIC",
     "MESSAGE",
@@ -42,7 +44,7 @@ MESSAGE_FIXED_BYTES = 22
 CHUNK = struct.Struct("<QQQI")
 """a chunk up to its compression's name: start, end, uncompressed size, uncompressed CRC"""
 
-MAX_CHUNK_BYTES = 1 << 30
+MAX_CHUNK_BYTES = 1 << 28
 """an uncompressed chunk above this is damage, not data: what a reader allocates has a bound"""
 
 
@@ -50,7 +52,7 @@ class BadBag(ValueError):
     """The file is no bag of this system, or is damaged; the text says where, what was expected, and what to do."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{path}: {sayable(reason)}")
         self.path = str(path)
         self.reason = reason
 
@@ -158,8 +160,8 @@ def inflate(data: Any, span: Span, head: Record) -> bytes:
     if head.compression == "zstd":
         try:
             content = zstandard.ZstdDecompressor().decompress(stored, max_output_size=head.uncompressed_size)
-        except zstandard.ZstdError as error:
-            raise Cut(span.start, f"chunk does not decompress: {error}") from None
+        except (zstandard.ZstdError, MemoryError) as error:  # it says how large it is, and may lie
+            raise Cut(span.start, f"chunk does not decompress: {error or 'it is too large'}") from None
     elif head.compression == "":
         content = stored
     else:

@@ -12,6 +12,7 @@ import click
 
 from bus.cli.bag_live import play, record
 from bus.cli.bagfile import BAG, JSON, TOPICS, BadInput, progress, reads_bags, size
+from bus.cli.number import SECONDS
 
 if TYPE_CHECKING:
     from bus.bag import BagReader
@@ -178,11 +179,11 @@ def usage(bag: Path, as_json: bool) -> None:
 @command.command()
 @BAG
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The new bag.")
-@click.option("--around", type=float, metavar="S", help="Seconds from the bag's start.")
-@click.option("--before", type=float, default=5.0, show_default=True, help="Seconds before --around.")
-@click.option("--after", type=float, default=5.0, show_default=True, help="Seconds after --around.")
-@click.option("--start", type=float, metavar="S", help="Seconds from the bag's start.")
-@click.option("--end", type=float, metavar="S", help="Seconds from the bag's start.")
+@click.option("--around", type=SECONDS, metavar="S", help="Seconds from the bag's start.")
+@click.option("--before", type=SECONDS, default=5.0, show_default=True, help="Seconds before --around.")
+@click.option("--after", type=SECONDS, default=5.0, show_default=True, help="Seconds after --around.")
+@click.option("--start", type=SECONDS, metavar="S", help="Seconds from the bag's start.")
+@click.option("--end", type=SECONDS, metavar="S", help="Seconds from the bag's start.")
 @click.option("--node", default="", help="Everything this node heard and said up to the end, for replay.")
 @TOPICS
 @click.option("--skip-damaged", is_flag=True, help="Leave out what cannot be read.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bus.cli.bagfile import BAG, JSON, TOPICS, BadInput, pattern, progress, reads_bags
+from bus.cli.number import SECONDS, Number
 
 if TYPE_CHECKING:
     from bus.play import Player
@@ -49,10 +50,10 @@ def record(
 
 @click.command()
 @BAG
-@click.option("--rate", type=click.FloatRange(0.001, 1000), default=1.0, show_default=True, help="2: twice as fast.")
+@click.option("--rate", type=Number(0.001, 1000), default=1.0, show_default=True, help="2: twice as fast.")
 @click.option("--loop", is_flag=True, help="From the start again at the end.")
-@click.option("--start", type=float, default=0.0, metavar="S", help="Seconds from the bag's start.")
-@click.option("--duration", type=float, metavar="S", help="Seconds of the bag.")
+@click.option("--start", type=SECONDS, default=0.0, metavar="S", help="Seconds from the bag's start.")
+@click.option("--duration", type=SECONDS, metavar="S", help="Seconds of the bag.")
 @click.option("--remap", "remaps", multiple=True, metavar="FROM:=TO", help="Publish a topic under another name.")
 @TOPICS
 @click.option("--domain", default="play", show_default=True, help="A domain without machines.")

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from schemas.sayable import shown
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -61,8 +63,8 @@ def pattern(ctx: click.Context, parameter: click.Parameter, value: str | None) -
         return None
     try:
         return re.compile(value)
-    except re.error as error:
-        raise click.BadParameter(f"{value!r} is no regular expression: {error}") from None
+    except (re.error, OverflowError, RecursionError, ValueError) as error:  # counts of many digits, nested too deeply
+        raise click.BadParameter(f"{shown(value)} is no regular expression: {error}") from None
 
 
 BAG = click.argument("bag", type=click.Path(path_type=Path))

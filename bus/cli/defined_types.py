@@ -6,10 +6,10 @@ from collections.abc import Container
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import create_model
+from pydantic import PydanticUserError, create_model
 
 from schemas.base import Message, Samples, Unit
-from schemas.grammar import Definition
+from schemas.definition import BadDefinition, Definition
 
 _PLAIN: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "bytes": bytes, "samples": Samples}
 
@@ -19,12 +19,24 @@ def message_type(defined: Definition, given: Container[str] | None = None) -> ty
 
     What a default is stands in no definition: with `given`, a field that has one and is not in it is left out, so that
     the owner fills it in.
+
+    Raises:
+        BadDefinition: no class can be made of it here, whatever its owner is written in.
     """
+    try:
+        return _message_type(defined, given)
+    except (TypeError, NameError, ValueError, PydanticUserError) as error:
+        raise BadDefinition(f"{defined['name']}: {error}") from None
+
+
+def _message_type(defined: Definition, given: Container[str] | None = None) -> type[Message]:
     columns: dict[str, Any] = {
         f["name"]: (_annotation(f["type"], f.get("unit")), ...)
         for f in defined["fields"]
         if given is None or not f.get("default") or f["name"] in given
     }
+    if private := [name for name in columns if name.startswith("_")]:
+        raise ValueError(f"{private[0]}: here a field cannot begin with _")
     made: type[Message] = create_model(defined["name"], __base__=Message, __doc__="As its node defines it.", **columns)
     return made
 
@@ -42,4 +54,4 @@ def _annotation(wire: Any, unit: str | None = None) -> Any:
         return _annotation(wire["optional"]) | None
     if "unit" in wire:
         return _annotation(wire["of"], wire["unit"])
-    return message_type(wire["message"])
+    return _message_type(wire["message"])

@@ -22,8 +22,6 @@ domain_option = click.option(
     "--domain", metavar="D", help="default: RISE_DOMAIN, else default", shell_complete=completion.domains
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="for programs: one JSON document, a stream as lines")
-EVERYTHING = "**"
-"""among a node's subscriptions: it may take any topic (a recorder)"""
 
 
 class Verbs(click.Group):

@@ -19,10 +19,13 @@ from bus.cli.graph import meant
 from bus.discovery import Entry, ServiceEntry
 from schemas import topics
 from schemas.base import Message, Service, Topic
+from schemas.codec import EncodeError, codec
+from schemas.definition import BadDefinition
 from schemas.grammar import definition, type_hash
+from schemas.sayable import shown
 
 Row = Topic[Any] | Service[Any, Any]
-_PLUMBING = frozenset({"base", "codec", "grammar", "names", "topics"})
+_PLUMBING = frozenset({"base", "codec", "definition", "grammar", "names", "sayable", "topics"})
 
 
 def message_types() -> dict[str, type[Message]]:
@@ -102,9 +105,11 @@ def service_of(entry: Entry, served: ServiceEntry, text: str) -> Service[Any, An
             return row
     try:
         request, reply = entry.definitions[served.request_hash], entry.definitions[served.reply_hash]
+        made = message_type(request, given=_object(request["name"], text)), message_type(reply)
     except KeyError:
         raise click.ClickException(f"{served.name}: {entry.name} does not say what its types are") from None
-    made = message_type(request, given=_object(request["name"], text)), message_type(reply)
+    except BadDefinition as error:
+        raise click.ClickException(f"{served.name}: its types cannot be written here: {error}") from None
     return Service(f"/{served.name}", *made, idempotent=served.idempotent, acts_on_machine=served.acts_on_machine)
 
 
@@ -124,9 +129,13 @@ def message_from(kind: type[Message], text: str, **fill: Any) -> Message:
     given = _object(kind.__name__, text)
     given = {**{name: value for name, value in fill.items() if name in kind.model_fields}, **given}
     try:
-        return kind.model_validate_json(json.dumps(_with_nan(given, definition(kind))))
+        made = kind.model_validate_json(json.dumps(_with_nan(given, definition(kind))))
+        codec(kind).encode(made)  # an integer of more than 64 bits is one in JSON, and cannot travel
     except ValidationError as error:
         raise click.UsageError(_mistakes(kind, error)) from None
+    except (EncodeError, RecursionError) as error:
+        raise click.UsageError(str(error)) from None
+    return made
 
 
 def _object(type_name: str, text: str) -> dict[str, Any]:
@@ -171,5 +180,5 @@ def _mistakes(kind: type[Message], error: ValidationError) -> str:
             told.append(f"{path}: missing")
         else:
             message = wrong["msg"][:1].lower() + wrong["msg"][1:]
-            told.append(f"{path}: {message}, got {json.dumps(wrong['input'], default=str)[:60]}")
+            told.append(f"{path}: {message}, got {shown(wrong['input'], 60)}")
     return f"{kind.__name__}:\n" + "\n".join(f"  {line}" for line in told)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bus.cli.number import SECONDS
+
 if TYPE_CHECKING:
     from bus.node import Node
     from bus.replay import Decisions, Result, Wanted, Window
@@ -30,16 +32,16 @@ _WARM_UP = "Seconds replayed before such a part and not compared; 5 when not giv
 @click.argument("node")
 @click.argument("bags", metavar="BAG...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-p", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter other than recorded.")
-@click.option("--around", type=float, metavar="S", help="Only about this moment; seconds from the bag's start.")
-@click.option("--before", type=float, metavar="S", help="Seconds before --around; 2 when not given.")
-@click.option("--after", type=float, metavar="S", help="Seconds after --around; 3 when not given.")
-@click.option("--start", type=float, metavar="S", help="Only from here; seconds from the bag's start.")
-@click.option("--end", type=float, metavar="S", help="Only up to here.")
-@click.option("--warm-up", type=float, metavar="S", help=_WARM_UP)
+@click.option("--around", type=SECONDS, metavar="S", help="Only about this moment; seconds from the bag's start.")
+@click.option("--before", type=SECONDS, metavar="S", help="Seconds before --around; 2 when not given.")
+@click.option("--after", type=SECONDS, metavar="S", help="Seconds after --around; 3 when not given.")
+@click.option("--start", type=SECONDS, metavar="S", help="Only from here; seconds from the bag's start.")
+@click.option("--end", type=SECONDS, metavar="S", help="Only up to here.")
+@click.option("--warm-up", type=SECONDS, metavar="S", help=_WARM_UP)
 @click.option("--against", type=click.Path(path_type=Path), help="Compare with another bag, or an .expected.txt file.")
 @click.option("--update", is_flag=True, help="Make these decisions the expected ones of the test this bag is.")
 @click.option("--step", is_flag=True, help="Stop in a debugger before each callback.")
-@click.option("--at", "at_s", type=float, default=0.0, metavar="SECONDS", help="With --step: from this time on.")
+@click.option("--at", "at_s", type=SECONDS, default=0.0, metavar="SECONDS", help="With --step: from this time on.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 def command(
     node: str,

@@ -9,6 +9,7 @@ import click
 
 from bus.cli import completion
 from bus.cli.graph import Verbs, domain_option, json_option, living, nobody_of, print_json, print_table
+from bus.cli.number import Number
 
 if TYPE_CHECKING:
     from bus.discovery import Entry, ServiceEntry
@@ -55,7 +56,7 @@ def list_(everything: bool, as_json: bool, domain: str | None) -> None:
 @command.command()
 @click.argument("name", shell_complete=completion.services)
 @click.argument("text", metavar="[JSON]", default="{}")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0.01, 3600), default=1.0, show_default=True, metavar="S")
+@click.option("--timeout", "timeout_s", type=Number(0.01, 3600), default=1.0, show_default=True, metavar="S")
 @json_option
 @domain_option
 def call(name: str, text: str, timeout_s: float, as_json: bool, domain: str | None) -> None:

@@ -19,6 +19,8 @@ from schemas.grammar import Definition
 NO_READING = "no reading"
 SHORT = 16
 """items of a tuple, columns of an array and bytes that are shown without --full"""
+DEEPEST = 64
+"""lists and maps within one another: no message of ours comes near it"""
 WALL_NS = 10**18
 """an integer in ns from here on is a time of day (since 2001), not a duration"""
 
@@ -39,11 +41,18 @@ def unpack(payload: bytes) -> dict[str, Any]:
     """
     try:
         message = msgpack.unpackb(payload, unicode_errors="replace", strict_map_key=False)
-    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:  # TypeError: a list as a key
         raise Unreadable(f"{len(payload)} bytes that are no msgpack: {error}") from None
     if not isinstance(message, dict):
         raise Unreadable(f"expected a map, got {type(message).__name__}")
+    if _deeper(message, DEEPEST):
+        raise Unreadable(f"more than {DEEPEST} maps and lists within one another")
     return {str(key): value for key, value in message.items()}
+
+
+def _deeper(value: Any, than: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return than == 0 or any(_deeper(item, than - 1) for item in inner if isinstance(item, (dict, list)))
 
 
 # --- reading along the definition ---------------------------------------------------------------------------------
@@ -125,7 +134,7 @@ def pick(message: Mapping[str, Any], defined: Definition | None, path: str) -> t
     for step in path.split("."):
         if isinstance(value, list):
             wire, unit = _element(wire, unit)
-            if not step.isdigit() or int(step) >= len(value):
+            if not step.isdecimal() or len(step) > 9 or int(step) >= len(value):
                 raise BadPath(f"{path}: {step!r} is not an index below {len(value)}")
             value = value[int(step)]
             continue
@@ -237,10 +246,10 @@ def _statistics(array: Any) -> tuple[float, float, float] | None:
 
 
 def _array(value: Any) -> Any:
-    import numpy as np
+    from schemas.base import Samples
 
     try:
-        return np.frombuffer(value["data"], dtype=value["dtype"]).reshape(value["shape"])
+        return Samples.from_wire(value["dtype"], tuple(value["shape"]), value["data"]).array
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -253,7 +262,7 @@ def plain(value: Any, wire: Any = None, *, full: bool = False) -> Any:
     if _is_samples(value, wire):
         return _plain_samples(value, full=full)
     if isinstance(value, dict):
-        return {n: plain(v, w, full=full) for n, v, w, _ in _fields(value, _nested(value, wire))}
+        return {str(n): plain(v, w, full=full) for n, v, w, _ in _fields(value, _nested(value, wire))}
     if isinstance(value, list):
         of = _element(wire, "")[0]
         return [plain(item, of, full=full) for item in value]

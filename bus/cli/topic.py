@@ -10,7 +10,6 @@ import click
 
 from bus.cli import completion
 from bus.cli.graph import (
-    EVERYTHING,
     Verbs,
     domain_option,
     json_option,
@@ -21,6 +20,8 @@ from bus.cli.graph import (
     print_json,
     print_table,
 )
+from bus.cli.number import Number
+from bus.entry import EVERYTHING
 
 if TYPE_CHECKING:
     from bus.discovery import Entry, TopicEntry
@@ -101,7 +102,7 @@ def list_(everything: bool, as_json: bool, domain: str | None) -> None:
 
 @command.command()
 @click.argument("name", shell_complete=completion.topics)
-@click.option("--for", "seconds", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, metavar="S",
+@click.option("--for", "seconds", type=Number(0.1, 3600), default=1.0, show_default=True, metavar="S",
               help="listen this long for rate and delay")  # fmt: skip
 @json_option
 @domain_option
@@ -205,7 +206,7 @@ def _rate(p: Mapping[str, Any], seconds: float) -> str:
 
 window_option = click.option(
     "--window",
-    type=click.FloatRange(0.1, 3600),
+    type=Number(0.1, 3600),
     default=1.0,
     show_default=True,
     metavar="S",
@@ -297,7 +298,7 @@ def echo(
 @click.option(
     "--rate",
     "rate_hz",
-    type=click.FloatRange(0.001, 10_000),
+    type=Number(0.001, 10_000),
     metavar="HZ",
     help="again and again, until Ctrl-C or --count",
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bus.bag import AnyBag, BagMessage
 from bus.node import EVERY, Interface, Subscription
 from schemas.base import Message, Service, Topic, resolve
+from schemas.sayable import shown
 
 if TYPE_CHECKING:
     from bus.replay.lockstep import Life
@@ -40,15 +41,17 @@ class RecordedNode:
 
     @classmethod
     def from_entry(cls, name: str, entry: Mapping[str, Any]) -> Self:
-        """From the node's discovery entry as the bag keeps it."""
-        return cls(
-            name,
-            entry.get("namespace", name.rpartition("/")[0]),
-            entry.get("target", ""),
-            entry.get("clock", "wall"),
-            dict(entry.get("parameters", {})),
-            dict(entry.get("remappings", {})),
-        )
+        """From the node's discovery entry as the bag keeps it.
+
+        Raises:
+            TypeError, ValueError: it holds something else than an entry does.
+        """
+        words = (entry.get("namespace", name.rpartition("/")[0]), entry.get("target", ""), entry.get("clock", "wall"))
+        remappings = dict(entry.get("remappings", {}))
+        for text in (*words, *remappings, *remappings.values()):
+            if not isinstance(text, str):
+                raise TypeError(f"expected text, got {shown(text)}")
+        return cls(name, *words, dict(entry.get("parameters", {})), remappings)
 
     @property
     def trace_topic(self) -> str:

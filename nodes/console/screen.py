@@ -78,7 +78,8 @@ def _story(m: MachineBoard) -> list[RenderableType]:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
     for step in steps:
         after_ms = (step.stamp_ns - steps[0].stamp_ns) / 1e6
-        table.add_row(f"  {m.name}", f"+{after_ms:8.1f} ms", Text(step.what, style="bold"), step.text)
+        # Text, not str: what others write, a path in brackets say, is no markup of ours
+        table.add_row(f"  {m.name}", f"+{after_ms:8.1f} ms", Text(step.what, style="bold"), Text(step.text))
     return [*lines, table]
 
 

@@ -23,6 +23,8 @@ GAP_NS = 200_000_000
 """after a longer one what came before is no evidence"""
 PACE_NS = 100_000_000
 """taken for the period of a source that names none: values that come one by one"""
+FASTEST_NS, SLOWEST_NS = 10_000, 3_600_000_000_000
+"""bounds of a period that is believed: memory and detectors are made for so many readings as it says"""
 MOST_PACES = 8
 """a source without a steady pace is judged by its readings, not begun anew for ever"""
 BY_SAMPLE = 32
@@ -150,7 +152,7 @@ class Channel:
 
     def _pace(self, sent: SignalBlock) -> None:
         """Detectors count readings, so they are made for the source's pace, and anew when it is quite another."""
-        period_ns = sent.period_ns or PACE_NS
+        period_ns = min(max(sent.period_ns or PACE_NS, FASTEST_NS), SLOWEST_NS)
         steady = period_ns < 2 * self.period_ns and self.period_ns < 2 * period_ns
         if not steady and (not self.period_ns or self._paces < MOST_PACES):
             self._paces += 1

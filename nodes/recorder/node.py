@@ -6,15 +6,17 @@ import gc
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bus.node import Node, Raw, parameter, publisher, service, tap, timer
 from nodes.recorder.settings import Better, Closed, Identity, Settings, Trouble
 from schemas import topics
 from schemas.machine import ConditionLevel
+from schemas.sayable import shown
 from schemas.system import BagDeleted, BlackBoxRequest, Done, LostMessages, RecorderStatus
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class Recorder(Node):
         from nodes.recorder.disk import Disk
         from nodes.recorder.recording import Recording
 
+        self._tell_patterns()
         self.seen: dict[str, _Entry] = {}
         self.counted = 0
         self.refused = 0
@@ -130,9 +133,30 @@ class Recorder(Node):
         # nobody replays a recorder, nor a tool, whose names begin with _
         if type_name == "TraceBlock" and (not self.traces or topic == f"{self.name}/trace" or topic.startswith("_")):
             return False
-        if self.include and not re.search(self.include, topic):
-            return False
-        return not (self.exclude and re.search(self.exclude, topic))
+        include, exclude = self._pattern("include"), self._pattern("exclude")
+        return (include is None or include.search(topic) is not None) and not (exclude and exclude.search(topic))
+
+    def _pattern(self, name: str) -> re.Pattern[str] | None:
+        """A parameter as what it must be; one that is no regular expression is told, and leaves nothing out."""
+        text = getattr(self, name)
+        return compiled(text) if text and not bad_pattern(text) else None
+
+    def on_parameter(self, name: str) -> None:
+        self._tell_patterns()
+
+    def _tell_patterns(self) -> None:
+        for name in PATTERNS:
+            if why := bad_pattern(getattr(self, name)):
+                self.report(f"bad_{name}", ConditionLevel.FAULT, f"{name}: {why}; it is not heeded")
+            else:
+                self.clear(f"bad_{name}")
+
+    @classmethod
+    def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """What is no regular expression."""
+        for name in PATTERNS:
+            if why := bad_pattern(parameters[name]):
+                yield "bad-pattern", f"{name}: {why}"
 
     @tap(select="selects", batch_s=0.02)
     def on_batch(self, batch: list[Raw]) -> None:
@@ -214,6 +238,20 @@ class Recorder(Node):
         if not self.disk.end(END_WITHIN_S):
             self.log.error(f"the disk did not take the rest within {END_WITHIN_S:g} s; the next start recovers the bag")
         self.tell()
+
+
+PATTERNS = ("include", "exclude")
+compiled = lru_cache(16)(re.compile)
+
+
+@lru_cache(16)
+def bad_pattern(text: str) -> str:
+    """Why a text is no regular expression; empty when it is one."""
+    try:
+        compiled(text)
+    except (re.error, RecursionError, OverflowError, ValueError) as error:
+        return f"{shown(text)} is no regular expression: {error}"
+    return ""
 
 
 def _version() -> str:

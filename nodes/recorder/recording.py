@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 from bus.bag import BagFull
+from bus.bag.plain import words
 from bus.bag.types import known_types
 from bus.node import Raw
 from nodes.recorder.folder import Folder
@@ -17,7 +18,7 @@ from nodes.recorder.quota import BLACK_BOX, RUN
 from nodes.recorder.reduce import Reducer
 from nodes.recorder.ring import Ring
 from nodes.recorder.settings import Better, Closed, Happened, Identity, Settings, Trouble
-from nodes.recorder.stream import Role, Stream, peek
+from nodes.recorder.stream import Role, Stream
 from nodes.recorder.tape import Tape
 from schemas.grammar import Definition, definition, hash_of
 from schemas.machine import ConditionLevel
@@ -210,21 +211,24 @@ class Recording:
         if role is Role.VIBRATION:
             return self.settings.vibration or stream.needed
         if role is Role.STATE:
-            self._state(stream, peek(raw.payload), raw.received_ns)
+            self._state(stream, raw)
         elif role is Role.INTERVENTION:
-            self.trigger(f"{stream.topic}: {peek(raw.payload).get('reason', '')}", raw.received_ns)
-        elif (alarm := peek(raw.payload)).get("level") == "FAULT":
-            self.trigger(f"{stream.topic}: {alarm.get('text', '')}", raw.received_ns)
+            self.trigger(f"{stream.topic}: {words(raw.payload, 'reason')[0]}", raw.received_ns)
+        else:
+            level, text = words(raw.payload, "level", "text")
+            if level == "FAULT":
+                self.trigger(f"{stream.topic}: {text}", raw.received_ns)
         return True
 
-    def _state(self, stream: Stream, state: Mapping[str, object], now_ns: int) -> None:
-        active, run_id = state.get("execution") == "ACTIVE", str(state.get("run_id", ""))
+    def _state(self, stream: Stream, raw: Raw) -> None:
+        execution, run_id = words(raw.payload, "execution", "run_id")
+        active = execution == "ACTIVE"
         before = self._runs.get(stream.namespace)
         self._runs[stream.namespace] = (active, run_id)
         if active:
             self._idle_since_ns[stream.namespace] = 0
         elif not self._idle_since_ns.get(stream.namespace):
-            self._idle_since_ns[stream.namespace] = now_ns
+            self._idle_since_ns[stream.namespace] = raw.received_ns
         if self.settings.split_on_run and before is not None and before[1] != run_id and self.tape is not None:
             self._close_tape()
         for tape in (self.tape, self._box):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
-
-import msgspec
 
 from bus.bag.latched import MAX_KEYS, key_of
 from bus.node import Raw
 from schemas.grammar import Definition
-
-_map = msgspec.msgpack.Decoder().decode
 
 
 class Role(Enum):
@@ -90,12 +85,3 @@ class Stream:
         self.values[key] = raw
         if len(self.values) > MAX_KEYS:
             del self.values[next(iter(self.values))]
-
-
-def peek(payload: bytes) -> Mapping[str, object]:
-    """The fields of a payload without its class; empty for what is no map."""
-    try:
-        values = _map(payload)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}

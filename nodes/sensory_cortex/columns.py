@@ -26,9 +26,14 @@ from typing import Any
 
 from nodes.sensory_cortex.signals import TOPICS, VOCABULARY, signal
 from schemas.machine import Motion, SignalInfo
+from schemas.sayable import sayable, shown
 from schemas.topics import SAMPLES
 
 LONGEST_LINE = 65_536
+STAMP_MOST_NS = 1 << 62
+"""146 years from 1970; what is further is no time, and no message could carry it"""
+SPAN_MOST_NS = 1 << 55
+"""a year: no recording is longer"""
 STAMP_UNITS_NS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
 
 
@@ -98,7 +103,7 @@ def column_map(table: Mapping[str, Any], where: str = "column map") -> ColumnMap
     def text(key: str, default: str) -> str:
         value = table.get(key, default)
         if not isinstance(value, str):
-            wrong.append(f"{key}: expected text, got {value!r}")
+            wrong.append(f"{key}: expected text, got {shown(value)}")
             return default
         return value
 
@@ -106,7 +111,7 @@ def column_map(table: Mapping[str, Any], where: str = "column map") -> ColumnMap
         value = table.get(key)
         if value is None or (type(value) is int and value >= 0) or (isinstance(value, str) and value):
             return value
-        wrong.append(f"{key}: expected a header name or an index from 0, got {value!r}")
+        wrong.append(f"{key}: expected a header name or an index from 0, got {shown(value)}")
         return None
 
     def pattern(key: str) -> re.Pattern[str] | None:
@@ -114,7 +119,7 @@ def column_map(table: Mapping[str, Any], where: str = "column map") -> ColumnMap
             return None
         try:
             return re.compile(source)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError, ValueError) as error:
             wrong.append(f"{key}: not a regular expression: {error}")
             return None
 
@@ -137,8 +142,9 @@ def column_map(table: Mapping[str, Any], where: str = "column map") -> ColumnMap
         except (BadColumnMap, KeyError) as error:
             wrong.append(f"columns.{name}: {error.args[0] if isinstance(error, BadColumnMap) else _unknown(name)}")
     period = table.get("period_ms", 0)
-    if isinstance(period, bool) or not isinstance(period, (int, float)) or not 0 <= period < 1e9:
-        wrong.append(f"period_ms: expected milliseconds above 0, got {period!r}")
+    # a nanosecond at least, or no time would pass from row to row
+    if type(period) not in (int, float) or (period and not 1e-6 <= period < 1e9):
+        wrong.append(f"period_ms: expected milliseconds above 0, got {shown(period)}")
         period = 0
     stamp = place("stamp_column")
     if (stamp is None) == (not period):
@@ -149,16 +155,18 @@ def column_map(table: Mapping[str, Any], where: str = "column map") -> ColumnMap
     motions: dict[str, Motion] = {}
     given = table.get("motions", {})
     for label, word in given.items() if isinstance(given, Mapping) else [("", given)]:
-        if word in Motion.__members__:
+        if isinstance(word, str) and word in Motion.__members__:
             motions[str(label)] = Motion(word)
         else:
-            wrong.append(f"motions.{label}: {word!r} is not one of {list(Motion.__members__)}")
+            wrong.append(f"motions.{label}: {shown(word)} is not one of {list(Motion.__members__)}")
     default = text("motion_default", "FEED")
     if default not in Motion.__members__:
         wrong.append(f"motion_default: {default!r} is not one of {list(Motion.__members__)}")
     delimiter = text("delimiter", ",")
-    if delimiter != "whitespace" and len(delimiter) != 1:
-        wrong.append(f"delimiter: expected one character or 'whitespace', got {delimiter!r}")
+    if delimiter != "whitespace" and (len(delimiter) != 1 or not (delimiter.isprintable() or delimiter == "\t")):
+        wrong.append(f"delimiter: expected one character or 'whitespace', got {shown(delimiter)}")
+    elif delimiter == '"':
+        wrong.append("delimiter: a quotation mark encloses cells, it cannot stand between them")
     arrival, skip = pattern("arrival_pattern"), pattern("skip_pattern")
     motion_column, block_column = place("motion_column"), place("block_column")
     model = text("model", "recording")
@@ -184,13 +192,15 @@ def _column(name: str, entry: Any, source: str, topic: str) -> Column:
         rest = {k: v for k, v in entry.items() if k != "column"}
         entry = entry.get("column")
     if not ((type(entry) is int and entry >= 0) or (isinstance(entry, str) and entry)):
-        raise BadColumnMap(f"expected a header name or an index from 0, got {entry!r}")
+        raise BadColumnMap(f"expected a header name or an index from 0, got {shown(entry)}")
     kinds = {"scale": (int, float), "offset": (int, float), "unit": str, "type": str}
     for key, value in rest.items():
         if key not in kinds:
             raise BadColumnMap(f"unknown key {key!r}; known: column, {', '.join(kinds)}")
         if isinstance(value, bool) or not isinstance(value, kinds[key]):  # type: ignore[arg-type] # a tuple of types
-            raise BadColumnMap(f"{key}: {value!r} is of the wrong type")
+            raise BadColumnMap(f"{key}: {shown(value)} is of the wrong type")
+        if isinstance(value, int) and abs(value) > 2**53:
+            raise BadColumnMap(f"{key}: {shown(value)} is more than a float holds exactly")
     info = signal(name, source, topic, rest.get("type", ""), rest.get("unit", ""))
     return Column(info, entry, float(rest.get("scale", 1.0)), float(rest.get("offset", 0.0)))
 
@@ -251,12 +261,19 @@ def read_rows(lines: Iterable[str], by: ColumnMap, name: str) -> Iterator[Row | 
             stamp = _iso_ns(found.group(0))
             line = line[: found.start()] + line[found.end() :]
             if stamp is None:
-                yield BadRow(number, f"{where}: arrival stamp {found.group(0)!r} is no date and time")
+                yield BadRow(number, f"{where}: arrival stamp {shown(found.group(0))} is no date and time")
             else:
                 first_arrival = stamp if first_arrival is None else first_arrival
-                if stamp - first_arrival < arrival:
+                if stamp - first_arrival > SPAN_MOST_NS:
+                    yield BadRow(
+                        number,
+                        f"{where}: arrival stamp {sayable(found.group(0), 80)} is more than a year after the first",
+                    )
+                elif stamp - first_arrival < arrival:
                     back = (arrival - stamp + first_arrival) / 1e9
-                    yield BadRow(number, f"{where}: arrival stamp {found.group(0)} goes back by {back:.3f} s")
+                    yield BadRow(
+                        number, f"{where}: arrival stamp {sayable(found.group(0), 80)} goes back by {back:.3f} s"
+                    )
                 else:
                     arrival = stamp - first_arrival
         if not line.strip() or (by.skip_pattern is not None and by.skip_pattern.search(line)):
@@ -274,6 +291,9 @@ def read_rows(lines: Iterable[str], by: ColumnMap, name: str) -> Iterator[Row | 
                 continue
             first_ns = raw if first_ns is None else first_ns
             offset = raw - first_ns
+            if offset > SPAN_MOST_NS:
+                yield BadRow(number, f"{where}, column {by.stamp_column!r}: more than a year after the first row")
+                continue
             if count and offset < last_ns:
                 back = (last_ns - offset) / 1e9
                 yield BadRow(number, f"{where}, column {by.stamp_column!r}: time goes back by {back:.6f} s")
@@ -320,7 +340,10 @@ def _split(line: str, delimiter: str) -> list[str]:
         return line.split()
     line = line.rstrip("\r\n")
     if '"' in line:
-        return next(csv.reader([line], delimiter=delimiter), [])
+        try:
+            return next(csv.reader([line], delimiter=delimiter), [])
+        except csv.Error:  # a carriage return within the line: it has no cells then
+            return []
     return line.split(delimiter)
 
 
@@ -337,12 +360,12 @@ def _stamp_ns(cell: str, unit: str) -> int | None:
     if unit == "iso":
         return _iso_ns(cell.strip())
     text = cell.strip()
+    if "_" in text:  # int() and float() would take 1_000
+        return None
     try:
         # whole numbers stay exact: nanoseconds since 1970 do not fit a float
-        if unit == "ns":
-            return int(text)
-        value = float(text)
-        return round(value * STAMP_UNITS_NS[unit]) if abs(value) < 1e18 and "_" not in text else None
+        value = int(text) if unit == "ns" else float(text) * STAMP_UNITS_NS[unit]
+        return round(value) if abs(value) < STAMP_MOST_NS else None
     except ValueError:
         return None
 
@@ -356,7 +379,8 @@ def _iso_ns(text: str) -> int | None:
     except ValueError:
         return None
     since = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+    stamp_ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+    return stamp_ns if abs(stamp_ns) < STAMP_MOST_NS else None
 
 
 def toml_map(text: str, where: str) -> ColumnMap:
@@ -369,6 +393,6 @@ def toml_map(text: str, where: str) -> ColumnMap:
 
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits is no TOMLDecodeError
         raise BadColumnMap(f"{where}: not TOML: {error}") from error
     return column_map(table, PurePath(where).name)

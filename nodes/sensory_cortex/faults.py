@@ -37,7 +37,8 @@ class Faults:
     """signals that read NaN"""
     silent: set[str] = field(default_factory=set)
     """sources whose blocks do not come"""
-    _ends: list[tuple[int, Fault, str]] = field(default_factory=list)
+    _ends: dict[tuple[Fault, str], int] = field(default_factory=dict)
+    """step at which a fault is over; what was said last counts"""
 
     def inject(self, fault: Fault, magnitude: float, signal: str, until: int | None) -> None:
         """Put a fault in force, until a step or (None) until `clear`."""
@@ -54,14 +55,16 @@ class Faults:
                 self.lost.add(signal)
             case Fault.SOURCE_SILENT:
                 self.silent.add(signal)
-        if until is not None:
-            self._ends.append((until, fault, signal))
+        place = (fault, signal if fault in (Fault.SENSOR_LOST, Fault.SOURCE_SILENT) else "")
+        if until is None:
+            self._ends.pop(place, None)
+        else:
+            self._ends[place] = until
 
     def expire(self, step: int) -> None:
         """End what was injected for a time."""
-        for end in [e for e in self._ends if e[0] <= step]:
-            self._ends.remove(end)
-            _, fault, signal = end
+        for fault, signal in [place for place, until in self._ends.items() if until <= step]:
+            del self._ends[fault, signal]
             match fault:
                 case Fault.CRASH:
                     self.crash_armed = False

@@ -134,6 +134,17 @@ def test_wall_clock_follows_the_monotonic_clock() -> None:
     assert before <= wall.now_ns() <= clock.monotonic_ns()
 
 
+@pytest.mark.parametrize("anchor_ns", [10**30, -(10**30), 2**62, True])
+def test_an_anchor_that_no_frame_could_carry_is_none(tmp_path: Path, anchor_ns: int) -> None:
+    path = tmp_path / "anchor.json"
+    path.write_text(json.dumps({"anchor_ns": anchor_ns, "boot_id": clock.boot_id()}))
+    user = ofd.LockFile(path)
+    assert user.lock(ofd.SHARED, 0)  # whoever wrote it is at it, so it cannot be renewed
+    with pytest.raises(TimeoutError):
+        clock.anchor(path, deadline_s=0.05)
+    user.close()
+
+
 class Watch(Node):
     """Writes down what a talker says, how old it is, and what it reports of itself."""
 

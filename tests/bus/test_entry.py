@@ -10,22 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.entry import VERSION, BadEntry, Entry, ServiceEntry, TopicEntry
+from schemas.grammar import definition
+from tests.schemas.strategies import every_message
 
 WORD = st.text(max_size=12)
+NAME = st.lists(st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True), min_size=1, max_size=3).map("/".join)
+HEARD = NAME | NAME.map(lambda name: f"*/{name}") | st.just("**")
 ENDPOINTS = st.lists(WORD, max_size=3).map(tuple)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORD,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORD, inner, max_size=3),
     max_leaves=8,
 )
-TOPICS = st.lists(st.builds(TopicEntry, WORD, WORD, WORD, WORD, st.none() | WORD), max_size=3).map(tuple)
+TOPICS = st.lists(st.builds(TopicEntry, HEARD, WORD, WORD, WORD, st.none() | WORD), max_size=3).map(tuple)
 SERVICES = st.lists(
-    st.builds(ServiceEntry, WORD, WORD, WORD, WORD, WORD, st.booleans(), st.booleans()), max_size=3
+    st.builds(ServiceEntry, NAME, WORD, WORD, WORD, WORD, st.booleans(), st.booleans()), max_size=3
 ).map(tuple)
 ENTRIES = st.builds(
     Entry,
-    name=WORD,
-    namespace=WORD,
+    name=NAME,
+    namespace=NAME | st.just(""),
     target=WORD,
     pid=st.integers(0, 1 << 22),
     host=WORD,
@@ -42,7 +46,7 @@ ENTRIES = st.builds(
     calls=SERVICES,
     parameters=st.dictionaries(WORD, JSON, max_size=3),
     remappings=st.dictionaries(WORD, WORD, max_size=3),
-    definitions=st.dictionaries(WORD, st.dictionaries(WORD, JSON, max_size=3), max_size=2),
+    definitions=st.dictionaries(WORD, st.sampled_from([definition(c) for c in every_message()]), max_size=2),
 )
 
 
@@ -73,6 +77,10 @@ def test_garbage_raises_nothing_but_bad_entry(text: str | bytes) -> None:
         Entry.from_json(text)
 
 
+TOPIC = '{"name": "t", "type_name": "T", "type_hash": "0", "qos": "EVENT"}'
+ROW = '{"name": "t", "request_type": "T", "request_hash": "0", "reply_type": "T", "reply_hash": "0"}'
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -87,12 +95,26 @@ def test_garbage_raises_nothing_but_bad_entry(text: str | bytes) -> None:
         ('{"version": 1, "name": "a", "publishes": [{"name": "t"}]}', "publishes[0]: missing type_name"),
         ('{"version": 1, "name": "a", "serves": [3]}', "serves[0]: expected an object, got 3"),
         ('{"version": 1, "name": "a", "remappings": {"x": 1}}', "remappings.x: expected str, got 1"),
+        ('{"version": 1, "name": "A"}', "name: bad name, segments are"),
+        ('{"version": 1, "name": "/a"}', "name: a full name has no '/' in front"),
+        ('{"version": 1, "name": "a", "namespace": "a//b"}', "namespace: bad name"),
+        ('{"version": 1, "name": "a", "serves": [' + ROW.replace('"t"', '"\u00e9"') + "]}", "serves: bad name"),
+        ('{"version": 1, "name": "a", "publishes": [' + TOPIC.replace('"t"', '"\u00e9"') + "]}", "publishes: bad name"),
+        (
+            '{"version": 1, "name": "a", "publisher_id": 18446744073709551616}',
+            "publisher_id: 18446744073709551616 is not",
+        ),
+        ('{"version": 1, "name": "a", "pid": -1}', "pid: -1 is not in 0..2147483647"),
+        ('{"version": 1, "name": "a", "definitions": {"0": {}}}', "definitions.0: $: expected {name, fields}"),
+        ('{"version": 1, "name": "a", "host": "\\uD800"}', "not JSON: 'utf-8' codec can't encode"),
+        ('{"version": 1, "name": "a", "clock": "%s"}' % ("x" * 10**6), "clock: expected 'wall' or 'sim', got 'xxx"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, says: str) -> None:
     with pytest.raises(BadEntry) as caught:
         Entry.from_json(text)
     assert says in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 def test_fields_of_tomorrow_are_ignored() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bus.executor import Executor
 from bus.host import Spec
-from bus.node import BlockingCallError, Node, Synced, publisher, subscription, timer
+from bus.node import BlockingCallError, Node, Raw, Synced, publisher, subscription, tap, timer
 from bus.testing import Domain
 from schemas import topics
 from schemas.machine import ConditionLevel
@@ -175,3 +175,45 @@ def test_synced_is_told_to_composed_nodes_too(domain: Domain) -> None:
 def test_a_silent_composed_publisher_is_stale(domain: Domain) -> None:
     with domain.running(Spec(Talker), Spec(Listener)) as both:
         until(lambda: "Stale" in node(both, 1).kinds("talk/sensed"))
+
+
+class Sayer(Node):
+    """Says what a file name may be: no UTF-8."""
+
+    def say(self, text: str) -> None:
+        self.log.warning(text)
+        self.report("odd", ConditionLevel.WARNING, text)
+
+
+def test_whatever_a_node_says_is_said(domain: Domain, capfd: pytest.CaptureFixture[str]) -> None:
+    """Also from the timer that publishes diagnostics, where no callback's net is below it."""
+    with domain.running(Spec(Listener)), domain.running(Spec(Sayer, "talker")) as sayer:
+        for text in ("broken \udcff text", "x" * 10**6):
+            sayer.hosts[0].submit(node(sayer).say, text).result(10)
+        assert len(sayer.hosts[0].findings["odd"].text) < 30_000
+    said = capfd.readouterr().err
+    assert r"talker: broken \udcff text" in said
+    assert len(said) < 30_000
+
+
+class Chooser(Node):
+    """Cannot say of every topic whether it wants it."""
+
+    def on_configure(self) -> None:
+        self.heard: set[str] = set()
+
+    @tap(select="select")
+    def on_raw(self, batch: list[Raw]) -> None:
+        self.heard |= {raw.topic for raw in batch}
+
+    def select(self, topic: str, type_name: str) -> bool:
+        if topic == "talk/sensed":
+            raise ValueError(f"no opinion on {topic}")
+        return topic.startswith("talk/")
+
+
+def test_a_tap_that_fails_to_choose_goes_on_without_that_topic(domain: Domain) -> None:
+    with domain.running(Spec(Chooser)) as chooser, domain.running(Spec(Talker, parameters={"burst": 3})):
+        until(lambda: "talk/said" in node(chooser).heard)
+        assert "talk/sensed" not in node(chooser).heard
+        assert "no opinion on talk/sensed" in chooser.hosts[0].findings["callback_failed"].text

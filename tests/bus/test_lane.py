@@ -14,7 +14,7 @@ import zmq
 from bus import frame, lane
 from bus.executor import Executor
 from bus.host import Spec
-from bus.lane import Ears, Lanes
+from bus.lane import Ears, Lanes, dial
 from bus.poll import Poller
 from bus.stream import record
 from bus.testing import Domain
@@ -84,6 +84,23 @@ def test_without_descriptors_connections_wait_and_nothing_spins(tmp_path: Path) 
         made.close()
 
 
+def test_one_too_many_is_shown_the_door(tmp_path: Path) -> None:
+    poller = Poller()
+    lanes, bad = Lanes(str(tmp_path / "lane"), poller, most=2), list[str]()
+    lanes.bad = bad.append
+    held = [dial(lanes.endpoint) for _ in range(3)]
+    poller.look()
+    assert len(lanes.streams) == 2
+    assert bad == ["one of more than 2 connections to the lane"]
+    for stream in held:
+        assert stream is not None
+        stream.close()
+    poller.look()
+    assert not lanes.streams
+    lanes.close()
+    poller.close()
+
+
 # --- on a bus --------------------------------------------------------------------------------------------------------
 
 
@@ -132,13 +149,13 @@ def test_any_zeromq_program_listens_beside_the_lanes(domain: Domain) -> None:
         with domain.running(Spec(Talker)) as talker, domain.running(Spec(Listener)) as listener:
             sub.connect(talker.transport.pub_endpoints[0])
             sub.subscribe(b"talk/sa")  # a prefix that no node of ours would use
-            until(lambda: b"talk/sa" in talker.transport._foreign)
+            until(lambda: b"talk/sa" in talker.transport.foreign.prefixes)
             talker.hosts[0].submit(node(talker).say, 20)
             heard = [frame.parse(sub.recv()).seq for _ in range(20) if sub.poll(5000)]
             assert heard == list(range(1, 21))
             until(lambda: counts(listener, "talk/said")["received"] == 20)
             sub.unsubscribe(b"talk/sa")
-            until(lambda: not talker.transport._foreign)
+            until(lambda: not talker.transport.foreign.prefixes)
             assert talker.hosts[0].outlets["talk/said"].interest, "the listener on the lane still wants it"
             talker.hosts[0].submit(node(talker).say, 1)
             until(lambda: counts(listener, "talk/said")["received"] == 21)

@@ -267,3 +267,11 @@ def test_no_launch_file_raises(tmp_path_factory: pytest.TempPathFactory, source:
 def test_actions_are_data() -> None:
     assert Process("a.b") == Process("a.b")
     assert Compose("c", [Process("a.b")], namespace="x").namespace == "x"
+
+
+@pytest.mark.parametrize("source", ["(" * 100, "-" * 100_000 + "1", "[" * 100_000 + "]" * 100_000, "x = 1\0"])
+def test_a_file_that_python_gives_up_on_is_a_syntax_error(tmp_path: Path, source: str) -> None:
+    (tmp_path / "deep.py").write_text(source)
+    mistakes = load(tmp_path / "deep.py").mistakes
+    assert [m.id for m in mistakes] == ["syntax-error"]
+    assert mistakes[0].text

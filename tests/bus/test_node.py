@@ -205,6 +205,7 @@ def test_a_parameter_takes_what_fits(name: str, value: Any, kept: Any) -> None:
         ("count", 2.0, "count: expected int, got float 2.0"),
         ("colour", "BLUE", "colour: 'BLUE' is not one of ['RED', 'GREEN']"),
         ("word", "z", "word: 'z' is not one of ['x', 'y']"),
+        ("word", "z" * 10**6, f"word: '{'z' * 39} ... {'z' * 39}' is not one of ['x', 'y']"),
         ("no_such", 1, "Full has no parameter no_such"),
     ],
 )

@@ -192,6 +192,14 @@ def test_the_last_value_of_each_key_in_order() -> None:
     assert [n for n, _ in numbers(o.latched())] == [3, 5]
 
 
+def test_latched_values_are_repaired_by_the_portion_too() -> None:
+    """A question of fifty bytes is not answered with all that is latched."""
+    o = Outlet(KEYED, "n", 7)
+    for n in range(1, 30):
+        o.publish(Note(key=f"{n}" * REPAIR_BYTES, number=n), n, n)
+    assert ask(o, 1, 2**60) == ([(n, n) for n in range(1, 30)], [])
+
+
 def test_keys_are_bounded_and_what_goes_is_counted() -> None:
     o = Outlet(KEYED, "n", 7)
     for n in range(LATCHED_KEYS + 3):

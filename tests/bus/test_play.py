@@ -93,7 +93,7 @@ def test_what_nodes_say_of_themselves_is_left_out_and_what_is_no_type_is_said(tm
     heard, player = heard_of(tmp_path / "a.mcap")
     assert {r.topic for r in heard} - {"clock", "diagnostics", "player/trace"} == {"vmc1/machine/state"}
     assert player.played.skipped == {
-        "gone": "no Gone can be made: ValueError: its definition leaves what a message may be"
+        "gone": "no Gone can be made: BadDefinition: Gone: _x: here a field cannot begin with _"
     }
     assert player.played.undecodable == 1
 
@@ -194,3 +194,13 @@ def test_the_player_reads_what_a_reader_reads(tmp_path: Path) -> None:
         assert len(samples(heard)) == bag.info.messages - 1
     first = next(r for r in heard if "samples" in r.topic)
     assert codec(SignalBlock).decode(first.payload) == block(START_NS, 0)
+
+
+def test_a_profile_of_tomorrow_is_left_out_and_said(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "a.mcap") as writer:
+        channel = writer.channel("a/b", "n", 1, definition(MachineState), "TOMORROW")
+        writer.write(channel, 1, START_NS, START_NS, codec(MachineState).encode(state(START_NS)))
+    _, player = heard_of(tmp_path / "a.mcap")
+    assert player.played.skipped == {
+        "a/b": "no MachineState can be made: ValueError: nobody knows its profile 'TOMORROW' today"
+    }

@@ -44,6 +44,8 @@ def run(*arguments: str, domain: Domain) -> subprocess.CompletedProcess[str]:
         ((f"{TOYS}:Talker", "-p", "brust=3"), 2, "Talker has no parameter brust"),
         ((f"{TOYS}:Talker", "-p", "burst=many"), 2, "burst: expected int, got str 'many'"),
         ((f"{TOYS}:Talker", "--name", "Talker!"), 2, "bad name"),
+        ((f"{TOYS}:Talker", "-p", "burst=" + "[" * 50_000), 2, "burst: expected int, got str '[["),
+        (("x/" + "y" * 300 + ".py",), 2, "there is no file x/yyy"),
         (("--tcp", "0.0.0.0", f"{TOYS}:Talker"), 2, "only a loopback address such as 127.0.0.1"),
         (("--tcp", "localhost", f"{TOYS}:Talker"), 2, "only a loopback address such as 127.0.0.1"),
         (("--clock", "lunar", f"{TOYS}:Talker"), 2, "expected wall or sim, got lunar"),

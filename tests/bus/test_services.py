@@ -13,7 +13,7 @@ import zmq
 from bus import frame
 from bus.executor import Executor
 from bus.host import Spec
-from bus.node import BlockingCallError, CallError, CallFailed, Node, Outcome, client
+from bus.node import BlockingCallError, CallError, CallFailed, Node, Outcome, client, service
 from bus.testing import Domain
 from schemas.codec import codec
 from schemas.system import ServiceEvent
@@ -239,3 +239,26 @@ def test_a_server_that_dies_and_comes_back(domain: Domain) -> None:
         with domain.process(*arguments) as second:
             assert once.result(20).error is CallError.OUTCOME_UNKNOWN
             assert again.result(20).unwrap() == Answer(number=4, pid=second.pid)
+
+
+def test_a_number_that_no_trace_holds_ends_no_traced_server(domain: Domain) -> None:
+    with domain.running(Spec(Tapper)), domain.running(Spec(Oracle, "talker")) as server, Raw(server) as raw:
+        until(lambda: server.hosts[0].trace is not None)
+        raw.send(-1, 1)
+        until(lambda: server.intake.bad_frames == 1)
+        raw.send(2**64 - 1, 1)
+        assert raw.reply().call_id == 2**64 - 1
+
+
+class Broken(Node):
+    """Fails with a text that is no UTF-8, as the names of files may be."""
+
+    @service(ASK)
+    def ask(self, question: Question) -> Answer:
+        raise OSError("no such file: \udcff")
+
+
+def test_a_failure_that_cannot_be_said_is_answered_all_the_same(domain: Domain) -> None:
+    with domain.running(Spec(Broken)), domain.running(Spec(Asker)) as caller:
+        outcome = asked(caller, 1)
+        assert (outcome.error, outcome.text) == (CallError.FAILED, r"talk/ask: OSError: no such file: \udcff")

@@ -397,3 +397,13 @@ def test_nothing_is_left_when_the_launcher_is_killed(tmp_path: Path) -> None:
     launcher.stdout.close()
     until(lambda: not any(map(alive, family)))
     assert (tmp_path / "0.log").read_text().splitlines()[-1].endswith("asked to end")  # asked before it was killed
+
+
+def test_a_word_that_is_none_ends_no_launch(bench: Bench) -> None:
+    """A process may write anything into the pipe by which it says that it is ready."""
+    supervisor = bench.start(bench.job("odd", "odd"))
+    bench.until(lambda: bench.state("odd") is ProcessState.READY)
+    child = supervisor.children["odd"]
+    assert alive(child.pid)
+    supervisor.ask("stop", "odd")
+    bench.until(lambda: bench.state("odd") is ProcessState.STOPPED)

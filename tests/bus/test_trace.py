@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,3 +116,16 @@ def test_garbage_is_refused_in_one_way(payload: bytes) -> None:
     for unpack in (trace.unpack_link, trace.unpack_batch, trace.unpack_outcome, trace.unpack_arguments):
         with contextlib.suppress(BadTrace):
             unpack(payload)
+
+
+def test_a_damaged_payload_is_a_bad_trace_with_a_short_text() -> None:
+    for first in (float("nan"), float("inf"), 0.5):
+        packed = msgspec.msgpack.encode(("Lost", "n", "a/b", 1, 1, 1, first, 2))
+        with pytest.raises(BadTrace):
+            trace.unpack_link(packed)
+    for packed in (trace.pack_outcome(None, "", b""), trace.pack_link(Synced(Source("n", "a", 1, 1)))):
+        damaged = msgspec.msgpack.encode(["x" * 10**6, *msgspec.msgpack.decode(packed)[1:]])
+        for unpack in (trace.unpack_outcome, trace.unpack_link):
+            with pytest.raises(BadTrace) as caught:
+                unpack(damaged)
+            assert len(str(caught.value)) < 1000

@@ -12,20 +12,27 @@ from pathlib import Path
 import pytest
 import zmq
 
-from bus import frame
+from bus import doors, frame
 from bus.discovery import Directory
-from bus.entry import Entry, TopicEntry
+from bus.entry import Entry, ServiceEntry, TopicEntry
 from bus.executor import Executor
 from bus.host import Spec
+from bus.node import Node, client
 from bus.runtime import BadRuntimeDirectory
 from bus.testing import Domain
 from bus.transport import Transport, Unreachable
 from schemas.codec import codec
 from schemas.grammar import type_hash
 from tests.bus.live import counts, node, until
-from tests.bus.toys.talk import SAID, SENSED, Listener, Talker, Word
+from tests.bus.toys.talk import ASK, SAID, SENSED, Answer, Listener, Question, Talker, Word
 
 TEN_MB = 10_000_000
+
+
+class Asking(Node):
+    """Means to ask."""
+
+    ask = client(ASK)
 
 
 class Sockets:
@@ -52,14 +59,19 @@ def sockets() -> Iterator[Sockets]:
     made.close()
 
 
+def greeting(kind: bytes) -> bytes:
+    """How a ZMTP 3 connection begins."""
+    ready = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
+    hello = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+    return hello + b"\x04" + bytes((len(ready),)) + ready
+
+
 def by_hand(where: str, kind: bytes) -> socket.socket:
     """A connection that has greeted in ZMTP 3: a library's own socket refuses to send the worst."""
     greeted = socket.socket(socket.AF_UNIX)
     greeted.settimeout(10)
     greeted.connect(where)
-    greeted.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
-    ready = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
-    greeted.sendall(b"\x04" + bytes((len(ready),)) + ready)
+    greeted.sendall(greeting(kind))
     return greeted
 
 
@@ -159,9 +171,11 @@ def test_a_subscription_of_megabytes_ends_its_connection(domain: Domain, announc
     """libzmq keeps a tree node for every byte of a subscription: it would take hundreds of times its size."""
     with domain.running(Spec(Talker)) as talker, domain.running(Spec(Listener)) as listener:
         with by_hand(path(talker, "pub"), b"SUB") as stranger, contextlib.suppress(ConnectionError):
+            until(lambda: len(talker.transport.doors[0]) == 1)  # who comes and goes unseen is not counted
             stranger.sendall(long_frame(b"\x01" + b"a" * TEN_MB, announced))
             while stranger.recv(4096):
                 pass
+        until(lambda: talker.intake.bad_frames == 1)
         still_talks(listener, talker)
 
 
@@ -170,11 +184,13 @@ def test_requests_of_megabytes_and_cut_in_half(domain: Domain) -> None:
         with by_hand(path(talker, "rpc"), b"DEALER") as stranger:
             stranger.sendall(long_frame(os.urandom(TEN_MB)))
             stranger.sendall(long_frame(b"only the beginning", 5000))
+        until(lambda: talker.intake.bad_frames == 1 and not len(talker.transport.doors[1]))
         with by_hand(path(talker, "rpc"), b"DEALER") as stranger, contextlib.suppress(ConnectionError):
+            until(lambda: len(talker.transport.doors[1]) == 1)
             stranger.sendall(long_frame(b"too long for anybody", 2**40))
             while stranger.recv(4096):
                 pass
-        until(lambda: talker.intake.bad_frames == 1)
+        until(lambda: talker.intake.bad_frames == 2)
         still_talks(listener, talker)
 
 
@@ -280,3 +296,55 @@ def test_who_never_answers_is_named_and_holds_nobody_up(domain: Domain, sockets:
             assert listener.not_answered == ["rogue"]
     finally:
         rogue.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["", "nonsense", "ipc://" + "x" * 500, "tcp://127.0.0.1:99999", "unix://\0", "tcp://\0"]
+)
+def test_an_entry_with_an_address_that_is_none_stops_nobody(domain: Domain, address: str) -> None:
+    serves = (ServiceEntry(ASK.name, "Question", type_hash(Question), "Answer", type_hash(Answer)),)
+    topics = (TopicEntry(SAID.name, "Word", type_hash(Word), SAID.qos.name),)
+    entry = Entry("rogue", publisher_id=6, pub=(address,), rpc=(address,), publishes=topics, serves=serves, ready=True)
+    with domain.running(Spec(Talker)) as talker, domain.running(Spec(Listener), Spec(Asking)) as listener:
+        registration = Directory(domain.name).register(entry)
+        until(lambda: "rogue" in listener.peers.entries)
+        asking = listener.hosts[1]
+        future = asking.submit(lambda: node(listener, 1).ask.call(Question(number=1), timeout_s=0.05)).result(10)
+        assert future.result(10).error is not None
+        if not address.startswith(("unix", "tcp://127")):
+            assert listener.intake.bad_frames
+        registration.close()
+        until(lambda: "rogue" not in listener.peers.entries)
+        still_talks(listener, talker)
+
+
+def test_a_stranger_cannot_make_a_latched_topic_count_for_ever(domain: Domain, sockets: Sockets) -> None:
+    with domain.running(Spec(Talker, parameters={"burst": 1})) as talker, domain.running(Spec(Listener)) as listener:
+        until(lambda: node(listener).of("talk/kept"))
+        stranger = sockets(zmq.DEALER)
+        stranger.connect(listener.transport.rpc_endpoints[0])
+        for last in (2**40, 2**63, 2**64 - 1):
+            answer = frame.Repaired(talker.hosts[0].publisher_id, "talk/kept", 1, last, 1, [])
+            stranger.send(frame.encode(answer))
+        stranger.send(b"the last of it")
+        until(lambda: listener.intake.bad_frames == 1)
+        still_talks(listener, talker)
+
+
+def test_what_strangers_subscribe_to_is_bounded_and_costs_no_message_more(
+    domain: Domain, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libzmq keeps it as long as the connection lasts: past the bound all connections end, and ours come back."""
+    monkeypatch.setattr(doors, "FOREIGN_MAX_BYTES", 20_000)
+    monkeypatch.setenv("RISE_LANES", "0")
+    with domain.running(Spec(Talker)) as talker, domain.running(Spec(Listener)) as listener:
+        until(lambda: frame.prefix("talk/said") in talker.transport.foreign.prefixes)
+        with by_hand(path(talker, "pub"), b"SUB") as stranger, contextlib.suppress(ConnectionError):
+            for n in range(2000):
+                body = b"\x01" + b"stranger/topic/%d" % n
+                stranger.sendall(bytes((0, len(body))) + body)
+            while stranger.recv(4096):
+                pass
+        until(lambda: talker.intake.bad_frames and len(talker.transport.foreign.prefixes) < 100)
+        until(lambda: frame.prefix("talk/said") in talker.transport.foreign.prefixes)
+        still_talks(listener, talker)

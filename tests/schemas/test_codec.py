@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import types
 import typing
 from collections.abc import Iterator
@@ -382,6 +383,32 @@ def test_a_message_is_checked_when_it_is_made() -> None:
         MachineState.model_validate({**MachineState.model_fields, "part_count": "3"})
     with pytest.raises(ValueError, match="unit"):
         SignalInfo(name="a", mtconnect_type="", unit=3, source="", topic="")  # type: ignore[arg-type] # the point of the test
+
+
+def test_a_refusal_is_short_and_can_be_logged() -> None:
+    """What a stranger sent stands in it: a text of megabytes, a key that is no UTF-8."""
+    for payload in (
+        b"\x81\xa9execution\xc6" + (10**7).to_bytes(4, "big") + b"x" * 10**7,
+        msgpack.packb({"stamp_ns": 1, "execution": "x" * 10**6}),
+        b"\x82\xa4\xed\xb2\xad\xff\xa1\xff\xa8stamp_ns\x01",
+    ):
+        with pytest.raises(DecodeError) as caught:
+            codec(MachineState).decode(payload)
+        assert len(str(caught.value)) < 1000
+        str(caught.value).encode()
+
+
+def test_the_search_for_broken_text_takes_no_memory_for_millions_of_numbers() -> None:
+    many = 500_000
+    payload = b"\x82\xa1x\xdd" + many.to_bytes(4, "big") + b"\x01" * many + b"\xa4name\xa1\xff"
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecodeError, match=r"not UTF-8 - at `\$\.name`"):
+            codec(SignalInfo).decode(payload)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 class PreparedInner(Message):

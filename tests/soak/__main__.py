@@ -1,29 +1,32 @@
-"""`make soak`: DURABLE events and kills -9 of either side, counted against a model."""
+"""`make soak`: long runs, by parts. `python -P -m tests.soak [PART [options]]`; without a PART every one, as it is.
+
+A part is a module with `add_arguments(parser)` and `run(arguments) -> bool`, whether everything held.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
+from collections.abc import Mapping
 
-from tests.soak.durable import soak
+PARTS: Mapping[str, tuple[str, str]] = {
+    "durable": ("tests.soak.durable", "DURABLE events and kills -9 of either side, counted against a model"),
+    "fuzz": ("tests.soak.fuzz_part", "every parser and every socket door, fed with what is wrong"),
+}
+"""by name: the module, and what it does"""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--kills", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1, help="of the victims and the moments")
-    parser.add_argument("--composed", action="store_true", help="publisher and consumer in one process")
-    arguments = parser.parse_args()
-
-    def told(text: str) -> None:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-
-    result = soak(arguments.events, arguments.kills, arguments.seed, composed=arguments.composed, told=told)
-    told(str(result))
-    told("held" if result.good else "NOT HELD")
-    return 0 if result.good else 1
+    parts = parser.add_subparsers(dest="part", metavar="PART")
+    modules = {name: importlib.import_module(module) for name, (module, _) in PARTS.items()}
+    for name, (_, text) in PARTS.items():
+        modules[name].add_arguments(parts.add_parser(name, help=text, description=modules[name].__doc__))
+    asked = parser.parse_args()
+    wanted = [asked.part] if asked.part else list(PARTS)
+    held = [modules[name].run(asked if asked.part else parts.choices[name].parse_args([])) for name in wanted]
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":

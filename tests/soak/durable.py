@@ -7,6 +7,7 @@ most once.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import itertools
 import mmap
@@ -18,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO
 
 from bus.testing import Domain
@@ -231,3 +233,18 @@ def soak(
     """A run in a domain and folder that are gone afterwards."""
     with Domain("soak") as domain:
         return Soak(domain, events, kills, seed, composed=composed).run(told)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1, help="of the victims and the moments")
+    parser.add_argument("--composed", action="store_true", help="publisher and consumer in one process")
+
+
+def run(asked: argparse.Namespace) -> bool:
+    """Whether nothing was lost and nothing doubled."""
+    result = soak(asked.events, asked.kills, asked.seed, composed=asked.composed, told=partial(print, flush=True))
+    print(result)
+    print("held" if result.good else "NOT HELD")
+    return result.good

@@ -42,6 +42,8 @@ MOST_STEPS = 4
 FORGET_STEPS = 1000
 """later than this the rows are lost at the source, and counted"""
 VIBRATION_STEPS = 10
+LONGEST_S = 86_400.0
+"""a fault that is injected for a time"""
 BEHIND_BLOCKS = 20
 """one block of vibration at a time, unless more than these wait"""
 
@@ -300,8 +302,8 @@ class Simulator:
             known = [s.name for s in self.sources]
         if known and request.signal not in known:
             return InjectReply(accepted=False, text=f"signal {request.signal!r} is not one of {', '.join(known)}")
-        if not math.isfinite(request.duration_s) or request.duration_s < 0.0:
-            return InjectReply(accepted=False, text=f"duration_s {request.duration_s:g} is not 0 or above")
+        if not 0.0 <= request.duration_s <= LONGEST_S:
+            return InjectReply(accepted=False, text=f"duration_s {request.duration_s:g} is not in 0..{LONGEST_S:g}")
         if request.fault is Fault.CRASH and (why := self._no_crash()):
             return InjectReply(accepted=False, text=why)
         until = self.mill.steps + round(request.duration_s * 1000) if request.duration_s > 0.0 else None

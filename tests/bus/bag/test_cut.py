@@ -111,3 +111,12 @@ def test_a_damaged_bag_is_refused_unless_asked(tmp_path: Path) -> None:
     result = cut(tmp_path / "a.mcap", tmp_path / "b.mcap", skip_damaged=True)
     assert 30 < result.messages < 61
     assert not {i for i in check(tmp_path / "b.mcap").counts if i.startswith("format/")}
+
+
+@pytest.mark.parametrize("rows", [3, ["a"], [{"title": "x"}], {"name": "x"}])
+def test_an_entry_that_does_not_say_what_a_node_hears_is_told(tmp_path: Path, rows: object) -> None:
+    with BagWriter(tmp_path / "a.mcap") as writer:
+        writer.node({"name": "n", "publishes": [], "subscribes": rows})
+        writer.write(writer.channel("a", "n", 1, definition(Alarm), "EVENT"), 1, 1, 1, b"\x80")
+    with pytest.raises(BadCut, match="damaged: subscribes"):
+        cut(tmp_path / "a.mcap", tmp_path / "b.mcap", node="n")

@@ -14,10 +14,13 @@ from mcap.stream_reader import StreamReader
 from mcap.writer import Writer
 
 from bus.bag import BadBag, BagReader, BagWriter, read
-from bus.bag.records import MAGIC, Opcode, walk
+from bus.bag.check import check
+from bus.bag.records import MAGIC, MAX_CHUNK_BYTES, Opcode, walk
+from nodes.recorder.quota import kept
 from schemas.codec import codec
 from schemas.grammar import definition, type_hash
 from schemas.machine import Alarm, ConditionLevel, MachineState, SignalBlock
+from schemas.system import LostMessages
 from tests.bus.bag.bags import ENTRY, MS, START_NS, block, small
 
 
@@ -242,3 +245,80 @@ def test_a_changed_byte_never_does_worse_than_bad_bag(at: int, byte: int, cut: i
         with contextlib.suppress(BadBag), BagReader(path) as bag:
             bag.nodes()
             list(bag.messages(skip_damaged=True))
+
+
+def odd(path: Path, *, topic: str = "a/b", defined: str | None = None, **words: dict[str, str]) -> Path:
+    """A sound file whose channel, or whose metadata, say something odd."""
+    with BagWriter(path) as writer:
+        for name, values in words.items():
+            writer.metadata(name.replace("__", ":"), values)
+        more = None if defined is None else {"definition": defined}
+        channel = writer.channel(topic, "n", 1, definition(SignalBlock), "SENSOR", metadata=more)
+        writer.write(channel, 1, 1, 1, b"\x80")
+    return path
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "defined",
+    [
+        "{}",
+        "[]",
+        DEEP,
+        '{"name": "A", "fields": [{"name": "x"}]}',
+        '{"name": "A", "fields": [{"name": "x", "type": "t"}]}',
+    ],
+)
+def test_a_definition_that_is_none_is_a_damaged_channel(tmp_path: Path, defined: str) -> None:
+    for act in (BagReader, check, kept):
+        with pytest.raises(BadBag, match="its metadata is damaged") as caught:
+            act(odd(tmp_path / f"{act.__name__}.mcap", defined=defined))
+        assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("topic", ["a\0b", "../../etc/passwd", "", "x" * 10_000, "A/B"])
+def test_a_topic_that_is_no_name_is_a_damaged_channel(tmp_path: Path, topic: str) -> None:
+    """Converted, it would be the name of a file."""
+    with pytest.raises(BadBag, match="bad name"):
+        BagReader(odd(tmp_path / "a.mcap", topic=topic))
+
+
+@pytest.mark.parametrize("messages", ["x", "-1", "1.5", "9" * 5000, "²"])
+def test_a_count_that_is_none_is_damage(tmp_path: Path, messages: str) -> None:
+    with (
+        BagReader(odd(tmp_path / "a.mcap", repeated={"messages": messages})) as bag,
+        pytest.raises(BadBag, match="metadata repeated"),
+    ):
+        assert bag.repeated
+
+
+@pytest.mark.parametrize("entry", ["", "[]", "3", DEEP])
+def test_an_entry_that_is_none_is_damage(tmp_path: Path, entry: str) -> None:
+    with (
+        BagReader(odd(tmp_path / "a.mcap", node__n={"entry": entry})) as bag,
+        pytest.raises(BadBag, match="metadata node:n: no entry of a node"),
+    ):
+        bag.nodes()
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x80", b"\xa1\xff", b"\x82\xa9first_seq\x01\xa8last_seq\xa1x"])
+def test_a_loss_that_is_none_is_damage(tmp_path: Path, payload: bytes) -> None:
+    with BagWriter(tmp_path / "a.mcap") as writer:
+        writer.write(writer.channel("bag/lost", "n", 1, definition(LostMessages), "EVENT"), 1, 1, 1, payload)
+    with BagReader(tmp_path / "a.mcap") as bag, pytest.raises(BadBag, match="bag/lost number 1 is no note of a loss"):
+        bag.lost()
+
+
+def test_a_chunk_that_lies_about_its_size_takes_no_memory(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap", close=False).abandon()
+    data = bytearray((tmp_path / "a.mcap").read_bytes())
+    at = 8
+    while data[at] != Opcode.CHUNK:
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+    data[at + 9 + 16 : at + 9 + 24] = (MAX_CHUNK_BYTES + 1).to_bytes(8, "little")
+    (tmp_path / "a.mcap").write_bytes(data)
+    with BagReader(tmp_path / "a.mcap") as bag:
+        assert "not a Chunk record" in bag.info.note
+    assert MAX_CHUNK_BYTES < 1 << 29

@@ -93,6 +93,7 @@ def test_mistakes_in_options(tmp_path: Path) -> None:
         (["cut", bag, "-o", tmp_path / "x", "--node", "nobody"], "it holds vmc1/sensory_cortex"),
         (["cut", bag, "-o", tmp_path / "x", "--start", "99"], "nothing lies in that window"),
         (["convert", bag, "-o", "x", "--to", "csv", "--topics", "("], "no regular expression"),
+        (["convert", bag, "-o", "x", "--to", "csv", "--topics", "x{" + "9" * 5000 + "}"], "no regular expression"),
         (["play", bag, "--remap", "a"], "expected FROM:=TO"),
         (["play", bag, "--remap", "a:=b"], "holds no topic a"),
     ):
@@ -131,3 +132,13 @@ def test_record_until_interrupted(tmp_path: Path) -> None:
     with BagReader(path) as bag:
         assert bag.finished
         assert {c.topic for c in bag.channels.values()} == {"vmc1/machine/samples", "vmc1/machine/state"}
+
+
+@pytest.mark.parametrize("option", ["--around", "--start", "--end", "--before"])
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300"])
+def test_a_time_that_is_none_is_a_mistake_in_usage(tmp_path: Path, option: str, value: str) -> None:
+    small(tmp_path / "a.mcap")
+    for words in (["cut", tmp_path / "a.mcap", "-o", tmp_path / "b.mcap"], ["play", tmp_path / "a.mcap"]):
+        done = rise(*words, option, value)
+        assert done.exit_code == 2
+        assert "Traceback" not in done.output

@@ -82,3 +82,33 @@ def test_pick() -> None:
         pick(message, defined, "percent.deeper")
     assert units(defined) == {"percent": "%"}
     assert paths(defined) == ["percent", "note"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"dtype": "<f4", "shape": 1, "data": bytes(4)}, {"dtype": "S2", "shape": [2], "data": bytes(4)},
+        {"dtype": "(1,", "shape": [2], "data": bytes(4)}, {"dtype": "M8[s]", "shape": [1], "data": bytes(8)},
+        {"dtype": "f4,f4", "shape": [1], "data": bytes(8)}, {"dtype": "O", "shape": [0], "data": b""},
+    ],
+)  # fmt: skip
+def test_samples_that_are_none_are_said_to_be_broken(value: Any) -> None:
+    assert list(lines({"data": value}, None)) == ["data: broken samples"]
+    assert plain_message({"data": value}, None) == {"data": {"dtype": None, "shape": None}}
+
+
+@pytest.mark.parametrize("payload", [b"\x81\x90\x01", b"\x81\xa1a" + b"\x91" * 400 + b"\x01", b"\x81\x80\x01"])
+def test_keys_that_are_lists_and_towers_are_unreadable(payload: bytes) -> None:
+    with pytest.raises(Unreadable):
+        unpack(payload)
+
+
+def test_a_key_of_any_kind_is_text_in_json() -> None:
+    message = unpack(b"\x81\xa1a\x82\xc7\x01\x07x\x01\xc4\x01b\x02")
+    assert len(json.loads(json.dumps(plain_message(message, None)))["a"]) == 2
+
+
+@pytest.mark.parametrize("step", ["²", "9" * 5000, "-1", "٣٤"])
+def test_an_index_that_is_none_is_a_bad_path(step: str) -> None:
+    with pytest.raises(BadPath):
+        pick({"a": [1, 2]}, None, f"a.{step}")

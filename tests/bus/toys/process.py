@@ -41,6 +41,9 @@ def main(how: str) -> None:
             "pid = os.fork(); os.setsid() if not pid else None; print('child', os.getpid(), flush=True); signal.pause()"
         )
         subprocess.Popen([sys.executable, "-I", "-S", "-c", code])
+    if how == "odd":
+        for word in ("PID", "PID x", "PID 1e9", "PID " + "9" * 3000, "\udcff\0", "SCHED", "LOG", ""):
+            os.write(READY, word.encode("utf-8", "surrogateescape") + b"\n")
     say("READY vmc1/other" if how == "lonely" else "READY")
     while not asked.wait(0.05):
         if how != "mute":

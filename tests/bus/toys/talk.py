@@ -165,6 +165,7 @@ class Failing(Node):
 
     at_start = parameter(False)
     slow_ms = parameter(0)
+    ratio = parameter(0.5)
 
     def on_configure(self) -> None:
         self.wait = Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from nodes.impact_cortex.tasks import TASKS
 from schemas import codec as codec_module
 from schemas import topics
 from schemas.base import Message
+from schemas.codec import codec
 from schemas.impact import (
     Assessment,
     Beat,
@@ -25,7 +27,16 @@ from schemas.impact import (
     ReactionResult,
     StackLight,
 )
-from schemas.machine import ActionReply, Execution, FeedHoldRequest, Motion, MotionPhase, Signals, StopRequest
+from schemas.machine import (
+    ActionReply,
+    Execution,
+    FeedHoldRequest,
+    Motion,
+    MotionPhase,
+    SignalBlock,
+    Signals,
+    StopRequest,
+)
 from tests.nodes.impact_cortex.rig import ACCELEROMETER, DRIVE, MS, STILL, World, drive_block, machine_info
 
 
@@ -439,3 +450,22 @@ def test_the_same_input_gives_the_same_bytes() -> None:
         return [m.model_dump_json().encode() for m in world.published]
 
     assert run() == run()
+
+
+@pytest.mark.parametrize("period_ns", [1, -1, -(2**63), 2**63 - 1, 2**64 - 1])
+def test_a_period_that_is_none_takes_no_memory_and_ends_nothing(period_ns: int) -> None:
+    """A table whose stamps are in another unit than its map says gives such."""
+    world = World(mode=Mode.STOP)
+    tracemalloc.start()
+    try:
+        for n in range(20):
+            block = drive_block(world.now + n * MS, n, 170.0)
+            world._hear(topics.SAMPLES)
+            world.node.on_samples(SignalBlock(**{**block.__dict__, "period_ns": period_ns}))
+            world.node.tick()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 50_000_000
+    for message in world.published:
+        codec(type(message)).encode(message)

@@ -17,8 +17,9 @@ from nodes.recorder import Recorder
 from schemas import topics
 from schemas.codec import codec
 from schemas.machine import SignalBlock
-from schemas.system import BagSplit, BlackBoxRequest, RecorderStatus
+from schemas.system import BagSplit, BlackBoxRequest, RecorderStatus, SetParameterRequest
 from tests.bus.bag.bags import block, state
+from tests.bus.live import until
 
 
 class Mill(Node):
@@ -156,3 +157,17 @@ def test_a_directory_that_cannot_be_is_said_and_the_node_lives(tmp_path: Path, d
         assert "no_directory" in executor.hosts[0].findings
         assert not session.call("bag/black_box", topics.BLACK_BOX, BlackBoxRequest(reason="x"), timeout_s=2.0).ok
         assert session.spin(lambda: any(b"nothing is recorded" in r.payload for r in heard), 10)
+
+
+@pytest.mark.parametrize("name", ["include", "exclude"])
+def test_a_pattern_that_is_none_is_told_and_leaves_nothing_out(tmp_path: Path, domain: Domain, name: str) -> None:
+    for wrong in ("(", "x{99999999999}", "x{" + "9" * 5000 + "}", "(" * 5000):
+        assert [id_ for id_, _ in Recorder.mistakes({"include": wrong, "exclude": ""})] == ["bad-pattern"]
+    assert not list(Recorder.mistakes({"include": "vmc", "exclude": "^x"}))
+    with domain, domain.running(recorder(tmp_path)) as running, domain.session() as session:
+        change = SetParameterRequest(name=name, json_value='"x("', changed_by="test")
+        session.call("recorder/set_parameter", topics.NODE_SET_PARAMETER, change, timeout_s=10)
+        with domain.running(Spec(Mill, namespace="vmc1")):
+            until(lambda: running.hosts[0].node.disk.recording.messages > 50)  # type: ignore[attr-defined] # a Recorder
+        assert "callback_failed" not in running.hosts[0].findings
+        assert "is no regular expression" in running.hosts[0].findings[f"bad_{name}"].text

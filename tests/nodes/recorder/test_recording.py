@@ -346,3 +346,24 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         assert not [h for h in happened if isinstance(h, Better) and h.code == "disk_full"]
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"\x81\xa4text\xa1\xff", b"\x81\xa5level\xa2\xff\xff", b"\xc7\x0c\xff" + b"\xff" * 12, b"\x91" * 5000]
+)
+def test_a_payload_that_is_none_is_recorded_and_ends_nothing(tmp_path: Path, payload: bytes) -> None:
+    happened: list[Happened] = []
+    r, voice = recording(tmp_path, happened), Voice()
+    alarm = Alarm(stamp_ns=1, alarm_id="a", level=ConditionLevel.FAULT, origin="o", native_code="", text="")
+    said = [
+        voice.say(topics.MACHINE_STATE, state(START_NS), START_NS),
+        voice.say(topics.ALARM, alarm, START_NS + 1),
+        voice.say(topics.INTERVENTION, intervention(), START_NS + 2),
+        voice.say(topics.SAMPLES, block(START_NS, 0), START_NS + 3),
+    ]
+    r.entries({"n": json.dumps({"name": "n", "publishes": [{"name": "vmc1/alarm", "key": "alarm_id"}]})})
+    r.batch([raw._replace(payload=payload) for raw in said])
+    r.trigger("by hand")
+    r.close()
+    (run,) = [h for h in splits(happened) if "black_box" not in h.split.path]
+    assert [m.payload for m in read(run.split.path)] == [payload] * 4

@@ -205,3 +205,64 @@ def test_any_map_is_a_map_or_a_list_of_mistakes(value: Any, key: str) -> None:
         assert isinstance(column_map(table), ColumnMap)
     except BadColumnMap as error:
         assert "column map: " in str(error)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"motions": {"a": []}}, "motions.a: [] is not one of"),
+        ({"motions": {"a": {"b": 1}}}, "motions.a: {'b': 1} is not one of"),
+        ({"columns": {"x_mm": {"column": 0, "scale": 10**400}}}, "scale: 1000"),
+        ({"columns": {"x_mm": {"column": 0, "offset": -(10**400)}}}, "offset: -1000"),
+        ({"period_ms": 1e-9}, "period_ms: expected milliseconds above 0"),
+        ({"period_ms": 10**400}, "period_ms: expected milliseconds above 0"),
+        ({"delimiter": '"'}, "delimiter: a quotation mark encloses cells"),
+        ({"delimiter": "\n"}, "delimiter: expected one character"),
+        ({"delimiter": "\0"}, "delimiter: expected one character"),
+        ({"skip_pattern": "x{99999999999}"}, "skip_pattern: not a regular expression"),
+        ({"skip_pattern": "x{" + "9" * 5000 + "}"}, "skip_pattern: not a regular expression"),
+        ({"model": 10**5000}, "model: expected text, got <int>"),
+    ],
+)
+def test_values_that_no_table_can_be_read_by(more: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadColumnMap) as caught:
+        column_map({"columns": {"x_mm": 0}, "period_ms": 1.0, **more})
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000 + "]" * 5000, "a = " + "1" * 5000])
+def test_what_tomllib_does_not_call_a_mistake_is_one(text: str) -> None:
+    with pytest.raises(BadColumnMap, match="not TOML"):
+        toml_map(text, "map.toml")
+
+
+def test_a_carriage_return_within_a_quoted_line_is_a_bad_row() -> None:
+    read = list(read_rows(["x,y\n", '1,"2"\r3\n', '4,"5"\n'], by(), "t.csv"))
+    assert [r.text for r in read if isinstance(r, BadRow)] == ["t.csv, line 2: 0 columns, expected 2"]
+    assert [r.values for r in read if isinstance(r, Row)] == [(4.0, 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "cells"),
+    [
+        ("ns", ["1", "1_0", str(2**62), "9" * 30]),
+        ("s", ["1", "1e11", "1_0", "inf"]),
+        ("iso", ["2020-01-01", "9999-01-01"]),
+    ],
+)
+def test_a_time_that_no_message_can_carry_is_none(unit: str, cells: list[str]) -> None:
+    how = column_map({"columns": {"x_mm": 1}, "stamp_column": 0, "stamp_unit": unit})
+    text = "".join(f"{cell},1\n" for cell in cells)
+    assert len(bad(text, how)) == len(cells) - 1
+
+
+def test_a_recording_longer_than_a_year_is_a_mistake_of_the_unit() -> None:
+    how = column_map({"columns": {"x_mm": 1}, "stamp_column": 0, "stamp_unit": "s"})
+    assert bad("1700000000,1\n1700000001,2\n1800000000000,3\n", how) == [
+        "t.csv, line 3, column 0: '1800000000000' is no time"
+    ]
+    assert bad("0,1\n1700000001,2\n", how) == ["t.csv, line 2, column 0: more than a year after the first row"]
+    lines = {"columns": {"x_mm": 0}, "period_ms": 1.0, "arrival_pattern": r"\d{4}-\d\d-\d\d"}
+    assert bad("2020-01-01\n1\n2030-01-01\n2\n", column_map(lines)) == [
+        "t.csv, line 3: arrival stamp 2030-01-01 is more than a year after the first"
+    ]

@@ -424,3 +424,23 @@ def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks() -> None:
     bad = wrong(driver="recording", path="x.csv", columns={"colums": {}, "period_ms": 1.0})
     assert any("did you mean 'columns'" in line for line in bad)
     assert wrong(driver="recording", path="x.csv", columns={"columns": {"x_mm": 0}, "period_ms": 1.0}) == []
+
+
+@pytest.mark.parametrize("duration_s", [1e308, float("inf"), float("nan"), -1.0])
+def test_a_fault_for_longer_than_a_day_is_refused(duration_s: float) -> None:
+    """A callback that raises at every such request would end the process."""
+    reply = Stage().node.inject(InjectRequest(fault=Fault.CHATTER, duration_s=duration_s))
+    assert not reply.accepted
+    assert "is not in 0..86400" in reply.text
+
+
+def test_what_was_injected_last_counts_and_nothing_piles_up() -> None:
+    stage = Stage()
+    for n in range(1000):
+        inject(stage, Fault.CHATTER, signal=f"whatever {n}", duration_s=3600.0)
+    inject(stage, Fault.SENSOR_LOST, signal="x_mm", duration_s=0.01)
+    inject(stage, Fault.SENSOR_LOST, signal="x_mm")
+    driver: Any = stage.node.source_driver
+    assert len(driver.mill.faults._ends) == 1
+    stage.run(0.1)
+    assert np.isnan(column(stage, "x_mm", 5)).all(), "the second lasts until reset"
