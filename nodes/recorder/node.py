@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from bus.logs import bags_folder
 from bus.node import Node, Raw, parameter, publisher, service, tap, timer
 from nodes.recorder.settings import Better, Closed, Identity, Settings, Trouble
 from schemas import topics
@@ -37,12 +38,6 @@ class Live(Protocol):
     domain: str
 
     def entries(self) -> Mapping[str, _Entry]: ...
-
-
-def default_directory() -> Path:
-    """Where bags go when nothing else is said."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "fanuc-rise" / "bags"
 
 
 class Recorder(Node):
@@ -95,7 +90,7 @@ class Recorder(Node):
         own = live.entries().get(self.name)
         who = Identity(self.name, own.publisher_id if own else 0, socket.gethostname(), live.domain, _version())
         settings = Settings(
-            directory=Path(self.directory).expanduser().absolute() if self.directory else default_directory(),
+            directory=Path(self.directory).expanduser().absolute() if self.directory else bags_folder(),
             split_bytes=int(self.split_mb * 1e6),
             split_s=self.split_s,
             split_on_run=self.split_on_run,

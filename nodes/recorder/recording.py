@@ -10,10 +10,10 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 from bus.bag import BagFull
+from bus.bag.quota import BLACK_BOX, RUN
 from bus.bag.types import known_types
 from bus.node import Raw
 from nodes.recorder.folder import Folder
-from nodes.recorder.quota import BLACK_BOX, RUN
 from nodes.recorder.reduce import Reducer
 from nodes.recorder.ring import Ring
 from nodes.recorder.settings import Better, Closed, Happened, Identity, Settings, Trouble

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bus.bag import BagWriter
+from bus.bag.quota import WORDS, words
 from bus.node import Raw
-from nodes.recorder.quota import WORDS, words
 from nodes.recorder.settings import Identity
 from nodes.recorder.stream import Stream
 from schemas.base import Message
