@@ -63,7 +63,9 @@ class Recorder(Node):
     keep_free_mb = parameter(200.0, unit="MB", doc="recording stops before less than this is free on the disk", ge=0)
     black_box_before_s = parameter(10.0, unit="s", doc="how far back a black box reaches", ge=0, le=600)
     black_box_after_s = parameter(5.0, unit="s", doc="how long a black box goes on", ge=0, le=600)
-    black_box_mb = parameter(128.0, unit="MB", doc="memory for the black box", ge=1)
+    black_box_mb = parameter(
+        128.0, unit="MB", doc="memory for the black box, and twice as much for those that wait for room", ge=1
+    )
     launch_file = parameter("", doc="kept in every bag; default $RISE_LAUNCH_FILE")
 
     status = publisher(topics.RECORDER)
@@ -163,8 +165,10 @@ class Recorder(Node):
                 case Trouble(code, level, text):
                     self.report(code, level, text)
                     self.log.warning(text)
-                case Better(code):
+                case Better(code, text):
                     self.clear(code)
+                    if text:
+                        self.log.info(text)
         if self.disk.failed:
             raise RuntimeError(f"the disk thread ended: {self.disk.failed}")
         if self.disk.refused > self.refused:
@@ -191,6 +195,7 @@ class Recorder(Node):
                 duration_s=max(0.0, (now_ns - tape.start_ns) / 1e9) if tape and tape.start_ns else 0.0,
                 used_bytes=recording.used_bytes,
                 quota_bytes=recording.quota_bytes,
+                paused=recording.paused,
             )
         )
 
