@@ -50,7 +50,7 @@ soak: setup-dev ## long runs: DURABLE under kills -9, every parser and socket do
 COMPILE = $(UV) pip compile -q $(UPGRADE) --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra build
 lock: ## write both lock files (needs uv); UPGRADE=--upgrade takes the newest of everything
 	@$(COMPILE) -o requirements.lock
-	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock
+	@$(COMPILE) --extra dev --extra parquet -c requirements.lock -o requirements-dev.lock
 
 test-clean: ## clone, make run and make test in a bare Debian 12 (needs root: debootstrap)
 	@.ci/test-clean

@@ -172,15 +172,22 @@ class Intake:
                 feed.refused = True
                 text = (
                     f"{feed.topic}: {entry.name} sends a {feed.type_name} that {inbox.host.name} cannot read: "
-                    f"{'; '.join(found.reasons)}\n-- sent --\n{describe(theirs)}\n"
-                    f"-- wanted --\n{describe(definition(mine))}"
+                    f"{'; '.join(found.reasons)}\n-- sent, {feed.type_hash} --\n{describe(theirs)}\n"
+                    f"-- wanted, {type_hash(mine)} --\n{describe(definition(mine))}"
                 )
-                inbox.host.warn_once(f"type {feed.topic} {entry.name}", text)
+                inbox.host.warn_once(f"type {feed.topic} {entry.name} {feed.type_hash}", text)
                 inbox.host.report(
                     "incompatible_type", ConditionLevel.FAULT, f"{feed.topic} from {entry.name} is refused"
                 )
             else:
                 feed.unknown_fields = len(found.unknown_fields)
+
+    def _look_at_refused(self, gone: Iterable[Feed]) -> None:
+        """Who was refused is gone: nodes that hear nobody of another type any more are well again."""
+        still = {i.host.name for f in self.feeds.values() if f.refused for i in f.route.inboxes}
+        for host in [i.host for f in gone if f.refused for i in f.route.inboxes]:
+            if host.name not in still:
+                host.clear("incompatible_type")
 
     def baseline(
         self, feed: Feed, link: Link[Item], next_seq: int, latched: list[tuple[int, Item]], now_ns: int
@@ -351,6 +358,8 @@ class Intake:
         for key, feed in feeds.items():
             del self.feeds[key]
             self.tell(feed.topic, Gone(feed.source(), clean))
+        if any(f.refused for f in feeds.values()):
+            self._look_at_refused(feeds.values())
         gone = {id(f) for f in feeds.values()}
         for start in [k for k, f in self._fast.items() if id(f) in gone]:
             del self._fast[start]

@@ -16,6 +16,11 @@ def state_root() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "fanuc-rise"
 
 
+def bags_folder() -> Path:
+    """Where a recorder puts bags that is told nothing else."""
+    return state_root() / "bags"
+
+
 def log_folder(domain: str) -> Path:
     return state_root() / domain / "logs"
 

@@ -262,6 +262,8 @@ class RecorderStatus(Message):
     duration_s: Seconds
     used_bytes: Bytes
     quota_bytes: Bytes
+    paused: str = ""
+    """why nothing is recorded at the moment"""
 
 
 class BlackBoxRequest(Message):

@@ -33,6 +33,7 @@ IMPORTERS = {
     "aiohttp": ("nodes.sensory_cortex.drivers.mtconnect",),
     "httpx": ("nodes.sensory_cortex.drivers.mtconnect",),
     "requests": ("nodes.sensory_cortex.drivers.mtconnect",),
+    "pyarrow": ("bus.bag.parquet",),
     "pickle": (),
     "tests": (),
     "launch": (),
@@ -117,7 +118,7 @@ IMPORTED_AS = {"pyzmq": {"zmq"}, "pydantic": {"pydantic", "pydantic_core"}}
 def test_what_is_imported_is_a_dependency_and_every_dependency_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared: set[str] = set()
-    for requirement in project["dependencies"]:
+    for requirement in project["dependencies"] + project["optional-dependencies"]["parquet"]:
         name = re.split(r"[<>=\[ ]", requirement)[0]
         declared |= IMPORTED_AS.get(name, {name.replace("-", "_")})
     own = {"schemas", "bus", "nodes", "erp", "web"}

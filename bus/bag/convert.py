@@ -1,4 +1,5 @@
 """`rise bag convert`: the same recording for other programs: JSON in MCAP (Foxglove, Lichtblick), or CSV per topic.
+Parquet, which needs a package of its own, is in `parquet.py`.
 
 JSON keeps to what those viewers read: an object at the root, no `$ref`, no `anyOf`, no null in a schema. A number that
 is no reading is null, bytes are base64, an array is `{dtype, shape, values}`, and a time stamp `stamp_ns` becomes
@@ -131,7 +132,7 @@ def to_json(
             writer.start("", "fanuc-rise")
             schemas: dict[tuple[str, str], int] = {}
             channels: dict[int, int] = {}
-            for message in _counted(bag, topics, progress):
+            for message in counted(bag, topics, progress):
                 channel = message.channel
                 if channel.id not in channels:
                     kind = (channel.type_name, channel.type_hash)
@@ -162,7 +163,8 @@ def to_json(
     return made
 
 
-def _counted(bag: BagReader, topics: Callable[[str], Any] | None, progress: Progress | None) -> Iterator[BagMessage]:
+def counted(bag: BagReader, topics: Callable[[str], Any] | None, progress: Progress | None) -> Iterator[BagMessage]:
+    """The messages, told to the progress bar as they go by."""
     for n, message in enumerate(bag.messages(topics=topics)):
         if progress is not None and n % 1024 == 0:
             progress(n, bag.info.messages)
@@ -194,19 +196,18 @@ def to_csv(
     folder.mkdir(parents=True, exist_ok=True)
     made = Converted([], 0, 0)
     with BagReader(source) as bag:
-        signals = _signals(bag)
+        signals = signals_of(bag)
         tables: dict[tuple[str, str], _Table] = {}
-        for message in _counted(bag, topics, progress):
+        for message in counted(bag, topics, progress):
             try:
                 values = unpack(message.channel.definition, message.payload)
             except BadPayload:
                 made.undecodable += 1
                 continue
-            # one topic may carry several sources, each with columns of its own
-            key = (message.topic, str(values["source"]) if _samples_of(message.channel) and "source" in values else "")
+            key = table_of(message, values)
             table = tables.get(key)
             if table is None:
-                path = folder / f"{'.'.join(filter(None, key)).replace('/', '.')}.csv"
+                path = folder / f"{file_stem(key)}.csv"
                 table = tables[key] = _Table(path, message.channel, signals.get(key, []))
                 made.paths.append(str(path))
             table.add(message, values)
@@ -216,24 +217,34 @@ def to_csv(
     return made
 
 
-def _samples_of(channel: Channel) -> str:
+def table_of(message: BagMessage, values: dict[str, Any]) -> tuple[str, str]:
+    """Topic and source: one topic may carry several sources, each with columns of its own."""
+    return message.topic, str(values["source"]) if samples_of(message.channel) and "source" in values else ""
+
+
+def file_stem(table: tuple[str, str]) -> str:
+    """The name of a table's file, without its ending."""
+    return ".".join(filter(None, table)).replace("/", ".")
+
+
+def samples_of(channel: Channel) -> str:
     """The name of the array field; empty when there is none."""
     return next((str(f["name"]) for f in channel.definition["fields"] if f["type"] == "samples"), "")
 
 
-def _signals(bag: BagReader) -> dict[tuple[str, str], list[str]]:
-    """Column names by (full topic, source), from the latest Signals of every machine."""
-    found: dict[tuple[str, str], list[str]] = {}
+def signals_of(bag: BagReader) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Column names and units by (full topic, source), from the latest Signals of every machine."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for message in bag.messages(topics=lambda topic: topic.endswith("machine/signals")):
         namespace = message.topic.removesuffix("machine/signals")
-        latest: dict[tuple[str, str], list[str]] = {}
+        latest: dict[tuple[str, str], list[tuple[str, str]]] = {}
         try:
             rows = unpack(message.channel.definition, message.payload).get("signals", [])
         except BadPayload:
             continue
         for row in rows:
-            label = f"{row['name']} [{row['unit']}]" if row.get("unit") else str(row["name"])
-            latest.setdefault((namespace + row["topic"], row["source"]), []).append(label)
+            named = (str(row["name"]), str(row.get("unit") or ""))
+            latest.setdefault((namespace + row["topic"], row["source"]), []).append(named)
         found.update(latest)
     return found
 
@@ -241,11 +252,11 @@ def _signals(bag: BagReader) -> dict[tuple[str, str], list[str]]:
 class _Table:
     """One CSV file. Rows collect in memory and are appended, so that a thousand topics need no thousand open files."""
 
-    def __init__(self, path: Path, channel: Channel, signals: list[str]) -> None:
+    def __init__(self, path: Path, channel: Channel, signals: list[tuple[str, str]]) -> None:
         self._path = path
         self._columns = list(_columns(channel.definition))
-        self._samples = _samples_of(channel)
-        self._signals = signals
+        self._samples = samples_of(channel)
+        self._signals = [f"{name} [{unit}]" if unit else name for name, unit in signals]
         self._width = 0
         self._text = io.StringIO(newline="")
         self._write = csv.writer(self._text).writerow

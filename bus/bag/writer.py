@@ -181,8 +181,12 @@ class BagWriter:
             OSError: the full chunk could not be written; this message is in it, nothing is lost yet.
         """
         size = len(payload)
+        refused: OSError | None = None
         if size >= ALONE_BYTES:
-            self.flush()
+            try:
+                self.flush()
+            except OSError as error:
+                refused = error
         held = self._open
         at = len(held)
         index = self._index.get(channel)
@@ -194,6 +198,8 @@ class BagWriter:
         self._last_seq[channel] = seq
         held += _pack_message(5, MESSAGE_FIXED_BYTES + size, channel, seq & 0xFFFFFFFF, log_ns, publish_ns)
         held += payload
+        if refused is not None:
+            raise refused
         if at + size >= self._chunk_bytes or size >= ALONE_BYTES:
             self.flush()
 

@@ -21,7 +21,7 @@ NOUNS = {
     "topic": "topics: list, info, echo, hz, bw, delay, pub",
     "service": "services: list, call",
     "param": "parameters: list, get, set, describe, dump, load",
-    "bag": "bags: record, play, info, check, cut, convert",
+    "bag": "bags: record, play, usage, merge, info, check, cut, convert",
     "replay": "replay a bag through a node, in lock-step",
     "interface": "message types: list, show",
     "doctor": "is this computer fit for it",

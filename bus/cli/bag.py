@@ -1,7 +1,8 @@
-"""`rise bag record | play | info | check | cut | convert | usage`."""
+"""`rise bag info | check | cut | convert`; the other verbs are in bag_live.py and bag_shelf.py."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -11,11 +12,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bus.cli.bag_live import play, record
+from bus.cli.bag_shelf import merge, usage
 from bus.cli.bagfile import BAG, JSON, TOPICS, BadInput, progress, reads_bags, size
 from bus.cli.number import SECONDS
 
 if TYPE_CHECKING:
     from bus.bag import BagReader
+
+
+CONVERSIONS = {
+    "json": ("bus.bag.convert", "to_json"),
+    "csv": ("bus.bag.convert", "to_csv"),
+    "parquet": ("bus.bag.parquet", "to_parquet"),
+}
 
 
 @click.group()
@@ -25,6 +34,8 @@ def command() -> None:
 
 command.add_command(record)
 command.add_command(play)
+command.add_command(usage)
+command.add_command(merge)
 
 
 # --- looking ----------------------------------------------------------------------------------------------------
@@ -141,38 +152,6 @@ def check(bag: Path, recover: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
-@command.command()
-@BAG
-@JSON
-@reads_bags
-def usage(bag: Path, as_json: bool) -> None:
-    """What takes the room: bytes per topic before compression, largest first."""
-    from bus.bag import BagReader
-
-    sizes: dict[str, list[int]] = {}
-    with BagReader(bag) as opened, progress("reading") as told:
-        total = opened.info.messages
-        for n, message in enumerate(opened.messages(skip_damaged=True)):
-            row = sizes.setdefault(message.topic, [0, 0])
-            row[0] += 1
-            row[1] += len(message.payload) + 31
-            if told is not None and n % 10_000 == 0:
-                told(n, total)
-        on_disk = opened.size_bytes
-    whole = sum(taken for _, taken in sizes.values())
-    found = [
-        {"topic": topic, "messages": n, "bytes": taken, "share_pct": round(100 * taken / whole, 2)}
-        for topic, (n, taken) in sorted(sizes.items(), key=lambda item: -item[1][1])
-    ]
-    if as_json:
-        plain = {"path": str(bag), "size_bytes": on_disk, "content_bytes": whole, "topics": found}
-        click.echo(json.dumps(plain, indent=2))
-        return
-    for topic, (n, taken) in sorted(sizes.items(), key=lambda item: -item[1][1]):
-        click.echo(f"{100 * taken / whole:6.2f} %  {size(taken):>10}  {n:>9}  {topic}")
-    click.echo(f"{size(whole)} in {size(on_disk)}")
-
-
 # --- making others of it ----------------------------------------------------------------------------------------
 
 
@@ -247,19 +226,26 @@ def cut(
 
 @command.command()
 @BAG
-@click.option("--to", "kind", type=click.Choice(["json", "csv"]), required=True, help="json: for Foxglove, Lichtblick.")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="A file for json, a folder for csv."
+    "--to", "kind", type=click.Choice(list(CONVERSIONS)), required=True, help="json: for Foxglove, Lichtblick."
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="A file for json, a folder for the others."
 )
 @TOPICS
 @JSON
 @reads_bags
 def convert(bag: Path, kind: str, output: Path, topics: re.Pattern[str] | None, as_json: bool) -> None:
-    """The recording for other programs: an MCAP file with JSON messages, or one CSV file per topic."""
-    from bus.bag.convert import to_csv, to_json
-
+    """The recording for other programs: an MCAP file with JSON messages, or one CSV or Parquet file per topic."""
+    module, name = CONVERSIONS[kind]
+    try:
+        act = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != "pyarrow":
+            raise
+        line = f"{sys.executable} -m pip install 'fanuc-rise[parquet]'"
+        raise BadInput(f"--to parquet needs pyarrow, which is not installed. Install it by:\n  {line}") from None
     with progress("converting") as told:
-        act = to_json if kind == "json" else to_csv
         result = act(bag, output, topics=topics.search if topics else None, progress=told)
     if as_json:
         click.echo(json.dumps({k: getattr(result, k) for k in result.__slots__}, indent=2))

@@ -34,6 +34,8 @@ KEEP_S = 30 * 24 * 3600.0
 RESERVE = 65_536
 """numbers reserved ahead: so many are in doubt after a power failure. Half of them must last until the next sync"""
 TRY_AGAIN_NS = 1_000_000_000
+GIVE_UP_NS = 600 * 1_000_000_000
+"""what the disk has not given for so long (EIO) is lost, because consumers wait behind it"""
 Frames = tuple[bytes, bytes | memoryview]
 
 
@@ -60,7 +62,7 @@ class Log:
 
     def __init__(
         self, folder: Path, syncer: Syncer, limits: Limits = LIMITS, *, boot_id: str | None = None,
-        time_ns: Callable[[], int] = time.time_ns, try_again_ns: int = TRY_AGAIN_NS,
+        time_ns: Callable[[], int] = time.time_ns, try_again_ns: int = TRY_AGAIN_NS, give_up_ns: int = GIVE_UP_NS,
     ) -> None:  # fmt: skip
         self.folder = folder
         self.limits = limits
@@ -85,7 +87,9 @@ class Log:
         self._over_age = False
         self._segments: list[Segment] = []
         self._reserved = 0
-        self._unreadable: set[Path] = set()
+        self._give_up_ns = give_up_ns
+        self._unreadable: dict[Path, tuple[int, str]] = {}
+        """segments that cannot be read: since when, and why; no reason where they are given up"""
         self._first = 1
         self._seed = 0
         self.log_id = 0
@@ -278,7 +282,7 @@ class Log:
         Where nothing is kept behind `first` the number is `next_seq`.
 
         Raises:
-            OSError: it cannot be read now; what the disk has lost is a hole.
+            OSError: it cannot be read now; what the disk has not given for `give_up_ns` is a hole.
         """
         run: list[Frames] = []
         kept, size = self.next_seq, 0
@@ -290,15 +294,41 @@ class Log:
                         kept = record.seq
                     size += len(record.frame) + len(record.tail)
                     if record.seq > last or (run and (record.seq != kept + len(run) or size > max_bytes)):
+                        self._is_read(segment)
                         return kept, run
                     run.append((record.frame, record.tail))
+                self._is_read(segment)
             except OSError as error:
-                if error.errno != errno.EIO:
+                if run:
+                    return kept, run  # what lies before it; it is come to next time
+                if not self._is_lost(segment, error):
                     raise
-                if segment.path not in self._unreadable:
-                    self._unreadable.add(segment.path)
-                    self.notes.append(f"{segment.path}: {_why(error)}: what is not read of it is lost")
         return kept, run
+
+    def _is_lost(self, segment: Segment, error: OSError) -> bool:
+        """Whether what a segment does not give is gone, and not only at the moment."""
+        now_ns = time.monotonic_ns()
+        since_ns, why = self._unreadable.get(segment.path, (now_ns, "?"))
+        if error.errno == errno.EIO and now_ns - since_ns >= self._give_up_ns:
+            if why:
+                text = (
+                    f"{segment.path}: {_why(error)} for {self._give_up_ns / 1e9:.0f} s: what is not read of it is lost"
+                )
+                self.notes.append(text)
+            self._unreadable[segment.path] = (since_ns, "")
+            return True
+        self._unreadable[segment.path] = (since_ns, _why(error))
+        return False
+
+    def _is_read(self, segment: Segment) -> None:
+        if self._unreadable and self._unreadable.pop(segment.path, ("", ""))[1]:
+            self.news = f"{segment.path} can be read again: nothing of it is lost"
+
+    @property
+    def unreadable(self) -> str:
+        """Segments that cannot be read at the moment, and why; consumers wait for what is in them."""
+        there = {s.path for s in self._segments} if self._unreadable else ()
+        return "; ".join(f"{path}: {why}" for path, (_, why) in self._unreadable.items() if why and path in there)
 
     # --- retention and end --------------------------------------------------------------------------------------------
 

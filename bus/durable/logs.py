@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 REFUSED = "durable_log"
 """the finding while events are sent and not kept"""
 DAMAGED = "durable_log_damaged"
+UNREADABLE = "durable_log_unreadable"
+"""the finding while consumers wait for events that the disk does not give"""
 
 
 class Logs:
@@ -36,7 +38,7 @@ class Logs:
     def look(self) -> None:
         """Tell what became of them, delete what is too old."""
         for host, logs in self._logs.items():
-            problems = []
+            problems, unreadable = [], []
             for topic, log in logs.items():
                 log.retain()
                 for note in log.notes:
@@ -46,6 +48,8 @@ class Logs:
                 if log.news:
                     host.log(LogLevel.INFO, log.news)
                     log.news = ""
+                if log.unreadable:
+                    unreadable.append(f"consumers of {topic} wait for older events: {log.unreadable}")
                 if log.problem:
                     problems.append(f"{topic} is sent and not kept, {log.refused} events so far: {log.problem}")
                 elif log.sync_error:
@@ -54,6 +58,10 @@ class Logs:
                 host.report(REFUSED, ConditionLevel.FAULT, "; ".join(problems))
             elif REFUSED in host.findings:
                 host.clear(REFUSED)
+            if unreadable:
+                host.report(UNREADABLE, ConditionLevel.FAULT, "; ".join(unreadable))
+            elif UNREADABLE in host.findings:
+                host.clear(UNREADABLE)
 
     def status(self, host: Host) -> tuple[LogStatus, ...]:
         """For /diagnostics."""

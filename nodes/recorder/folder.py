@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bus.bag import BadBag, BagReader
+from bus.bag.quota import BLACK_BOX, WORDS, Shelf, limit_bytes, said_by_states, to_delete
 from bus.bag.recover import BagInUse, being_written, is_finished, recover
-from nodes.recorder.quota import BLACK_BOX, WORDS, Shelf, limit_bytes, said_by_states, to_delete
 from nodes.recorder.settings import Better, Closed, Happened, Identity, Settings, Trouble
 from nodes.recorder.tape import Tape
 from schemas.machine import ConditionLevel

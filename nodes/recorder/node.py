@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from bus.logs import bags_folder
 from bus.node import Node, Raw, parameter, publisher, service, tap, timer
 from nodes.recorder.settings import Better, Closed, Identity, Settings, Trouble
 from schemas import topics
@@ -41,12 +42,6 @@ class Live(Protocol):
     def entries(self) -> Mapping[str, _Entry]: ...
 
 
-def default_directory() -> Path:
-    """Where bags go when nothing else is said."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "fanuc-rise" / "bags"
-
-
 class Recorder(Node):
     """Records every topic into bags, and the last seconds into a black box around every intervention and alarm.
 
@@ -70,7 +65,9 @@ class Recorder(Node):
     keep_free_mb = parameter(200.0, unit="MB", doc="recording stops before less than this is free on the disk", ge=0)
     black_box_before_s = parameter(10.0, unit="s", doc="how far back a black box reaches", ge=0, le=600)
     black_box_after_s = parameter(5.0, unit="s", doc="how long a black box goes on", ge=0, le=600)
-    black_box_mb = parameter(128.0, unit="MB", doc="memory for the black box", ge=1)
+    black_box_mb = parameter(
+        128.0, unit="MB", doc="memory for the black box, and twice as much for those that wait for room", ge=1
+    )
     launch_file = parameter("", doc="kept in every bag; default $RISE_LAUNCH_FILE")
 
     status = publisher(topics.RECORDER)
@@ -98,7 +95,7 @@ class Recorder(Node):
         own = live.entries().get(self.name)
         who = Identity(self.name, own.publisher_id if own else 0, socket.gethostname(), live.domain, _version())
         settings = Settings(
-            directory=Path(self.directory).expanduser().absolute() if self.directory else default_directory(),
+            directory=Path(self.directory).expanduser().absolute() if self.directory else bags_folder(),
             split_bytes=int(self.split_mb * 1e6),
             split_s=self.split_s,
             split_on_run=self.split_on_run,
@@ -192,8 +189,10 @@ class Recorder(Node):
                 case Trouble(code, level, text):
                     self.report(code, level, text)
                     self.log.warning(text)
-                case Better(code):
+                case Better(code, text):
                     self.clear(code)
+                    if text:
+                        self.log.info(text)
         if self.disk.failed:
             raise RuntimeError(f"the disk thread ended: {self.disk.failed}")
         if self.disk.refused > self.refused:
@@ -220,6 +219,7 @@ class Recorder(Node):
                 duration_s=max(0.0, (now_ns - tape.start_ns) / 1e9) if tape and tape.start_ns else 0.0,
                 used_bytes=recording.used_bytes,
                 quota_bytes=recording.quota_bytes,
+                paused=recording.paused,
             )
         )
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from bus.bag import BagFull
 from bus.bag.plain import words
+from bus.bag.quota import RUN
 from bus.bag.types import known_types
 from bus.node import Raw
+from nodes.recorder.black_box import BlackBox, BlackBoxes
 from nodes.recorder.folder import Folder
-from nodes.recorder.quota import BLACK_BOX, RUN
 from nodes.recorder.reduce import Reducer
 from nodes.recorder.ring import Ring
 from nodes.recorder.settings import Better, Closed, Happened, Identity, Settings, Trouble
@@ -26,8 +27,6 @@ from schemas.system import LostMessages
 
 IDLE_AFTER_NS = 10_000_000_000
 """raw signals are reduced when no machine of the namespace has been ACTIVE for so long"""
-BOX_MAX_NS = 600_000_000_000
-"""a black box that is triggered again and again ends after so long; the next trigger begins another"""
 TEND_EVERY_NS = 10_000_000_000
 
 
@@ -60,17 +59,15 @@ class Recording:
         self._idle_since_ns: dict[str, int] = {}
         self._runs: dict[str, tuple[bool, str]] = {}
         self._reducers: dict[int, Reducer] = {}
-        self._unwritten: dict[tuple[str, str], LostMessages] = {}
+        self._unwritten: dict[tuple[str, str], list[LostMessages]] = {}
         self._unclosed: list[Tape] = []
         self._ring = Ring(settings.black_box_before_s, settings.black_box_bytes)
-        self._box: Tape | None = None
-        self._box_since_ns = 0
-        self._box_until_ns = 0
         self._tape_since_ns = 0
         self._before = ""
         """the bag begun last"""
         self._tended_ns = 0
         self._folder = Folder(settings, who, emit)
+        self._boxes = BlackBoxes(settings, emit, self._finish)
         self._now_ns = 0
 
     # --- what comes in ------------------------------------------------------------------------------------------------
@@ -96,14 +93,15 @@ class Recording:
         # what a node needed that is gone stays needed to the end of the bag: its last messages are yet to come
         self._needed_topics.update(*self._needs.values())
         self._mark_needed()
-        for tape in (self.tape, self._box):
-            if tape is not None:
-                self._try(tape, lambda t: t.nodes(self._entries))
+        if self.tape is not None:
+            self._try(self.tape, lambda t: t.nodes(self._entries))
+        if self._boxes.open is not None:
+            self._boxes.open.nodes(self._entries)
 
     def batch(self, batch: Iterable[Raw]) -> None:
         """Messages, in the order they were received; nothing raised."""
         # a thousand samples a second of every machine pass here
-        streams, newest, continuous = self._streams, self._ring.newest, self.settings.continuous
+        streams, newest, boxes, continuous = self._streams, self._ring.newest, self._boxes, self.settings.continuous
         for raw in batch:
             topic, _, publisher_id, seq, stamp_ns, received_ns, payload, _, _, _, lost_first = raw
             stream = streams.get((publisher_id, topic)) or self._meet(raw)
@@ -126,8 +124,8 @@ class Recording:
             role = stream.role
             keep = role is Role.PLAIN or (self._signals if role is Role.SIGNALS else self._judge)(stream, raw)
             newest.append((stream, raw))
-            if self._box is not None:
-                self._into(self._box, stream, raw)
+            if boxes.open is not None:
+                boxes.open.add(stream, raw)
             if keep and continuous:
                 tape = self.tape
                 try:
@@ -144,28 +142,15 @@ class Recording:
         self._after_batch()
 
     def trigger(self, reason: str, now_ns: int = 0) -> str:
-        """Write the ring, and what follows, into a file of its own; its path, empty when there was no room."""
+        """Write the ring, and what follows, into a file of its own; its path, empty while there is no room."""
         now_ns = now_ns or self._now_ns
-        self._box_until_ns = now_ns + int(self.settings.black_box_after_s * 1e9)
-        if self._box is not None:
-            return str(self._box.path)
-        self._ring.close(now_ns, exact=True)
-        held = list(self._ring)
-        start_ns = held[0][1].received_ns if held else now_ns
-        try:
-            tape = self._box = self._folder.open(BLACK_BOX, start_ns, reason)
-            self._box_since_ns = now_ns
-            tape.nodes(self._entries)
-            tape.head(self._ring.before(), start_ns)
-            for stream, raw in held:
-                tape.write(stream, raw.seq, raw.received_ns, raw.stamp_ns, raw.payload)
-            for active, run_id in self._runs.values():
-                tape.note_state(active, run_id)
-            tape.writer.sync()
-        except (OSError, BagFull) as error:
-            self._box_failed(error)
-            return ""
-        return str(tape.path)
+        if self._boxes.open is None:
+            self._ring.close(now_ns, exact=True)
+            box = BlackBox(self._folder, reason, now_ns, self._ring.before(), list(self._ring))
+            box.nodes(self._entries)
+            box.note_states(self._runs.values())
+            self._boxes.begin(box)
+        return self._boxes.go_on(now_ns)
 
     # --- streams ------------------------------------------------------------------------------------------------------
 
@@ -190,7 +175,18 @@ class Recording:
         return topic in self._needed_topics or f"*/{topic.partition('/')[2]}" in self._needed_topics
 
     def _lose(self, stream: Stream, first: int, last: int, now_ns: int, reason: str = "lost") -> None:
-        lost = LostMessages(
+        lost = self._missing(stream, first, last, now_ns, reason)
+        if reason != "reduced":
+            self.lost += last - first + 1
+            self._emit(lost)
+        if self.tape is not None:
+            self._try(self.tape, lambda t: t.lose(lost))
+        if self._boxes.open is not None:
+            self._boxes.open.lose(lost)
+
+    @staticmethod
+    def _missing(stream: Stream, first: int, last: int, now_ns: int, reason: str) -> LostMessages:
+        return LostMessages(
             stamp_ns=now_ns,
             topic=stream.topic,
             publisher=stream.publisher,
@@ -198,12 +194,6 @@ class Recording:
             last_seq=last,
             reason=reason,
         )
-        if reason != "reduced":
-            self.lost += last - first + 1
-            self._emit(lost)
-        for tape in (self.tape, self._box):
-            if tape is not None:
-                self._try(tape, lambda t: t.lose(lost))
 
     def _judge(self, stream: Stream, raw: Raw) -> bool:
         """What the topic means to the recorder; whether the message goes into the bag as it is."""
@@ -231,9 +221,10 @@ class Recording:
             self._idle_since_ns[stream.namespace] = raw.received_ns
         if self.settings.split_on_run and before is not None and before[1] != run_id and self.tape is not None:
             self._close_tape()
-        for tape in (self.tape, self._box):
-            if tape is not None:
-                tape.note_state(active, run_id)
+        if self.tape is not None:
+            self.tape.note_state(active, run_id)
+        if self._boxes.open is not None:
+            self._boxes.open.note_states([(active, run_id)])
 
     def _signals(self, stream: Stream, raw: Raw) -> bool:
         since_ns = self._idle_since_ns.get(stream.namespace, 0)
@@ -263,7 +254,8 @@ class Recording:
         """Begin a bag with this message, when there is room for one."""
         tape = None if self.paused else self._begin(stream, raw.received_ns)
         if tape is None:
-            self._unwrite(stream.topic, stream.publisher, raw.seq, raw.seq, raw.received_ns)
+            self.lost += 1
+            self._unwrite(self._missing(stream, raw.seq, raw.seq, raw.received_ns, "disk"))
         elif not any(value is raw for value in stream.values.values()):  # else it stands at the head
             tape.write(stream, raw.seq, raw.received_ns, raw.stamp_ns, raw.payload)
 
@@ -283,27 +275,19 @@ class Recording:
             tape.head(sorted(alive, key=lambda v: (v[1].received_ns, v[0].index, v[1].seq)), at_ns)
             for active, run_id in self._runs.values():
                 tape.note_state(active, run_id)
-            for lost in self._unwritten.values():
+            unwritten, self._unwritten = self._unwritten, {}
+            for lost in (one for told in unwritten.values() for one in told):
                 tape.lose(lost)
-            self._unwritten.clear()
         except (OSError, BagFull) as error:
             self._no_room(error)
             return None
         return tape
 
-    def _into(self, tape: Tape, stream: Stream, raw: Raw) -> None:
-        try:
-            tape.write(stream, raw.seq, raw.received_ns, raw.stamp_ns, raw.payload)
-        except (OSError, BagFull) as error:
-            self._box_failed(error)
-
     def _try(self, tape: Tape, act: Callable[[Tape], None]) -> None:
         try:
             act(tape)
         except (OSError, BagFull) as error:
-            if tape is self._box:
-                self._box_failed(error)
-            elif tape is self.tape:
+            if tape is self.tape:
                 self._no_room(error)
 
     def _close_tape(self) -> None:
@@ -329,61 +313,54 @@ class Recording:
             or now_ns - self._tape_since_ns >= self.settings.split_s * 1e9
         ):
             self._close_tape()
-        if self._box is not None and (now_ns >= self._box_until_ns or now_ns - self._box_since_ns > BOX_MAX_NS):
-            box, self._box = self._box, None
-            self._finish(box)
+        self._boxes.look(now_ns)
 
     # --- the disk -------------------------------------------------------------------------------------------------
 
-    def _unwrite(self, topic: str, publisher: str, first: int, last: int, now_ns: int) -> None:
-        """Count what there was no room for; the next bag says it."""
-        known = self._unwritten.get((topic, publisher))
-        self.lost += last - first + 1
-        self._unwritten[topic, publisher] = LostMessages(
-            stamp_ns=now_ns,
-            topic=topic,
-            publisher=publisher,
-            first_seq=min(first, known.first_seq) if known else first,
-            last_seq=max(last, known.last_seq) if known else last,
-            reason="disk",
-        )
+    def _unwrite(self, lost: LostMessages) -> None:
+        """What there was no room for; the next bag says it."""
+        told = self._unwritten.setdefault((lost.topic, lost.publisher), [])
+        last = told[-1] if told else None
+        if last is not None and (last.last_seq + 1, last.reason) == (lost.first_seq, lost.reason):
+            told[-1] = last.model_copy(update={"last_seq": lost.last_seq, "stamp_ns": lost.stamp_ns})
+        else:
+            told.append(lost)
 
     def _no_room(self, error: OSError | BagFull) -> None:
         """Leave the bag as it is and write no more, until `sync` finds room."""
         tape, self.tape = self.tape, None
-        self.paused = str(error)
+        self.paused = (error.strerror if isinstance(error, OSError) else "") or str(error)
         if tape is not None:
-            for lost in tape.discard(self._now_ns):
-                self._unwrite(lost.topic, lost.publisher, lost.first_seq, lost.last_seq, self._now_ns)
+            gone, unsaid = tape.discard(self._now_ns)
+            self.lost += sum(lost.last_seq - lost.first_seq + 1 for lost in gone)
+            for lost in (*unsaid, *gone):
+                self._unwrite(lost)
             self._finish(tape)
-        text = f"nothing is recorded, black boxes are kept in memory: {error}. Make room in {self.settings.directory}"
+        text = f"nothing is recorded, black boxes are kept in memory: {self.paused}"
+        text = f"{text}. Make room in {self.settings.directory}"
         self._emit(Trouble("disk_full", ConditionLevel.FAULT, text))
-
-    def _box_failed(self, error: OSError | BagFull) -> None:
-        box, self._box = self._box, None
-        if box is not None:
-            box.discard(self._now_ns)
-            self._finish(box)
-        self._emit(Trouble("black_box_failed", ConditionLevel.FAULT, f"a black box is not complete: {error}"))
 
     def sync(self) -> None:
         """Bring everything to the disk; twice a second. Goes on after a full disk, and keeps the quota."""
-        for tape in (self.tape, self._box):
-            if tape is not None:
-                self._try(tape, lambda t: t.writer.sync())
+        if self.tape is not None:
+            self._try(self.tape, lambda t: t.writer.sync())
+        self._boxes.bring()
         free = self._folder.free_bytes()
         if self.paused and free > self.settings.keep_free_bytes * 1.1 + (1 << 20):
             self.paused = ""
-            for tape in self._unclosed:
-                tape.writer.abandon()
-                self._folder.recover(tape.path)
-            self._unclosed.clear()
-            self._emit(Better("disk_full"))
+            missed = sum(lost.last_seq - lost.first_seq + 1 for told in self._unwritten.values() for lost in told)
+            self._emit(
+                Better("disk_full", f"recording goes on; {missed} messages found no room, the next bag says which")
+            )
         elif not self.paused and free < self.settings.keep_free_bytes:
             self._no_room(OSError(f"{free / 1e6:.0f} MB are left, {self.settings.keep_free_bytes / 1e6:.0f} stay free"))
+        if not self.paused:
+            for tape in self._unclosed:
+                self._folder.recover(tape.path)
+            self._unclosed.clear()
         if self._now_ns - self._tended_ns > TEND_EVERY_NS or (self.paused and not self._unclosed):
             self._tended_ns = self._now_ns
-            tapes = [t for t in (self.tape, self._box) if t is not None]
+            tapes = [t for t in (self.tape, *self._boxes.tapes()) if t is not None]
             self.used_bytes, self.quota_bytes = self._folder.tend(tapes, self._now_ns)
 
     # --- from start to end ------------------------------------------------------------------------------------------
@@ -398,6 +375,4 @@ class Recording:
             if stream.reduced_from:
                 self._end_reduction(stream, stream.last_seq)
         self._close_tape()
-        if self._box is not None:
-            box, self._box = self._box, None
-            self._finish(box)
+        self._boxes.close()

@@ -60,7 +60,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Better:
+    """The trouble of this code is over; `text` says what the log is to hold of it."""
+
     code: str
+    text: str = ""
 
 
 Happened = Closed | Trouble | Better | BagDeleted | LostMessages

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bus.bag import BagWriter
+from bus.bag.quota import WORDS, words
 from bus.node import Raw
-from nodes.recorder.quota import WORDS, words
 from nodes.recorder.settings import Identity
 from nodes.recorder.stream import Stream
 from schemas.base import Message
 from schemas.codec import codec
 from schemas.grammar import definition
 from schemas.system import BagSplit, LostMessages
+
+LOST = "bag/lost"
+MAX_LOSSES = 10_000
+"""statements that may lie in one open chunk"""
 
 
 class Tape:
@@ -41,10 +46,16 @@ class Tape:
         self._names: dict[int, tuple[str, str]] = {}
         self._attached = False
         self._last_ns = 0
+        self._heads: dict[int, int] = {}
+        self._losses: deque[tuple[int, LostMessages]] = deque(maxlen=MAX_LOSSES)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.writer = BagWriter(path)
         rise = {"version": who.version, "host": who.host, "domain": who.domain}
-        self.writer.metadata("rise", {**rise, "continues": continues} if continues else rise)
+        try:
+            self.writer.metadata("rise", {**rise, "continues": continues} if continues else rise)
+        except OSError:
+            self.drop()
+            raise
 
     @property
     def start_ns(self) -> int:
@@ -55,6 +66,8 @@ class Tape:
         self.writer.repeated(len(values))
         for stream, raw in values:
             self.write(stream, raw.seq, at_ns, raw.stamp_ns, raw.payload)
+            number = self._numbers[stream.index]
+            self._heads[number] = max(raw.seq, self._heads.get(number, 0))
 
     def nodes(self, entries: Mapping[str, str]) -> None:
         """Keep the discovery entries (JSON by full name) that are new or changed."""
@@ -98,7 +111,8 @@ class Tape:
         """Write a gap down at its place."""
         if lost.reason != "reduced":
             self.lost += lost.last_seq - lost.first_seq + 1
-        self.own("bag/lost", lost, lost.stamp_ns)
+        self._losses.append((self._own.get(LOST, (0, 0))[1] + 1, lost))
+        self.own(LOST, lost, lost.stamp_ns)
 
     def note_state(self, active: bool, run_id: str) -> None:
         """A machine of the bag cuts, and for which run."""
@@ -110,22 +124,37 @@ class Tape:
         """Keep a file beside the messages."""
         self.writer.attach(name, media_type, data, self._last_ns)
 
-    def discard(self, at_ns: int) -> list[LostMessages]:
-        """There is no room for the open chunk: throw it away; what was in it."""
-        gone = []
+    def discard(self, at_ns: int) -> tuple[list[LostMessages], list[LostMessages]]:
+        """There is no room for the open chunk: throw it away; what of it is lost, and which losses now stand nowhere.
+
+        What the head repeats of an earlier bag is not lost with it.
+        """
+        gone: list[LostMessages] = []
+        unsaid: list[LostMessages] = []
         for d in self.writer.discard():
             topic, publisher = self._names[d.channel]
-            gone.append(
-                LostMessages(
-                    stamp_ns=at_ns,
-                    topic=topic,
-                    publisher=publisher,
-                    first_seq=d.first_seq,
-                    last_seq=d.last_seq,
-                    reason="disk",
+            if topic == LOST:
+                unsaid = [lost for seq, lost in self._losses if seq >= d.first_seq]
+                self.lost -= sum(x.last_seq - x.first_seq + 1 for x in unsaid if x.reason != "reduced")
+                continue
+            first = max(d.first_seq, self._heads.get(d.channel, 0) + 1)
+            if first <= d.last_seq:
+                gone.append(
+                    LostMessages(
+                        stamp_ns=at_ns,
+                        topic=topic,
+                        publisher=publisher,
+                        first_seq=first,
+                        last_seq=d.last_seq,
+                        reason="disk",
+                    )
                 )
-            )
-        return gone
+        return gone, unsaid
+
+    def drop(self) -> None:
+        """Leave nothing of it behind."""
+        self.writer.abandon()
+        self.path.unlink(missing_ok=True)
 
     def close(self) -> BagSplit:
         """Finish the file; what it holds.

@@ -21,9 +21,9 @@ def without_rights(command: Sequence[str]) -> list[str]:
     return _allowed(["prlimit", "--rtprio=0", "unshare", "--user", "--map-root-user"], command)
 
 
-def with_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
-    """With a disk of 1 MB at `folder`, for this command only."""
-    mount = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
+def with_small_disk(folder: Path, command: Sequence[str], size_mb: int = 1) -> list[str]:
+    """With a disk of so many MB at `folder`, for this command only; others find it below /proc/<pid>/root."""
+    mount = f'mount -t tmpfs -o size={size_mb}m none "$0" && exec "$@"'
     return _allowed(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, str(folder)], command)
 
 

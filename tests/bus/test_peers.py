@@ -239,8 +239,8 @@ def test_an_incompatible_type_is_refused_with_both_definitions(
         assert finding.level is ConditionLevel.FAULT
         assert node(reader).heard == []
     said = capfd.readouterr().err
-    assert "-- sent --" in said
-    assert "-- wanted --" in said
+    assert f"-- sent, {type_hash(_Other)} --" in said
+    assert f"-- wanted, {type_hash(_Old)} --" in said
     assert "_Other" in said
 
 

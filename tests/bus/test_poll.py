@@ -45,7 +45,7 @@ def test_set_at_a_steady_pace_the_alarm_goes_on_by_itself() -> None:
             assert rings(alarm)
             assert time.monotonic_ns() >= before_ns
             alarm.clear()
-            assert (alarm.set_ns or 0) > time.monotonic_ns() - pace_ns, "what it missed while nobody looked is behind it"
+            assert (alarm.set_ns or 0) > time.monotonic_ns() - pace_ns, "what it missed is behind it"
         alarm.set(time.monotonic_ns() + 500_000)  # out of step
         assert rings(alarm)
         alarm.clear()

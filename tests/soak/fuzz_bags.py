@@ -18,6 +18,7 @@ from bus.bag.convert import to_csv, to_json
 from bus.bag.cut import BadCut, cut
 from bus.bag.latched import LatchedState
 from bus.bag.plain import BadPayload, unpack
+from bus.bag.quota import kept
 from bus.bag.recover import recover
 from bus.bag.types import known_types
 from bus.node import BadParameter
@@ -25,7 +26,6 @@ from bus.replay import NotReplayable, replay
 from bus.replay.decisions import Decision, Decisions
 from bus.replay.expected import changes
 from bus.trace import BadTrace, Kind, TraceWriter
-from nodes.recorder.quota import kept
 from schemas import grammar, topics
 from schemas.codec import codec
 from schemas.grammar import definition, describe, hash_of, json_schema_of, match

@@ -185,7 +185,7 @@ class _World:
         """Whether a callback or the loop failed; and what is published of it travels."""
         x, host = self.x, self.host
         for _ in range(8):
-            x._round(until_ns=1)
+            x.loop.round(until_ns=1)
         if x._failure is not None:
             raise AssertionError(x._failure)
         failed = host.findings.get("callback_failed")
@@ -200,7 +200,7 @@ class _World:
         x.intake.feeds.clear()
         x.intake._fast.clear()
         x.intake._tending = False
-        x.ready.clear()
+        x.loop.ready.clear()
         x._failure = None
         x.caller._pending.clear()
         x.desk._remembered.clear()
@@ -257,7 +257,7 @@ def core() -> Target:
         for step in steps[:50] if isinstance(steps, list) else ():
             if isinstance(step, list) and step and isinstance(step[0], int):
                 world.doors[step[0] % len(world.doors)](*step[1:])
-        world.x._round(until_ns=1)
+        world.x.loop.round(until_ns=1)
 
     def f(topic: Topic[Word], seq: int) -> bytes:
         return frame.pack(frame.prefix(topic.name), ROGUE, seq, 0, 0, word)

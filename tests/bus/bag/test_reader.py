@@ -15,8 +15,8 @@ from mcap.writer import Writer
 
 from bus.bag import BadBag, BagReader, BagWriter, read
 from bus.bag.check import check
+from bus.bag.quota import kept
 from bus.bag.records import MAGIC, MAX_CHUNK_BYTES, Opcode, walk
-from nodes.recorder.quota import kept
 from schemas.codec import codec
 from schemas.grammar import definition, type_hash
 from schemas.machine import Alarm, ConditionLevel, MachineState, SignalBlock

@@ -92,6 +92,22 @@ def test_a_refused_write_leaves_the_file_whole_and_the_chunk_in_memory(tmp_path:
     assert not [i for i in check(path).counts if i.startswith("format/")]
 
 
+def test_a_large_message_that_is_refused_is_in_the_chunk_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with BagWriter(path, compress=False) as writer:
+        channel = writer.channel("t", "n", 1, KINDS[0], "EVENT", first_seq=1)
+        writer.write(channel, 1, 1, 1, b"small")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                writer.write(channel, 2, 2, 2, bytes(100_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        writer.write(channel, 3, 3, 3, b"small")
+    assert [m.seq for m in read(path)] == [1, 2, 3]
+
+
 def test_what_a_discarded_chunk_declared_is_declared_again(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "a.mcap") as writer:
         channel = writer.channel("t", "n", 1, KINDS[0], "EVENT", first_seq=1)

@@ -17,6 +17,7 @@ from bus.bag import BagReader, read
 from bus.cli import cli
 from bus.host import Spec
 from bus.testing import Domain
+from nodes.recorder import Recorder
 from tests.bus.bag.bags import small
 from tests.nodes.recorder.test_node import Mill
 
@@ -65,9 +66,79 @@ def test_usage_cut_convert(tmp_path: Path) -> None:
     csv = rise("convert", tmp_path / "a.mcap", "--to", "csv", "-o", tmp_path / "csv", "--topics", "samples")
     assert "vmc1.machine.samples.drive.csv" in csv.output
     assert len(list((tmp_path / "csv").iterdir())) == 1
+    parquet = rise("convert", tmp_path / "a.mcap", "--to", "parquet", "-o", tmp_path / "pq")
+    assert "vmc1.machine.samples.drive.parquet" in parquet.output
+    assert parquet.output.splitlines()[-1] == "21 messages"
 
 
-@pytest.mark.parametrize("verb", ["info", "check", "usage", "play", "cut", "convert"])
+def test_without_pyarrow_the_line_to_paste_is_said(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap")
+    blocked = "import sys; sys.modules['pyarrow'] = None; from bus.cli import main; main()"
+    command = [sys.executable, "-P", "-c", blocked, "bag", "convert", "a.mcap", "--to", "parquet", "-o", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"  {sys.executable} -m pip install 'fanuc-rise[parquet]'"
+    assert not (tmp_path / "out").exists()
+
+
+def test_usage_of_a_folder_says_what_goes_next(tmp_path: Path) -> None:
+    small(tmp_path / "cutting.mcap", 40)
+    for n in range(2):
+        small(tmp_path / f"idle{n}.mcap", 10, states=False)
+    writing = small(tmp_path / "now.mcap", close=False)
+    writing.flush()
+    (tmp_path / "garbage.mcap").write_bytes(b"PK" * 100)
+    total = sum(p.stat().st_size for p in tmp_path.iterdir())
+    words = ["usage", tmp_path, "--retention-days", "100000"]
+    plain = json.loads(rise(*words, "--quota-gb", (total - 10) / 1e9, "--json").output)
+    assert plain["used_bytes"] == total
+    what = {Path(row["path"]).name: row["what"] for row in plain["bags"]}
+    assert what == {
+        "cutting.mcap": "run",
+        "idle0.mcap": "idle",
+        "idle1.mcap": "idle",
+        "now.mcap": "being written",
+        "garbage.mcap": "no bag",
+    }
+    assert [(Path(r["path"]).name, r["now"]) for r in plain["next"]] == [("idle0.mcap", True), ("idle1.mcap", False)]
+    samples = next(row for row in plain["topics"] if row["topic"] == "vmc1/machine/samples")
+    assert samples["messages"] == 40 + 10 + 10 + 20
+    text = rise(*words, "--quota-gb", 1).output
+    assert "next to go:" in text
+    assert "idle0.mcap: idle: no machine cut" in text
+    assert "topics" not in json.loads(rise(*words, "--quick", "--json").output)
+    writing.abandon()
+
+
+def test_usage_asks_the_recorder_that_runs(tmp_path: Path) -> None:
+    parameters = {"directory": str(tmp_path / "bags"), "quota_gb": 0.25, "retention_days": 3.0, "keep_free_mb": 0.0}
+    with Domain() as domain, domain.running(Spec(Recorder, parameters=parameters)):
+        plain = json.loads(rise("usage", "--domain", domain.name, "--json").output)
+        other = json.loads(rise("usage", tmp_path, "--domain", domain.name, "--json").output)
+    assert (plain["folder"], plain["recorder"]) == (str(tmp_path / "bags"), "recorder")
+    assert (plain["quota_bytes"], plain["retention_days"]) == (250_000_000, 3.0)
+    assert (other["recorder"], other["retention_days"]) == ("", 30.0)
+
+
+def test_merge(tmp_path: Path) -> None:
+    for n in range(2):
+        small(tmp_path / f"{n}.mcap")
+    made = rise("merge", tmp_path / "0.mcap", tmp_path / "1.mcap", "-o", tmp_path / "new" / "m.mcap", "--json")
+    assert made.exit_code == 0, made.output
+    plain = json.loads(made.output)
+    assert (plain["messages"], plain["duplicates"], plain["lost"]) == (21, 21, 0)
+    again = ["merge", tmp_path / "0.mcap", tmp_path / "1.mcap", "-o", tmp_path / "new" / "m.mcap"]
+    assert "is there already" in rise(*again).output
+    assert rise(*again, "-f").exit_code == 0
+    for words, says in (
+        (["merge", tmp_path / "0.mcap", tmp_path / "0.mcap", "-o", tmp_path / "x"], "named twice"),
+        (["merge", tmp_path / "0.mcap", tmp_path / "1.mcap", "-f", "-o", tmp_path / "1.mcap"], "one of the bags"),
+    ):
+        result = rise(*words)
+        assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+@pytest.mark.parametrize("verb", ["info", "check", "usage", "play", "cut", "convert", "merge"])
 @pytest.mark.parametrize("kind", ["missing", "empty", "garbage", "folder"])
 def test_what_is_no_bag_is_one_line_and_exit_code_2(tmp_path: Path, verb: str, kind: str) -> None:
     path = tmp_path / "a.mcap"
@@ -78,8 +149,9 @@ def test_what_is_no_bag_is_one_line_and_exit_code_2(tmp_path: Path, verb: str, k
             path.write_bytes(random.Random(1).randbytes(10_000_000))
         case "folder":
             path.mkdir()
-    more = {"cut": ["-o", tmp_path / "b"], "convert": ["--to", "csv", "-o", tmp_path / "b"]}.get(verb, [])
-    result = rise(verb, path, *more)
+    more = {"cut": ["-o", tmp_path / "b"], "convert": ["--to", "csv", "-o", tmp_path / "b"]}
+    more["merge"] = more["cut"]
+    result = rise(verb, path, *more.get(verb, []))
     assert result.exit_code == 2
     assert str(path) in result.output
     assert len(result.output.splitlines()) == 1

@@ -58,6 +58,10 @@ def offered(words: str) -> list[str]:
         ("rise launch cell li", ["limit_pct:="]),
         ("rise launch no_such_file ", []),
         ("rise doctor --j", ["--json"]),
+        ("rise bag m", ["merge"]),
+        ("rise bag us", ["usage"]),
+        ("rise bag usage --q", ["--quick", "--quota-gb"]),
+        ("rise bag convert --to p", ["parquet"]),
     ],
 )
 def test_what_is_offered(words: str, expected: list[str]) -> None:

@@ -22,7 +22,7 @@ from bus.cli.doctor_computer import (
 )
 from bus.testing import Domain
 from tests.bus.cli.shop import rise
-from tests.bus.namespaces import with_full_disk, without_inotify
+from tests.bus.namespaces import with_small_disk, without_inotify
 
 DOCTOR = [sys.executable, "-P", "-m", "bus.rise", "doctor"]
 WELL = Readings(python=(3, 11, 7), executable="/usr/bin/python3", state="/var/bags")
@@ -135,7 +135,7 @@ def test_a_foreign_package_on_the_path(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     with Domain():
-        found = said(with_full_disk(tmp_path / "state", DOCTOR), RISE_STATE_DIR=str(tmp_path / "state"))
+        found = said(with_small_disk(tmp_path / "state", DOCTOR), RISE_STATE_DIR=str(tmp_path / "state"))
     assert found["error disk"].startswith(f"0.0 GB free for bags and logs ({tmp_path}/state")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.recorder.quota import BLACK_BOX, RUN, Kept, limit_bytes, to_delete
+from bus.bag.quota import BLACK_BOX, RUN, Kept, limit_bytes, to_delete
 
 DAY_NS = 86_400_000_000_000
 NOW_NS = 1000 * DAY_NS

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.bag import BadBag, BagReader
+from bus.bag.reader import BagReader
+from bus.bag.records import BadBag
 from schemas.codec import DecodeError, codec
 from schemas.machine import Execution, MachineState
 
@@ -50,11 +51,22 @@ def to_delete(bags: Iterable[Kept], quota_bytes: int, retention_days: float, now
     Idle bags go first, then those that no run links to, then linked ones past retention, black boxes past it last; in
     each group the oldest. What is linked or a black box and within retention never goes.
     """
+    held = list(bags)
+    used = sum(bag.size_bytes for bag in held)
+    going: list[Deletion] = []
+    for next_one in in_order(held, retention_days, now_ns):
+        if used <= quota_bytes:
+            break
+        going.append(Deletion(next_one.bag, f"quota of {quota_bytes / 1e9:.2f} GB: {next_one.reason}"))
+        used -= next_one.bag.size_bytes
+    return going, max(0, used - quota_bytes)
+
+
+def in_order(bags: Iterable[Kept], retention_days: float, now_ns: int) -> list[Deletion]:
+    """All that may go at all, what goes first in front."""
     old_ns = now_ns - int(retention_days * 86_400e9)
     ranked: list[tuple[int, int, Kept, str]] = []
-    used = 0
     for bag in bags:
-        used += bag.size_bytes
         old = bag.end_ns < old_ns
         if bag.kind == BLACK_BOX:
             if old:
@@ -65,13 +77,8 @@ def to_delete(bags: Iterable[Kept], quota_bytes: int, retention_days: float, now
             ranked.append((1, bag.end_ns, bag, "unlinked: belongs to no run"))
         elif old:
             ranked.append((2, bag.end_ns, bag, f"linked to a run, older than {retention_days:g} days"))
-    going: list[Deletion] = []
-    for _, _, bag, reason in sorted(ranked, key=lambda r: (r[0], r[1], str(r[2].path))):
-        if used <= quota_bytes:
-            break
-        going.append(Deletion(bag, f"quota of {quota_bytes / 1e9:.2f} GB: {reason}"))
-        used -= bag.size_bytes
-    return going, max(0, used - quota_bytes)
+    ranked.sort(key=lambda r: (r[0], r[1], str(r[2].path)))
+    return [Deletion(bag, reason) for _, _, bag, reason in ranked]
 
 
 def words(kind: str, cutting: bool, run_ids: Iterable[str], reason: str = "") -> dict[str, str]:
