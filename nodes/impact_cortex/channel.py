@@ -272,6 +272,7 @@ class Channel:
                     self._fired_row = i
         return hits
 
+    @np.errstate(invalid="ignore")  # a signalling NaN is no reading, like any other
     def _by_block(self, data: NDArray[Any]) -> list[Hit]:
         hits: list[Hit] = []
         rows = data.shape[0]

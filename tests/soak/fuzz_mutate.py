@@ -26,7 +26,7 @@ class Grammar(NamedTuple):
 
 
 BYTES = Grammar()
-MAX_BYTES = 16_384
+MAX_BYTES = 10_000
 TREE_MAX_BYTES = 1 << 18
 MAX_DEPTH = 1200
 NUMBERS: tuple[Any, ...] = (

@@ -58,6 +58,14 @@ def judged(loads: list[tuple[list[float], bool, float]], size: int) -> tuple[lis
     return hits, [(w.task.name, w.state, w.fired, w.settle_left) for w in channel.watches]
 
 
+def test_a_signalling_nan_is_no_reading() -> None:
+    """As bits of another machine's memory may be; numpy warns of it when it is converted."""
+    data = rows_of([6.0] * (4 * BY_SAMPLE))
+    data.view(np.uint32)[:, 1] = 0x7F800001
+    channel = Channel("drive", DRIVE, SETTINGS)
+    assert channel.feed(block(0, data)) == []
+
+
 levels = st.sampled_from([6.0, 7.0, 26.0, 27.5, 33.0, 40.0, 120.0, 200.0, math.nan])
 stretches = st.lists(
     st.tuples(
