@@ -64,7 +64,7 @@ class Transport:
     """
 
     # what every wait and send touches lies together: at 1 kHz memory has gone cold since the last one
-    __slots__ = ("__dict__", "_foreign", "_poller", "_touched", "_unread", "lanes")
+    __slots__ = ("__dict__", "_poller", "_touched", "_unread", "foreign", "lanes")
 
     def __init__(
         self, pub_path: str, rpc_path: str, *, lane_path: str | None = None, tcp_host: str | None = None
