@@ -38,9 +38,9 @@ from schemas.topics import SAMPLES, VIBRATION
 
 STEP_NS = 1_000_000
 MOST_STEPS = 4
-"""per tick, so that a late tick is caught up over several and no callback is long"""
+"""per tick at the mill's own pace, so that a late tick is caught up over several and no callback is long"""
 FORGET_STEPS = 1000
-"""later than this the rows are lost at the source, and counted"""
+"""at its own pace: later than this the rows are lost at the source, and counted"""
 VIBRATION_STEPS = 10
 LONGEST_S = 86_400.0
 """a fault that is injected for a time"""
@@ -100,6 +100,9 @@ class Simulator:
         self._setting = setting
         self._autostart = bool(setting.parameters["autostart"])
         self._speed = float(setting.parameters["speed"])
+        faster = max(1.0, self._speed)
+        self._most_steps = max(MOST_STEPS, math.ceil(2.0 * faster))
+        self._forget_steps = int(FORGET_STEPS * faster)
         rng = np.random.default_rng(setting.rng.getrandbits(64))
         draw, even = sensors.heavy_tailed(rng, 4.0), sensors.evenly(rng)
         self.mill = Mill(pocket(), draw, loop=bool(setting.parameters["loop"]))
@@ -136,25 +139,26 @@ class Simulator:
     # --- time ------------------------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> list[Message]:
-        """Steps until `now_ns`, at most MOST_STEPS of them; the rest follows at the next call."""
+        """Steps until `now_ns`, so many at once; the rest follows at the next call."""
         gone = int((now_ns - self._start_ns) * self._speed) // STEP_NS
         due = gone - self._steps if self._speed else MOST_STEPS
         out, self._pending = self._pending, []
         if due <= 0:
             return out
-        if due > FORGET_STEPS:
-            self.lost_rows += due - FORGET_STEPS
-            self._setting.log(LogLevel.WARNING, f"{due} ms late: {due - FORGET_STEPS} rows of {DRIVE} are lost")
-            self._steps += due - FORGET_STEPS
+        if due > self._forget_steps:
+            lost = due - self._forget_steps
+            self.lost_rows += lost
+            self._setting.log(LogLevel.WARNING, f"{due} ms late: {lost} rows of {DRIVE} are lost")
+            self._steps += lost
         rows: list[list[float]] = []
-        mill, reading, lost = self.mill, self._reading, self.mill.faults.lost
+        mill, reading, missing = self.mill, self._reading, self.mill.faults.lost
         first = self._steps
-        for _ in range(min(due, MOST_STEPS)):
+        for _ in range(min(due, self._most_steps)):
             mill.step()
             self._steps += 1
             rows.append([sensor(read(mill)) for sensor, read in reading])
-            if lost:
-                rows[-1] = [math.nan if p.name in lost else v for p, v in zip(PROBES, rows[-1], strict=True)]
+            if missing:
+                rows[-1] = [math.nan if p.name in missing else v for p, v in zip(PROBES, rows[-1], strict=True)]
             self._force_sum += mill.force_n
             if mill.blow > self._blow:
                 self._blow, self._blow_at = mill.blow, self._steps % VIBRATION_STEPS
