@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -226,24 +226,14 @@ class Watch:
         return sum(c.received for n, said in self.health.items() for c in said.topics if c.publisher != n)
 
 
-def run(speed: float, hours: float, told: Told, real_s: float = float("inf")) -> Result:
+def day(speed: float, hours: float, told: Told, real_s: float = float("inf")) -> Result:
     """The cell until so many hours have passed in it, in a domain and folder that are gone afterwards."""
     result, watch = Result(speed), Watch()
     with Domain("day") as domain:
         file = domain.root / "site.toml"
         file.write_text(site(speed))
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "bus.cli",
-            "launch",
-            "cell",
-            "--domain",
-            domain.name,
-            "--site",
-            str(file),
-        ]
+        command = [sys.executable, "-P", "-m", "bus.cli", "launch", "cell"]
+        command += ["--domain", domain.name, "--site", str(file)]
         with (
             domain.session(select=lambda topic, _: topic in watch.topics, heard=watch.heard) as session,
             (domain.root / "out").open("wb") as out,
@@ -315,7 +305,7 @@ def _files(domain: Domain) -> list[str]:
 def fastest(told: Told) -> float:
     """The highest speed at which the computer keeps up, by trial."""
     for speed in SPEEDS[:-1]:
-        tried = run(speed, 24.0, lambda text: None, real_s=TRIAL_S)
+        tried = day(speed, 24.0, lambda text: None, real_s=TRIAL_S)
         reached = tried.hours * 3600 / tried.seconds if tried.seconds else 0.0
         late = [text for text in tried.complaints if "are lost" in text]
         cores = tried.samples[-1].cores if tried.samples else math.inf
@@ -326,23 +316,19 @@ def fastest(told: Told) -> float:
     return SPEEDS[-1]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: held."""
-    parser = argparse.ArgumentParser(prog="day", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hours", type=float, default=24.0, help="simulated")
     parser.add_argument("--speed", type=float, default=0.0, help="0: the highest at which the computer keeps up")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="real time, after which it ends")
-    given = parser.parse_args(arguments)
+
+
+def run(arguments: argparse.Namespace) -> bool:
+    """Whether it held."""
 
     def told(text: str) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
-    result = run(given.speed or fastest(told), given.hours, told, given.minutes * 60)
-    told(str(result))
-    told("held" if result.good else "NOT HELD")
-    return 0 if result.good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    result = day(arguments.speed or fastest(told), arguments.hours, told, arguments.minutes * 60)
+    told(f"{result}\n{'held' if result.good else 'NOT HELD'}")
+    return result.good

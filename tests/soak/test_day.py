@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bus.plan import load
-from tests.soak.day import Result, Sample, run, site
+from tests.soak.day import Result, Sample, day, site
 
 
 @pytest.mark.full
 @pytest.mark.timeout(300)
 def test_some_minutes_of_the_cell_lose_nothing_and_leave_nothing() -> None:
-    result = run(8.0, 0.1, lambda text: None)
+    result = day(6.0, 0.1, lambda text: None)
     assert result.good, str(result)
     assert result.hours >= 0.09
     assert {"recorder", "console", "vmc1/core", "vmc2/core", "launch"} <= set(result.names)
