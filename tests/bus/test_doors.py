@@ -52,10 +52,18 @@ def hall(tmp_path: Path) -> Iterator[Hall]:
     made.close()
 
 
+def answered(connection: socket.socket) -> None:
+    """The bound side has said all it says by itself: who leaves before it could has not greeted to the end."""
+    with connection.makefile("rb") as said:
+        *_, length = said.read(64 + 2)
+        assert said.read(length).startswith(b"\x05READY")
+
+
 def test_who_comes_and_leaves_is_nobodys_business(hall: Hall) -> None:
     for _ in range(3):
-        with by_hand(hall.path, b"DEALER"):
+        with by_hand(hall.path, b"DEALER") as connection:
             hall.until_in(1)
+            answered(connection)
         hall.until_in(0)
     assert hall.said == []
 
