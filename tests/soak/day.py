@@ -38,7 +38,7 @@ HEADROOM = 0.65
 DISPLAYS = frozenset({"console"})
 """what they drop while they are starved of CPU is told, and no loss: a display shows the newest"""
 WARM_UP_S = 300.0
-"""real: until then the rings of EVENT topics fill (4096 messages or 8 MiB each); a shorter run says nothing of memory"""
+"""real: until then the rings of EVENT topics fill (4096 messages or 8 MiB each); a shorter run tells nothing of it"""
 BOUND_MB_H = 1.0
 """a process whose memory rises by less in a simulated hour is flat: 24 MB in a day"""
 NOISE_MB = 4.0
