@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bus import frame
@@ -204,7 +205,7 @@ class Executor:
                 (self._follower or self.timers).add(host, timer)
             host.start_workers()
         for topic, deadline_s in self._judged().items():
-            self.timers.every(deadline_s / 2, lambda t=topic, d=deadline_s: self.intake.check_silence(t, d))  # type: ignore[misc] # loop values bound as defaults
+            self.timers.every(deadline_s / 2, partial(self.intake.check_silence, topic, deadline_s))
         self.timers.every(1.0, self._each_second)
         for i, registration in enumerate(self._registrations):
             registration.update(replace(registration.entry, ready=True))
@@ -228,7 +229,7 @@ class Executor:
             outlet = host.outlets[host.resolve(topics.NODE_TRACE.name)]
             if host.trace is None and (outlet.interest or (host.publisher_id, outlet.full_name) in self.own_feeds):
                 host.trace = TraceWriter(host.parameters_json)
-                self.timers.every(TRACE_EVERY_S, lambda h=host: self.flush_trace(h))  # type: ignore[misc] # loop value bound as default
+                self.timers.every(TRACE_EVERY_S, partial(self.flush_trace, host))
 
     def flush_trace(self, host: Host) -> None:
         block = host.trace.take() if host.trace is not None else None

@@ -148,9 +148,9 @@ class Outlet:
         return self._from_ring(kept, first, last)
 
     def _from_ring(self, kept: int, first: int, last: int) -> tuple[int, int, list[Frames]]:
-        oldest = self._ring[0][0] if self._ring else self.seq + 1
-        numbers = range(max(first, oldest), min(last, self.seq) + 1)
-        kept_of = ((n, self._ring[n - oldest][1]) for n in numbers)  # type: ignore[index] # empty: no number is in the range
+        ring = self._ring or deque()
+        oldest = ring[0][0] if ring else self.seq + 1
+        kept_of = (ring[n - oldest] for n in range(max(first, oldest), min(last, self.seq) + 1))
         return _bounded(kept, max(last, min(kept, self.seq + 1) - 1), kept_of)
 
 

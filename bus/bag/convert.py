@@ -132,7 +132,7 @@ def to_json(
             writer.start("", "fanuc-rise")
             schemas: dict[tuple[str, str], int] = {}
             channels: dict[int, int] = {}
-            for message in counted(bag, topics, progress):
+            for message, values in decoded(bag, topics, progress, made):
                 channel = message.channel
                 if channel.id not in channels:
                     kind = (channel.type_name, channel.type_hash)
@@ -141,12 +141,9 @@ def to_json(
                         schemas[kind] = writer.register_schema(channel.type_name, "jsonschema", text.encode())
                     words = {k: v for k, v in channel.metadata.items() if k != "definition"}
                     channels[channel.id] = writer.register_channel(channel.topic, "json", schemas[kind], words)
-                try:
-                    plain = viewer_value(unpack(channel.definition, message.payload))
-                except BadPayload:
-                    made.undecodable += 1
-                    continue
-                data = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+                data = json.dumps(
+                    viewer_value(values), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+                ).encode()
                 writer.add_message(
                     channels[channel.id], message.log_ns, data, message.publish_ns, message.seq & 0xFFFFFFFF
                 )
@@ -163,12 +160,19 @@ def to_json(
     return made
 
 
-def counted(bag: BagReader, topics: Callable[[str], Any] | None, progress: Progress | None) -> Iterator[BagMessage]:
-    """The messages, told to the progress bar as they go by."""
+def decoded(
+    bag: BagReader, topics: Callable[[str], Any] | None, progress: Progress | None, made: Converted
+) -> Iterator[tuple[BagMessage, dict[str, Any]]]:
+    """The messages with their values, told to the progress bar as they go by; what is not of its type is counted."""
     for n, message in enumerate(bag.messages(topics=topics)):
         if progress is not None and n % 1024 == 0:
             progress(n, bag.info.messages)
-        yield message
+        try:
+            values = unpack(message.channel.definition, message.payload)
+        except BadPayload:
+            made.undecodable += 1
+            continue
+        yield message, values
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------------
@@ -198,12 +202,7 @@ def to_csv(
     with BagReader(source) as bag:
         signals = signals_of(bag)
         tables: dict[tuple[str, str], _Table] = {}
-        for message in counted(bag, topics, progress):
-            try:
-                values = unpack(message.channel.definition, message.payload)
-            except BadPayload:
-                made.undecodable += 1
-                continue
+        for message, values in decoded(bag, topics, progress, made):
             key = table_of(message, values)
             table = tables.get(key)
             if table is None:

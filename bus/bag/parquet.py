@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bus.bag.contents import BagMessage, Channel
-from bus.bag.convert import Converted, counted, file_stem, samples_of, signals_of, table_of
+from bus.bag.convert import Converted, decoded, file_stem, samples_of, signals_of, table_of
 from bus.bag.format import Progress
-from bus.bag.plain import BadPayload, numbers, unpack
+from bus.bag.plain import numbers
 from bus.bag.reader import BagReader
 from schemas.base import Samples
 from schemas.grammar import Definition
@@ -63,12 +63,7 @@ def to_parquet(
         with BagReader(source) as bag:
             signals = signals_of(bag)
             held = 0
-            for message in counted(bag, topics, progress):
-                try:
-                    values = unpack(message.channel.definition, message.payload)
-                except BadPayload:
-                    made.undecodable += 1
-                    continue
+            for message, values in decoded(bag, topics, progress, made):
                 key = table_of(message, values)
                 shape = (*key, message.type_hash, _form(message.channel, values))
                 table = tables.get(shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -204,25 +204,30 @@ def _rate(p: Mapping[str, Any], seconds: float) -> str:
 
 # --- what is measured as it comes -------------------------------------------------------------------------------------
 
-window_option = click.option(
-    "--window",
-    type=Number(0.1, 3600),
-    default=1.0,
-    show_default=True,
-    metavar="S",
-    help="measure this long for each line",
-)
-windows_option = click.option("--count", type=click.IntRange(1), help="this many windows, then end")
-once_option = click.option("--once", is_flag=True, help="one window")
+
+def measuring(function: Callable[..., None]) -> Callable[..., None]:
+    """The topic and the options that hz, bw and delay have in common."""
+    for decorate in (
+        domain_option,
+        json_option,
+        click.option("--once", is_flag=True, help="one window"),
+        click.option("--count", type=click.IntRange(1), help="this many windows, then end"),
+        click.option(
+            "--window",
+            type=Number(0.1, 3600),
+            default=1.0,
+            show_default=True,
+            metavar="S",
+            help="measure this long for each line",
+        ),
+        click.argument("name", shell_complete=completion.topics),
+    ):
+        function = decorate(function)
+    return function
 
 
 @command.command()
-@click.argument("name", shell_complete=completion.topics)
-@window_option
-@windows_option
-@once_option
-@json_option
-@domain_option
+@measuring
 def hz(name: str, window: float, count: int | None, once: bool, as_json: bool, domain: str | None) -> None:
     """The rate of a topic, from its publisher's sequence numbers and time stamps.
 
@@ -234,12 +239,7 @@ def hz(name: str, window: float, count: int | None, once: bool, as_json: bool, d
 
 
 @command.command()
-@click.argument("name", shell_complete=completion.topics)
-@window_option
-@windows_option
-@once_option
-@json_option
-@domain_option
+@measuring
 def bw(name: str, window: float, count: int | None, once: bool, as_json: bool, domain: str | None) -> None:
     """The bytes per second of a topic, and how large its messages are, without the frame around them.
 
@@ -251,12 +251,7 @@ def bw(name: str, window: float, count: int | None, once: bool, as_json: bool, d
 
 
 @command.command()
-@click.argument("name", shell_complete=completion.topics)
-@window_option
-@windows_option
-@once_option
-@json_option
-@domain_option
+@measuring
 def delay(name: str, window: float, count: int | None, once: bool, as_json: bool, domain: str | None) -> None:
     """How late the messages of a topic are here: since they were published, and since their own `stamp_ns`."""
     from bus.cli.topic_measure import delays, run

@@ -347,7 +347,7 @@ class Log:
                 break
             del self._segments[0]
             size -= oldest.end
-            self._syncer.do(lambda path=oldest.path: path.unlink())  # type: ignore[misc] # loop value bound as default
+            self._syncer.do(oldest.path.unlink)
 
     @property
     def sync_error(self) -> str:
