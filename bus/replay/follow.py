@@ -82,12 +82,14 @@ def _messages(reader: AnyBag, runs: Sequence[Run], progress: Progress | None) ->
     end_ns = span.end_ns + HORIZON_NS
     length = max(1, min(reader.end_ns, end_ns) - span.read_ns)
     messages = reader.messages(topics=wanted, start_ns=span.read_ns, end_ns=end_ns)
+    if progress is None:
+        yield from messages
+        return
     for count, message in enumerate(messages):
-        if progress is not None and not count % REPORT_EVERY:
+        if not count % REPORT_EVERY:
             progress(min(1.0, (message.log_ns - span.read_ns) / length))
         yield message
-    if progress is not None:
-        progress(1.0)
+    progress(1.0)
 
 
 def _note(route: _Route, message: BagMessage) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.impact_cortex.detectors import Detector, Limit, LimitState, block, snapshot, step
+from nodes.impact_cortex.detectors import Detector, Limit, LimitState, block, step
 from nodes.impact_cortex.memory import Memory
 from nodes.impact_cortex.tasks import LOAD, TASKS, Reads, Settings, Task, k_of_n
 from schemas.machine import SignalBlock, SignalInfo
@@ -67,6 +67,8 @@ class Watch:
     guard_state: LimitState | None = None
     beyond: bool = False
     """the guard's answer"""
+    calm: float = math.nan
+    """a reading up to this changes nothing here, armed or not: most do not, and cost one comparison. NaN: no such"""
 
     @property
     def lost(self) -> bool:
@@ -82,6 +84,7 @@ class Watch:
         self.guard = k_of_n(self.detector.bound(self.state), settings)
         self.guard_state = self.guard.start()
         self.beyond = True
+        self.calm = math.nan  # the guard wants every reading
 
     def release_guard(self) -> None:
         self.beyond = False
@@ -149,6 +152,8 @@ class Channel:
         """idling to be seen until the idle load is known"""
         self._idle_rows = 0
         self._idle_gain = 0.0
+        self._settling = False
+        """some armed task may still settle: saves a look at each"""
 
     def _pace(self, sent: SignalBlock) -> None:
         """Detectors count readings, so they are made for the source's pace, and anew when it is quite another."""
@@ -191,11 +196,13 @@ class Channel:
     def _aim(self) -> None:
         for w in self.watches:
             w.aim(self.settings, self._gate, self.idle_pct, self._model_pct if self._idle_left_ns <= 0 else math.nan)
+        self._settling = True
 
     def settle(self) -> None:
         """The machine was released: what pressed on it is let go, and readings of it are still on their way."""
         for w in self.watches:
             w.settle_left = w.settle_rows
+        self._settling = True
 
     def configure(self, settings: Settings) -> None:
         """Judge by other settings from the next block on."""
@@ -240,12 +247,18 @@ class Channel:
         hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)
         if self._fired_row >= 0:
             self.fired_ns = stamp_ns + self._fired_row * self.period_ns
-        for w in self.watches:
-            if w.settle_left and w.armed:
-                w.settle_left = max(0, w.settle_left - rows)
+        if self._settling:
+            self._settle(rows)
         if self.idling and self._load >= 0:
             self._learn_idle(data)
         return hits
+
+    def _settle(self, rows: int) -> None:
+        self._settling = False
+        for w in self.watches:
+            if w.settle_left and w.armed:
+                w.settle_left = max(0, w.settle_left - rows)
+                self._settling = True
 
     def _by_sample(self, data: NDArray[Any]) -> list[Hit]:
         hits: list[Hit] = []
@@ -253,12 +266,15 @@ class Channel:
         for i, row in enumerate(data.tolist()):
             for w in watches:
                 value = w.gain * row[w.column] + w.offset
+                if value <= w.calm:
+                    continue
                 if w.guard is not None:
                     w.beyond = step(w.guard, w.guard_state, w.detector.reading(w.state, value), True)
                 # `step`, written out: this is what happens a thousand times a second
                 state = w.state
                 if value != value:
                     state.lost += 1
+                    w.calm = math.nan  # the next reading ends the loss
                     continue  # a missing reading tells nothing: what fired goes on firing
                 state.lost = 0
                 if i < w.settle_left or not w.armed:
@@ -270,6 +286,7 @@ class Channel:
                         hits.append(self._hit(i, w, value, state))
                 if w.fired:
                     self._fired_row = i
+                w.calm = math.nan if w.fired or w.guard is not None else w.detector.calm(state)
         return hits
 
     @np.errstate(invalid="ignore")  # a signalling NaN is no reading, like any other
@@ -286,9 +303,10 @@ class Channel:
             if w.guard is not None:
                 readings = np.array([w.detector.reading(w.state, v) for v in values.tolist()])
                 w.beyond = bool(block(w.guard, w.guard_state, readings, True)[-1])
-            before = snapshot(w.state)
+            before = w.state.copy()
+            w.calm = math.nan
             fired = block(w.detector, w.state, values, armed)
-            any_fired = bool(fired.any())
+            any_fired = np.count_nonzero(fired) > 0  # in a quarter of the time of any()
             if any_fired:
                 self._fired_row = max(self._fired_row, int(np.flatnonzero(fired)[-1]))
             if any_fired and not w.fired:

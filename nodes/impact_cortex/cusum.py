@@ -5,6 +5,7 @@ Both forms as in detectors.py: one value at a time, and whole arrays.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -27,6 +28,9 @@ class ResidualState:
     cusum: int = 0
     """in steps · window"""
     lost: int = 0
+
+    def copy(self) -> ResidualState:
+        return ResidualState(self.below, self.rows, self.window.copy(), self.total, self.cusum, self.lost)
 
     def clear(self) -> None:
         self.rows = self.total = self.cusum = 0
@@ -54,10 +58,17 @@ class Residual:
     window: int
     settle: int = 0
     air_rows: int = 5
+    _fires: int = field(init=False, repr=False, compare=False)
+    """threshold and drift as the CUSUM counts: in steps · window"""
+    _drift: int = field(init=False, repr=False, compare=False)
+    _calm: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.air_rows < 1 or self.settle < 0 or self.drift < 0 or self.threshold < 0:
             raise ValueError(f"window and air_rows must be >= 1, settle, drift and threshold >= 0: {self}")
+        object.__setattr__(self, "_fires", self.window * fixed(self.threshold))
+        object.__setattr__(self, "_drift", self.window * fixed(self.drift))
+        object.__setattr__(self, "_calm", math.nextafter(self.air, -math.inf))
 
     def start(self) -> ResidualState:
         return ResidualState()
@@ -85,7 +96,7 @@ class Residual:
                 if state.below >= self.air_rows:
                     state.clear()
                     state.below = -1
-            return state.cusum > self.window * fixed(self.threshold)
+            return state.cusum > self._fires
         state.below = 0
         if state.rows < self.settle:
             state.rows += 1
@@ -96,11 +107,14 @@ class Residual:
             window.append(q)
             state.total += q
             return False
-        c = state.cusum + self.window * (q - fixed(self.drift)) - state.total
+        c = state.cusum + self.window * q - self._drift - state.total
         state.cusum = c = c if c > 0 else 0
         state.total += q - window.popleft()
         window.append(q)
-        return c > self.window * fixed(self.threshold)
+        return c > self._fires
+
+    def calm(self, state: ResidualState) -> float:
+        return math.nan if state.below >= 0 else self._calm
 
     def follow(self, state: ResidualState, value: float) -> None:
         if state.below >= 0:
@@ -126,7 +140,7 @@ class Residual:
 
     def _cut_block(self, state: ResidualState, values: Floats, cuts: Bools) -> Bools:
         """Readings of one cut; those that are none (not `cuts`) are told what was told before them."""
-        told = np.concatenate(([state.cusum > self.window * fixed(self.threshold)], self._cutting(state, values[cuts])))
+        told = np.concatenate(([state.cusum > self._fires], self._cutting(state, values[cuts])))
         return told[np.cumsum(cuts)]
 
     def _cutting(self, state: ResidualState, values: Floats) -> Bools:
@@ -140,9 +154,9 @@ class Residual:
             sums = np.concatenate(([0], np.cumsum(all_q)))
             judged = all_q[self.window :]
             before = sums[self.window : -1] - sums[: -1 - self.window]
-            walk = np.cumsum(self.window * (judged - fixed(self.drift)) - before) + state.cusum
+            walk = np.cumsum(self.window * judged - self._drift - before) + state.cusum
             c = walk - np.minimum(np.minimum.accumulate(walk), 0)
-            fired[skipped + self.window - held :] = c > self.window * fixed(self.threshold)
+            fired[skipped + self.window - held :] = c > self._fires
             state.cusum = int(c[-1])
         kept = all_q[-self.window :].tolist()
         state.window.clear()
@@ -162,6 +176,9 @@ class CusumState:
     cusum: int = 0
     lost: int = 0
 
+    def copy(self) -> CusumState:
+        return CusumState(self.cusum, self.lost)
+
 
 @dataclass(frozen=True, slots=True)
 class Cusum:
@@ -175,10 +192,12 @@ class Cusum:
 
     threshold: float
     """sum over readings: percent · readings"""
+    _fires: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.threshold < 0:
             raise ValueError(f"threshold must be >= 0: {self}")
+        object.__setattr__(self, "_fires", fixed(self.threshold))
 
     def start(self) -> CusumState:
         return CusumState()
@@ -197,7 +216,10 @@ class Cusum:
     def judge(self, state: CusumState, value: float) -> bool:
         c = state.cusum + fixed(value)
         state.cusum = c = c if c > 0 else 0
-        return c > fixed(self.threshold)
+        return c > self._fires
+
+    def calm(self, state: CusumState) -> float:
+        return math.nan if state.cusum else 0.0
 
     def follow(self, state: CusumState, value: float) -> None:
         state.cusum = 0
@@ -207,7 +229,7 @@ class Cusum:
         c = walk - np.minimum(np.minimum.accumulate(walk), 0)
         if len(c):
             state.cusum = int(c[-1])
-        fired: Bools = c > fixed(self.threshold)
+        fired: Bools = c > self._fires
         return fired
 
     def follow_block(self, state: CusumState, values: Floats) -> None:

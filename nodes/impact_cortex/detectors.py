@@ -6,12 +6,15 @@ arrays, for backtests and for fast sources. To make them equal to the last bit, 
 A value is judged while it is `armed` (the gate of its task is open) and known. NaN is no reading: it is neither within
 limits nor beyond them, so it leaves the detector as it is and counts in `state.lost`, which the node turns into
 DEGRADED protection. What is not armed is only followed, so that nothing of it counts once the gate opens.
+
+`calm(state)` is the reading up to which, after `state`, a detector answers no and stays as it is, judged or followed;
+NaN where there is none.
 """
 
 from __future__ import annotations
 
-from copy import copy
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,9 @@ class LimitState:
     lost: int = 0
     """readings missing in a row"""
 
+    def copy(self) -> LimitState:
+        return LimitState(self.over, self.lost)
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -41,10 +47,12 @@ class Limit:
     limit: float
     k: int
     n: int
+    _mask: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.n:
             raise ValueError(f"k of n needs 1 <= k <= n, not k={self.k}, n={self.n}")
+        object.__setattr__(self, "_mask", (1 << self.n) - 1)
 
     def start(self) -> LimitState:
         return LimitState()
@@ -56,8 +64,11 @@ class Limit:
         return self.limit
 
     def judge(self, state: LimitState, value: float) -> bool:
-        over = state.over = ((state.over << 1) | (value > self.limit)) & ((1 << self.n) - 1)
+        over = state.over = ((state.over << 1) | (value > self.limit)) & self._mask
         return over.bit_count() >= self.k
+
+    def calm(self, state: LimitState) -> float:
+        return math.nan if state.over else self.limit
 
     def follow(self, state: LimitState, value: float) -> None:
         state.over = 0
@@ -71,7 +82,7 @@ class Limit:
 
 def _k_of_n(rule: Limit | Deviation, state: LimitState | DeviationState, over: Bools) -> Bools:
     """`judge` for readings already compared: the count in each window of n is a difference of running sums."""
-    if not state.over and not over.any():
+    if not state.over and not np.count_nonzero(over):
         return over  # the ordinary case: nothing is above, nothing was
     n = rule.n
     past = np.unpackbits(np.frombuffer(state.over.to_bytes(n // 8 + 1, "big"), dtype=np.uint8))[-n:]
@@ -95,6 +106,9 @@ class DeviationState:
     total: int = 0
     rows: int = 0
 
+    def copy(self) -> DeviationState:
+        return DeviationState(self.over, self.lost, self.mean, self.total, self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
@@ -110,10 +124,15 @@ class Deviation:
     k: int
     n: int
     bucket: int
+    _mask: int = field(init=False, repr=False, compare=False)
+    _far: int = field(init=False, repr=False, compare=False)
+    """the limit, times the bucket's readings"""
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.n or self.bucket < 1:
             raise ValueError(f"needs 1 <= k <= n and bucket >= 1, not {self}")
+        object.__setattr__(self, "_mask", (1 << self.n) - 1)
+        object.__setattr__(self, "_far", self.bucket * fixed(self.limit))
 
     def start(self) -> DeviationState:
         return DeviationState()
@@ -132,11 +151,14 @@ class Deviation:
     def judge(self, state: DeviationState, value: float) -> bool:
         fired = False
         if state.mean is not None:
-            far = abs(fixed(value) * self.bucket - state.mean) > self.bucket * fixed(self.limit)
-            state.over = ((state.over << 1) | far) & ((1 << self.n) - 1)
+            far = abs(fixed(value) * self.bucket - state.mean) > self._far
+            state.over = ((state.over << 1) | far) & self._mask
             fired = state.over.bit_count() >= self.k
         self._fill(state, value)
         return fired
+
+    def calm(self, state: DeviationState) -> float:
+        return math.nan  # every reading counts for the mean
 
     def follow(self, state: DeviationState, value: float) -> None:
         state.over = 0
@@ -155,7 +177,7 @@ class Deviation:
         while first < len(q):
             part = q[first : first + self.bucket - state.rows]
             if state.mean is not None:
-                far: Any = np.abs(part * self.bucket - state.mean) > self.bucket * fixed(self.limit)
+                far: Any = np.abs(part * self.bucket - state.mean) > self._far
                 fired[first : first + len(part)] = _k_of_n(self, state, far)
             self._fill_block(state, part)
             first += len(part)
@@ -181,14 +203,6 @@ class Deviation:
 
 Detector = Limit | Residual | Cusum | Deviation
 State = LimitState | ResidualState | CusumState | DeviationState
-
-
-def snapshot(state: Any) -> Any:
-    """The state as it is now, for itself."""
-    kept = copy(state)
-    if isinstance(kept, ResidualState):
-        kept.window = kept.window.copy()
-    return kept
 
 
 def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:

@@ -354,7 +354,7 @@ def test_a_second_frame_that_does_not_fit_is_refused() -> None:
         (head[:-1], tail, "does not announce"),
         (b"", tail, "does not announce"),
         (codec(SignalBlock).encode(block(1)), tail, "does not announce"),
-        (head.replace(b"<f4", b"<f8"), tail, r"needs 20000 values, data holds 10000 - at `\$.data`"),
+        (head.replace(b"<f4", b"<f8"), tail, r"needs 160000 bytes, data holds 80000 - at `\$.data`"),
         (head.replace(b"\xa4data\x83", b"\xa4dato\x83"), tail, "missing required field `data`"),
     ]:
         with pytest.raises(DecodeError, match=text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,3 +178,29 @@ def test_cusum_is_never_negative_and_no_reading_changes_nothing(
 @given(detector=st.one_of(limits, residuals, cusums, deviations), values=loads)
 def test_nothing_fires_behind_a_closed_gate(detector: Detector, values: list[float]) -> None:
     assert not any(fired(detector, values, armed=False))
+
+
+@given(detector=st.one_of(limits, residuals, cusums, deviations), values=loads, armed=gates, below=st.floats(0, 1e9))
+def test_a_calm_reading_changes_nothing(detector: Any, values: list[float], armed: list[bool], below: float) -> None:
+    state = detector.start()
+    for v, gate in zip(values, armed, strict=False):
+        step(detector, state, v, gate)
+        state.lost = 0
+        calm = detector.calm(state)
+        if not math.isnan(calm):
+            before = copy.deepcopy(state)
+            for reading in (calm, calm - below, -math.inf):
+                for judged in (True, False):
+                    assert step(detector, state, reading, judged) is False
+                    assert state == before
+
+
+@pytest.mark.parametrize(
+    ("detector", "up_to"),
+    [(Limit(85, 3, 5), 85.0), (Cusum(10), 0.0), (RESIDUAL, math.nextafter(10, 0)), (Deviation(5, 1, 2, 4), NAN)],
+)
+def test_what_is_calm_until_a_reading_counts(detector: Any, up_to: float) -> None:
+    state = detector.start()
+    assert detector.calm(state) == pytest.approx(up_to, rel=0, abs=0, nan_ok=True)
+    step(detector, state, 90, True)
+    assert math.isnan(detector.calm(state))
