@@ -17,6 +17,7 @@ from bus.durable.inbox import OlderItem
 from bus.inbox import Feed, Item
 from bus.link import PLENTY, Link
 from bus.node import EVERY, Gone, LinkEvent, Lost, Stale, Synced
+from bus.stream import Record
 from schemas.base import PROFILES
 from schemas.grammar import definition, describe, match, type_hash
 from schemas.machine import ConditionLevel
@@ -43,20 +44,22 @@ class Intake:
         self.feeds: dict[tuple[int, bytes], Feed] = {}
         self._fast: dict[bytes, Feed] = {}
         """by the bytes that every unsplit message of the feed begins with"""
+        self._fast_split: dict[bytes, Feed] = {}
+        """the same for messages of two frames"""
         self._tending = False
         self.bad_frames = 0
 
-    def take(self, frames: Iterable[tuple[bytes, memoryview | None]]) -> None:
+    def take(self, frames: Iterable[Record]) -> None:
         """Put what has arrived into the queues. Never raises for what stands in a frame."""
-        fast, now_ns = self._fast, _monotonic_ns()
+        fast, split, now_ns = self._fast, self._fast_split, _monotonic_ns()
         for first, tail in frames:
             start = first.find(b"\0") + _KEY_BYTES
-            feed = fast.get(first[:start])
-            if feed is None or tail is not None or len(first) < start + _NUMBERS_BYTES:
+            feed = fast.get(first[:start]) if tail is None else split.get(first[:start])
+            if feed is None or len(first) < start + _NUMBERS_BYTES:
                 self._take_any(first, tail, now_ns)
                 continue
             seq, mono_ns, wall_ns = _unpack_numbers(first, start)
-            item = Item(feed, seq, mono_ns, wall_ns, first[start + _NUMBERS_BYTES :], None, None)
+            item = Item(feed, seq, mono_ns, wall_ns, first[start + _NUMBERS_BYTES :], tail, None)
             link = feed.link
             if link is not None and link.next_seq == seq and not link.repaired:
                 link.next_seq = seq + 1
@@ -73,7 +76,7 @@ class Intake:
             else:
                 self._accept(feed, item, now_ns)
 
-    def _take_any(self, first: bytes, tail: memoryview | None, now_mono_ns: int) -> None:
+    def _take_any(self, first: bytes, tail: bytes | memoryview | None, now_mono_ns: int) -> None:
         """A frame that is not simply the next message of a known feed."""
         try:
             p = frame.parse(first)
@@ -94,8 +97,9 @@ class Intake:
             if not self._was_wanted(p.topic):
                 self.bad(f"a message on {p.topic[:80]!r} that no known node publishes, or nobody here wants")
             return
-        if not p.flags and len(self._fast) < FEEDS_MAX:
-            self._fast[first[: len(p.topic) + frame.KEY_BYTES]] = feed
+        known = self._fast if tail is None else self._fast_split
+        if not p.flags & ~frame.SPLIT and len(known) < FEEDS_MAX:
+            known[first[: len(p.topic) + frame.KEY_BYTES]] = feed
         if not feed.first_seq:
             feed.first_seq = p.seq
         self._accept(feed, Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, tail, None), now_mono_ns)
@@ -361,8 +365,9 @@ class Intake:
         if any(f.refused for f in feeds.values()):
             self._look_at_refused(feeds.values())
         gone = {id(f) for f in feeds.values()}
-        for start in [k for k, f in self._fast.items() if id(f) in gone]:
-            del self._fast[start]
+        for known in (self._fast, self._fast_split):
+            for start in [k for k, f in known.items() if id(f) in gone]:
+                del known[start]
         return True
 
     # --- telling nodes -------------------------------------------------------------------------------------------

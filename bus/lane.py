@@ -102,7 +102,7 @@ class Lanes:
             for prefix in self.streams.pop(stream):
                 self._forget(stream, prefix)
 
-    def _subscription(self, stream: Stream, head: bytes, tail: memoryview | None) -> None:
+    def _subscription(self, stream: Stream, head: bytes, tail: bytes | memoryview | None) -> None:
         prefix, wanted = head[1:], self.streams[stream]
         if tail is not None or head[0] > 1 or not prefix.endswith(b"\0"):
             raise BadRecord(f"{head[:80]!r} is no subscription")

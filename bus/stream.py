@@ -30,7 +30,7 @@ _LENGTHS = struct.Struct("<II")
 _MIN = _LENGTHS.size
 _unpack_lengths = _LENGTHS.unpack_from
 
-Record = tuple[bytes, memoryview | None]
+Record = tuple[bytes, bytes | memoryview | None]
 """(head, tail); the tail is None where there is none"""
 
 
@@ -51,8 +51,8 @@ class Stream:
     """
 
     __slots__ = (
-        "_big", "_big_head", "_filled", "_out_bytes", "_recv", "_rest", "_send", "_sock", "dropped", "ended", "fd",
-        "record_max_bytes", "waiting", "watched",
+        "_big", "_big_head", "_chunk_bytes", "_filled", "_head", "_out_bytes", "_recv", "_rest", "_send", "_sock",
+        "_tail_bytes", "dropped", "ended", "fd", "record_max_bytes", "waiting", "watched",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, record_max_bytes: int) -> None:
@@ -75,6 +75,12 @@ class Stream:
         """a record longer than a chunk, as far as it has come"""
         self._big_head = 0
         self._filled = 0
+        self._chunk_bytes = CHUNK_BYTES
+        """of the next read. After a big record only so much as was before its tail: if the next one is of the same
+        shape, its tail then comes in one piece, without a copy"""
+        self._head = b""
+        self._tail_bytes = 0
+        """a big record of which the head has come, and nothing of the tail"""
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
@@ -159,9 +165,21 @@ class Stream:
                     self._filled += got
                     if self._filled == len(self._big):
                         records.append(self._whole_big())
+                        break  # what is behind it rings again: asking would cost more than waiting
+                elif self._head:
+                    data = self._recv(self._tail_bytes)
+                    got = len(data)
+                    if got == self._tail_bytes:
+                        records.append((self._head, data))
+                        self._head = b""
+                        break
+                    if got:
+                        self._begin_big(self._head + data, len(self._head), self._tail_bytes)
+                        self._head = b""
                 else:
                     chunks += 1
-                    data = self._recv(CHUNK_BYTES)
+                    asked = self._chunk_bytes
+                    data = self._recv(asked)
                     got = len(data)
                     if got > _MIN and not self._rest:
                         head_bytes, tail_bytes = _unpack_lengths(data)
@@ -169,8 +187,9 @@ class Stream:
                             records.append((data[_MIN:], None))
                             return records  # the usual case: one small record, and nothing behind it
                     if got:
+                        self._chunk_bytes = CHUNK_BYTES
                         self._split(self._rest + data, records)
-                        if got < CHUNK_BYTES and self._big is None:
+                        if got < asked and self._big is None and not self._head:
                             break
             except BlockingIOError:
                 break
@@ -192,15 +211,23 @@ class Stream:
             if body + total > end:
                 if total <= CHUNK_BYTES:
                     break
-                self._big = np.empty(total, np.uint8)
-                self._big_head, self._filled = head_bytes, end - body
-                self._big[: self._filled] = np.frombuffer(data, np.uint8, offset=body)
+                if body + head_bytes == end:
+                    self._head, self._tail_bytes = data[body:], tail_bytes
+                else:
+                    self._begin_big(data[body:], head_bytes, tail_bytes)
+                if tail_bytes:
+                    self._chunk_bytes = _MIN + head_bytes
                 at = end
                 break
             at = body + total
             tail = memoryview(data)[body + head_bytes : at] if tail_bytes else None
             records.append((data[body : body + head_bytes], tail))
         self._rest = data[at:]
+
+    def _begin_big(self, data: bytes, head_bytes: int, tail_bytes: int) -> None:
+        self._big = np.empty(head_bytes + tail_bytes, np.uint8)
+        self._big_head, self._filled = head_bytes, len(data)
+        self._big[: len(data)] = np.frombuffer(data, np.uint8)
 
     def _whole_big(self) -> Record:
         big, self._big = self._big, None

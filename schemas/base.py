@@ -80,15 +80,15 @@ class Samples:
         if not array.flags.c_contiguous:
             raise ValueError("Samples.take needs a C-contiguous array; use Samples(array), which copies")
         _check_dtype(array)
-        bases = []
-        base: Any = array
+        base: Any = array.base
         while base is not None:
             if not isinstance(base, np.ndarray):
                 raise ValueError(f"Samples.take needs memory that numpy owns, not a view of {type(base).__name__}")
-            bases.append(base)
             base = base.base
-        for base in bases:
+        base = array
+        while base is not None:
             base.flags.writeable = False
+            base = base.base
         return cls._of(array)
 
     @classmethod

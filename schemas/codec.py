@@ -95,17 +95,16 @@ class Codec(Generic[M]):
         name = self._last_samples
         if name is None or (samples := getattr(message, name)).nbytes < SPLIT_BYTES:
             return self.encode(message), None
-        values = {k: v for k, v in message.__dict__.items() if k != name}
         wire = samples.to_wire()
         data: memoryview = wire["data"]
-        values[name] = {**wire, "data": b""}
+        wire["data"] = b""
         try:
-            head = _encoder.encode(values)
+            head = _encoder.encode({**message.__dict__, name: wire})
         except (OverflowError, UnicodeEncodeError) as error:
             raise EncodeError(f"{self.type.__name__}: {error}") from error
         return head[: -len(_EMPTY_BIN)] + bytes((_BIN32,)) + data.nbytes.to_bytes(4, "big"), data
 
-    def decode(self, payload: bytes | memoryview, tail: memoryview | None = None) -> M:
+    def decode(self, payload: bytes | memoryview, tail: bytes | memoryview | None = None) -> M:
         """The message in `payload`; `tail` is the second frame where there is one.
 
         Raises:
@@ -127,14 +126,14 @@ class Codec(Generic[M]):
         return message
 
 
-def _announcing(payload: bytes | memoryview, tail: memoryview) -> bytes:
+def _announcing(payload: bytes | memoryview, tail: bytes | memoryview) -> bytes:
     """The first frame with an empty array where it announces the second one.
 
     A second frame for a field this reader does not know is ignored, as every unknown field is.
     """
-    head = bytes(payload)
-    if len(head) < 5 or head[-5] != _BIN32 or int.from_bytes(head[-4:], "big") != tail.nbytes:
-        raise ValueError(f"the first frame does not announce a second one of {tail.nbytes} bytes")
+    head, size = bytes(payload), len(tail)
+    if len(head) < 5 or head[-5] != _BIN32 or int.from_bytes(head[-4:], "big") != size:
+        raise ValueError(f"the first frame does not announce a second one of {size} bytes")
     return head[:-5] + _EMPTY_BIN
 
 

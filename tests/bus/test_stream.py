@@ -132,3 +132,30 @@ def test_a_record_beyond_the_bound_is_refused_also_when_it_comes_alone(head: int
         theirs.sendall(record(b"x" * head))
         with pytest.raises(BadRecord, match="at most 1000"):
             stream.read()
+
+
+@pytest.mark.parametrize("cut", [0, 8, 20, 28, 29, 100, CHUNK_BYTES + 28])
+def test_a_big_record_of_the_same_shape_as_the_last_comes_without_a_copy_unless_it_is_cut(cut: int) -> None:
+    head, tails = b"h" * 20, [bytes([n]) * 3 * CHUNK_BYTES for n in range(3)]
+    with pair() as (stream, theirs):
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        got: list[Record] = []
+        for tail in tails:
+            data = record(head, tail) + tail
+            for part in (data[:cut], data[cut:]):
+                theirs.sendall(part)
+                got += stream.read()
+        assert plain(got) == [(head, tail) for tail in tails]
+        in_one_piece = [type(tail) is bytes for _, tail in got]
+        assert in_one_piece == [cut == 28, *[cut in (0, 28)] * 2]
+
+
+def test_small_records_behind_a_big_one_come_too() -> None:
+    sent = [(b"h" * 20, b"t" * 3 * CHUNK_BYTES), (b"small", b""), (b"x" * 3000, b""), (b"y", b"z"), (b"small", b"")]
+    with pair() as (stream, theirs):
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        theirs.sendall(b"".join(record(head, tail) + tail for head, tail in sent))
+        got: list[Record] = []
+        while more := stream.read():
+            got += more
+    assert plain(got) == [(head, tail or None) for head, tail in sent]
