@@ -18,6 +18,7 @@ if __name__ == "__main__":  # asked to end while modules are loaded: there is no
         signal.signal(_number, lambda *_: os._exit(0))
 
 import contextlib
+import gc
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -113,6 +114,16 @@ class _Pipe:
                 os.write(self._fd, f"{line}\n".encode())
 
 
+def keep_what_lives() -> None:
+    """Tell Python's garbage collector that what lives in this process by now lives to its end.
+
+    Else the first full collection, some 10 s after the start, goes through all modules and classes and holds every
+    callback up for 10 to 16 ms; after it they take well below 1 ms.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run nodes until asked to end; the exit code."""
     pipe = _Pipe()
@@ -154,6 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not stopped:
                 executor.start()
             if not stopped:
+                keep_what_lives()
                 pipe.say("READY " + " ".join(executor.not_answered))
                 executor.run()
     except Failed as error:

@@ -30,6 +30,7 @@ REACH_NS = 8_000_000_000
 """what a replay about a moment reads before it: `rise replay --around` with its warm-up"""
 SHORT_S = 30.0
 """a bag this short is replayed whole in two seconds"""
+LONGEST_S = 1e9
 OPEN_END_NS = 1 << 62
 
 
@@ -154,11 +155,12 @@ class Board:
         Without a moment the newest, or the whole of a short bag.
         """
         r = self.recorder
+        recorded_s = min(max(0.0, r.duration_s), LONGEST_S) if r is not None else 0.0  # whatever a node may have sent
         bags: list[tuple[str, int, int]] = []
         if self.closed is not None:
             bags.append((self.closed.path, self.closed.start_ns, self.closed.end_ns))
         if r is not None and r.path:
-            bags.append((r.path, r.stamp_ns - round(r.duration_s * 1e9), OPEN_END_NS))
+            bags.append((r.path, r.stamp_ns - round(recorded_s * 1e9), OPEN_END_NS))
         if at_ns is not None:
             about = [bag for bag in bags if bag[1] <= at_ns and at_ns - REACH_NS <= bag[2]]
             if about and at_ns <= about[-1][2]:
@@ -168,8 +170,8 @@ class Board:
                 return [box.path], []
         if r is None or not r.path:
             return ([self.black_box.path], []) if self.black_box is not None else ([], [])
-        tens = int(r.duration_s) // 10
-        return [r.path], ["--start", f"{tens - 1}0"] if r.duration_s > SHORT_S else []
+        tens = int(recorded_s) // 10
+        return [r.path], ["--start", f"{tens - 1}0"] if recorded_s > SHORT_S else []
 
     def on_diagnostics(self, d: Diagnostics) -> None:
         worst = next((f for f in d.findings if f.level is d.level), None)

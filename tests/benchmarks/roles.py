@@ -22,6 +22,7 @@ from bus.discovery import Directory
 from bus.executor import Executor
 from bus.host import Spec
 from bus.node import Node, client, parameter, publisher, service, subscription, timer
+from bus.run import keep_what_lives
 from schemas.base import Samples
 from tests.benchmarks.messages import ACT, DECISION, FLOOD, IMAGE, TWENTY, Ask, Image, Twenty, twenty
 from tests.benchmarks.received import Received, say
@@ -226,6 +227,7 @@ def serve(classes: list[type[Node]], parameters: dict[str, Any]) -> None:
     ]
     with Executor(specs) as x:
         x.start()
+        keep_what_lives()
         say({"ready": x.not_answered, "scheduling": parameters.get("scheduling", "normal")})
 
         def read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,12 @@ def test_ready_and_beat_and_a_clean_end(domain: Domain, way: str) -> None:
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0
     assert left(domain) == []
+
+
+def test_collections_leave_alone_what_lives_since_the_start(domain: Domain) -> None:
+    said = re.search(r"left alone (\d+), looked at (\d+)", run(f"{TOYS}:Collected", domain=domain).stderr)
+    assert said is not None
+    assert int(said[1]) > 20 * int(said[2])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,15 @@ def intervention(stamp_s: float, reaction: Reaction) -> Intervention:
         tool_serial="", run_id="", cause=Cause(publisher="", topic="", seq=0), age_ms=0.0, evidence_names=(),
         evidence=Samples(np.zeros((0, 0), "<f4")),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("duration_s", [math.nan, math.inf, -math.inf, 1e308, -1.0])
+def test_a_duration_that_is_none_does_not_end_the_console(duration_s: float) -> None:
+    board = Board()
+    board.recorder = recording("b.mcap", 600, 700).model_copy(update={"duration_s": duration_s})
+    for at_ns in (None, at(650)):
+        bags, _ = board.to_replay(at_ns)
+        assert bags == ["b.mcap"]
 
 
 @pytest.mark.parametrize(
