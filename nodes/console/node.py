@@ -114,8 +114,12 @@ class Console(Node):
                 )
 
     def _print(self, line: str) -> None:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # whoever read this has left (`make run | head`): no fault of the cell, which goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def on_shutdown(self) -> None:
         if self._live is not None:

@@ -18,8 +18,6 @@ Burst = dict[str, float]
 Open = Callable[[], AbstractContextManager["Side"]]
 SETTLED_WITHIN_S = 20.0
 LATE_S = 5.0
-OVERDUE_S = 0.05
-"""what became due while it stood still is done before anything counts: in a life without standing still it is not"""
 PAIRS_PER_START = 5
 """so that an interval also holds what differs from one start of the processes to the next"""
 
@@ -48,7 +46,6 @@ class Side:
     def burst(self) -> Burst:
         """One burst; delays of all subscribers together, CPU in us per message published."""
         wake(self._roles)
-        time.sleep(OVERDUE_S)
         try:
             return self._measure()
         finally:
