@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 64 * 1024
 CHUNKS_MAX = 4
-"""taken from one connection before the others, and what has come already, have their turn"""
+"""read from one connection before the others, and what has come already, have their turn"""
 QUEUE_MESSAGES = 100_000
 QUEUE_BYTES = 64 * 1024 * 1024
 """what waits for a slow reader beyond the kernel's own buffer; past either bound a message is dropped, and its number
@@ -157,27 +157,13 @@ class Stream:
             BadRecord: a length that no record has. What came before it is lost with it: nobody of ours sends such.
         """
         records: list[Record] = []
-        chunks = 0
-        while chunks < CHUNKS_MAX:
+        for _ in range(CHUNKS_MAX):
             try:
-                if self._big is not None:
-                    got = self._sock.recv_into(self._big[self._filled :].data)
-                    self._filled += got
-                    if self._filled == len(self._big):
-                        records.append(self._whole_big())
-                        break  # what is behind it rings again: asking would cost more than waiting
-                elif self._head:
-                    data = self._recv(self._tail_bytes)
-                    got = len(data)
-                    if got == self._tail_bytes:
-                        records.append((self._head, data))
-                        self._head = b""
-                        break
-                    if got:
-                        self._begin_big(self._head + data, len(self._head), self._tail_bytes)
-                        self._head = b""
+                if self._big is not None or self._head:
+                    got = self._read_big(records)
+                    if records:
+                        break  # what is behind them rings again: asking would cost more than waiting
                 else:
-                    chunks += 1
                     asked = self._chunk_bytes
                     data = self._recv(asked)
                     got = len(data)
@@ -199,6 +185,23 @@ class Stream:
                 self.ended = True
                 break
         return records
+
+    def _read_big(self, records: list[Record]) -> int:
+        """Some of a record that is longer than a chunk; how many bytes came."""
+        if self._big is not None:
+            got = self._sock.recv_into(self._big[self._filled :].data)
+            self._filled += got
+            if self._filled == len(self._big):
+                records.append(self._whole_big())
+            return got
+        data = self._recv(self._tail_bytes)
+        if len(data) == self._tail_bytes:
+            records.append((self._head, data))
+            self._head = b""
+        elif data:
+            self._begin_big(self._head + data, len(self._head), self._tail_bytes)
+            self._head = b""
+        return len(data)
 
     def _split(self, data: bytes, records: list[Record]) -> None:
         at, end = 0, len(data)
