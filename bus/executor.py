@@ -346,7 +346,9 @@ class Executor:
         return {**self.peers.entries, **{r.entry.name: r.entry for r in self._registrations}}
 
     def fail(self, text: str) -> None:
+        """End `run` after the current callback, with an error."""
         self._failure = text
+        self.loop.stopping = self.timers.stopped = True
 
     def _on_control(self, identity: bytes | None, data: bytes) -> None:
         try:

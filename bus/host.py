@@ -264,7 +264,8 @@ class Host:
         self.warn_once(f"{name} {type(error).__name__}", "".join(traceback.format_exception(error)).rstrip())
         self.report("callback_failed", ConditionLevel.FAULT, f"{name}: {type(error).__name__}: {error}")
         self._failures.append(now_mono_ns)
-        if len(self._failures) > FAILURES_MAX and now_mono_ns - self._failures[0] < FAILURES_WITHIN_NS:
+        often = len(self._failures) > FAILURES_MAX and now_mono_ns - self._failures[0] < FAILURES_WITHIN_NS
+        if often and not self.executor.loop.stopping:
             self.log(LogLevel.ERROR, f"more than {FAILURES_MAX} failed callbacks in 10 s; this process ends")
             self.executor.fail(f"{self.name}: callbacks keep failing: {error}")
 

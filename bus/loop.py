@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_NS = 300_000
 """how long callbacks run before the sockets are looked at again"""
+LOOK_WITHIN_NS = 100_000_000
+"""the same for a process that was stopped, or took in for long: beats and signals must not wait for an empty queue"""
 _monotonic_ns = time.monotonic_ns
 
 
@@ -35,7 +37,7 @@ class Loop:
         self.polled: list[Callable[[], None]] = []
         """called in every round before callbacks"""
         self.stopping = False
-        self._ended_ns = 0
+        self._ended_ns = _monotonic_ns()
 
     def round(self, *, dispatch: bool = True, until_ns: int | None = None) -> None:
         """Sockets into queues, timers that are due, then callbacks until it is time to look at the sockets again."""
@@ -57,7 +59,8 @@ class Loop:
             if host.submitted:
                 host.run_submitted()
         # callbacks get at least as long as the look took: who only ever takes in gets nothing done
-        look_again_ns = now_ns + max(LOOK_EVERY_NS, now_ns - self._ended_ns if ready_before else 0)
+        took_ns = now_ns - self._ended_ns if ready_before else 0
+        look_again_ns = now_ns + min(max(LOOK_EVERY_NS, took_ns), LOOK_WITHIN_NS)
         while ready:
             entry = ready.popleft()
             entry.run(now_ns)

@@ -113,6 +113,13 @@ def test_callbacks_that_keep_failing_end_the_process(domain: Domain) -> None:
         assert failing.wait(20) == 1
 
 
+def test_a_node_that_fails_at_its_own_log_ends_too_and_says_so_once(domain: Domain) -> None:
+    ended = run(f"{TOYS}:FailingAtLogs", domain=domain)
+    assert ended.returncode == 1
+    assert ended.stderr.count("this process ends") == 1
+    assert ended.stderr.count("\n") < 60
+
+
 def test_ready_and_beat_and_a_clean_end(domain: Domain, way: str) -> None:
     read, write = os.pipe()
     env = {**os.environ, "RISE_READY_FD": str(write)}

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from threading import Event
 
 from bus.node import LinkEvent, Node, Raw, on_link, parameter, publisher, service, subscription, tap, timer, worker
+from schemas import topics
 from schemas.base import EVENT, LATCHED, SENSOR, Message, Service, Topic
+from schemas.system import LogRecord
 
 
 class Word(Message):
@@ -226,3 +228,15 @@ class Collected(Node):
     def look(self) -> None:
         self.log.info(f"left alone {gc.get_freeze_count()}, looked at {len(gc.get_objects())}")
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+class FailingAtLogs(Node):
+    """Fails at every line of a log, which is a line of its own log again."""
+
+    def on_configure(self) -> None:
+        for n in range(20):
+            self.log.info(f"line {n}")
+
+    @subscription(topics.LOG)
+    def on_log(self, record: LogRecord) -> None:
+        raise RuntimeError(f"cannot bear {record.text!r:.20}")
