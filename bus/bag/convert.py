@@ -222,8 +222,8 @@ def table_of(message: BagMessage, values: dict[str, Any]) -> tuple[str, str]:
 
 
 def file_stem(table: tuple[str, str]) -> str:
-    """The name of a table's file, without its ending."""
-    return ".".join(filter(None, table)).replace("/", ".")
+    """The name of a table's file, without its ending: a source may have any text for its name."""
+    return "".join(c if c.isprintable() and c != "/" else "." for c in ".".join(filter(None, table)))
 
 
 def samples_of(channel: Channel) -> str:

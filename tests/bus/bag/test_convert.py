@@ -13,7 +13,7 @@ from mcap.reader import make_reader
 
 from bus.bag import BagWriter
 from bus.bag.check import check
-from bus.bag.convert import to_csv, to_json, viewer_schema
+from bus.bag.convert import file_stem, to_csv, to_json, viewer_schema
 from bus.bag.types import known_types
 from schemas import topics
 from schemas.base import Samples
@@ -148,3 +148,11 @@ def test_a_target_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         to_json(tmp_path / "a.mcap", tmp_path / "a.mcap")
     assert check(tmp_path / "a.mcap").ok
+
+
+@pytest.mark.parametrize("source", ["drive", "../../drive", "a\0b", "spindle\n", "Antrieb ü", "\ud800"])
+def test_a_table_lies_in_its_folder_whatever_its_source_is_called(tmp_path: Path, source: str) -> None:
+    stem = file_stem(("vmc1/machine/samples", source))
+    (tmp_path / stem).touch()
+    assert [p.name for p in tmp_path.iterdir()] == [stem]
+    assert stem.startswith("vmc1.machine.samples.")
