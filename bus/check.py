@@ -300,7 +300,7 @@ def _writers(graph: Graph) -> Iterator[Mistake]:
 
 def _types(graph: Graph) -> Iterator[Mistake]:
     for reader in graph.readers:
-        for writer in (w for w in graph.writers if w.meets(reader) and w.node is not reader.node):
+        for writer in (w for w in graph.writers if w.meets(reader)):  # a node hears itself, too
             if reader.row.type is not writer.row.type:
                 yield from _mismatch(reader, writer, reader.row.type, writer.row.type)
             mine, theirs = reader.row.qos.name, writer.row.qos.name

@@ -165,7 +165,7 @@ class _Loader:
         sys.modules[module.__name__] = module  # dataclasses and get_type_hints look a class's module up there
         try:
             exec(code, module.__dict__)
-        except Exception as error:
+        except BaseException as error:
             self.failed(path, error)
             return {}
         function = module.__dict__.get("launch")
@@ -229,10 +229,12 @@ class _Loader:
                 if count >= MOST_ACTIONS:
                     self.wrong("no-end", Where(str(path), line), f"launch() yields more than {MOST_ACTIONS} actions")
                     return
-        except Exception as error:
+        except BaseException as error:
             self.failed(path, error)
 
-    def failed(self, path: Path, error: Exception) -> None:
+    def failed(self, path: Path, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         text, suggestion = f"{type(error).__name__}: {error}", ""
         if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):

@@ -120,7 +120,9 @@ def _load_module(name: str) -> ModuleType:
             raise BadTarget("module-missing", f"there is no module {error.name!r}") from None
         text = f"{name} needs the module {error.name!r}, which is not installed"
         raise BadTarget("module-import", text) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also sys.exit() in the module: one node's, not the whole program's
         raise BadTarget("module-import", _reason(name)) from error
 
 

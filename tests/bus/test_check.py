@@ -51,6 +51,7 @@ def plan_of(tmp_path: Path, body: str, arguments: Sequence[str] = (), overrides:
         ('yield Process(f"{T}:Spindle", namespace="a")\nyield Process(f"{T}:Everywhere", name="b")', []),
         ('yield Process(f"{T}:Everywhere")', ["unfed"]),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:OtherCaller", name="b")', ["incompatible-types"]),
+        ('yield Process(f"{T}:Geared", remappings={"toy/speed": "toy/speed_out"})', ["incompatible-types"]),
         ('yield Process(f"{T}:LatchedSpindle", namespace="a")\n'
          'yield Process(f"{T}:Everywhere", name="b")', ["unlike-qos"]),
         ('yield Process(f"{T}:OtherSpindle", namespace="a")\n'
@@ -187,6 +188,13 @@ def test_nodes_of_a_folder_import_one_another(tmp_path: Path) -> None:
     (mistake,) = check(plan_of(tmp_path, 'yield Process("nodes/broken.py")'))
     assert mistake.id == "module-import"
     assert f"ZeroDivisionError: division by zero at {tmp_path}/nodes/broken.py:2" in mistake.text
+
+
+def test_a_node_that_ends_the_program_hides_no_other_mistake(tmp_path: Path) -> None:
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit('bye')\n")
+    found = check(plan_of(tmp_path, 'yield Process("exits.py")\nyield Process("nodes.no_such_node")'))
+    assert [(m.id, m.where.line) for m in found] == [("module-import", 4), ("module-missing", 5)]
+    assert f"SystemExit: bye at {tmp_path}/exits.py:2" in found[0].text
 
 
 def test_print_and_graph(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def test_needs_of_a_composed_node_stands_for_its_process(tmp_path: Path) -> None
     [
         ("def launch(:\n", [], "syntax-error"),
         ("import no_such_module\n", [], "launch-failed"),
+        ("import sys\nsys.exit(0)\n", [], "launch-failed"),
+        ("import sys\ndef launch():\n    yield Process('a.b')\n    sys.exit(0)\n", [], "launch-failed"),
         ("x = 1\n", [], "no-launch"),
         ("def launch():\n    return None\n", [], "no-actions"),
         ("def launch():\n    yield 3\n", [], "no-action"),

@@ -26,6 +26,7 @@ class Ask(Message):
 
 SPEED = Topic("toy/speed", Speed, EVENT, deadline_s=0.5)
 OTHER_SPEED = Topic("toy/speed", OtherSpeed, EVENT)
+SPEED_OUT = Topic("toy/speed_out", OtherSpeed, EVENT)
 LATCHED_SPEED = Topic("toy/speed", Speed, LATCHED)
 HALT = Service("toy/halt", Ask, Ask, acts_on_machine=True)
 OTHER_HALT = Service("toy/halt", Ask, Speed)
@@ -52,6 +53,18 @@ class OtherSpindle(Node):
 
 class LatchedSpindle(Node):
     speed = publisher(LATCHED_SPEED)
+
+
+class Geared(Node):
+    """Hears a speed and publishes another type."""
+
+    out = publisher(SPEED_OUT)
+
+    @subscription(SPEED)
+    def on_speed(self, speed: Speed) -> None: ...
+
+    @on_link(SPEED)
+    def on_speed_link(self, event: LinkEvent) -> None: ...
 
 
 class Careless(Node):
