@@ -197,6 +197,25 @@ def test_a_node_that_ends_the_program_hides_no_other_mistake(tmp_path: Path) -> 
     assert f"SystemExit: bye at {tmp_path}/exits.py:2" in found[0].text
 
 
+def test_a_declaration_that_cannot_work_is_told_with_the_line_of_who_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from bus import Node, timer\nclass Odd(Node):\n    @timer(-1)\n    def t(self): ...\n"
+    )
+    (mistake,) = check(plan_of(tmp_path, 'yield Process("odd.py")'))
+    assert mistake.text == (
+        f"odd: importing {tmp_path.name}/odd.py failed: DeclarationError: a timer's period must be above 0 s, not -1 "
+        f"at {tmp_path}/odd.py:3"
+    )
+
+
+@pytest.mark.parametrize("module", ["nodes.messages", "messages"])
+def test_a_file_beside_a_node_is_imported_with_a_dot(tmp_path: Path, module: str) -> None:
+    (tmp_path / "messages.py").write_text("X = 1\n")
+    (tmp_path / "watch.py").write_text(f"from {module} import X\n")
+    (mistake,) = check(plan_of(tmp_path, 'yield Process("watch.py")'))
+    assert mistake.text.endswith("a file beside it is imported with a dot: from .messages import ...")
+
+
 def test_print_and_graph(tmp_path: Path) -> None:
     body = """
         yield Process(f"{T}:Spindle", namespace="vmc1", parameters={"rate_hz": 5.0})
