@@ -48,6 +48,7 @@ def plan_of(tmp_path: Path, body: str, arguments: Sequence[str] = (), overrides:
         ('yield Process(f"{T}:Careful", outside=("toy/speed", "toy/halt"))', []),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Careful", name="b")', []),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Careless", name="b")', ["unhandled-silence"]),
+        ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Judge", name="b")', ["unhandled-silence"]),
         ('yield Process(f"{T}:Spindle", namespace="a")\nyield Process(f"{T}:Everywhere", name="b")', []),
         ('yield Process(f"{T}:Everywhere")', ["unfed"]),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:OtherCaller", name="b")', ["incompatible-types"]),
@@ -98,6 +99,29 @@ def test_every_mistake_in_one_answer(tmp_path: Path) -> None:
         f"{tmp_path}/shop.py:5: error: b: Spindle has no parameter 'rat_hz'; "
         "did you mean 'rate_hz'? [unknown-parameter]"
     )
+
+
+def test_what_is_wrong_between_the_same_two_nodes_is_one_line(tmp_path: Path) -> None:
+    body = """
+        yield Process("nodes.recorder")
+        yield Process("nodes.recorder", name="b")
+        """
+    found = check(plan_of(tmp_path, body))
+    assert [m.id for m in found] == ["two-servers", "two-writers"]
+    assert found[1].text.startswith("b writes bag/status, bag/closed, ")
+
+
+def test_a_node_that_looks_at_every_machine_and_finds_none_warns_in_one_line(tmp_path: Path) -> None:
+    (mistake,) = (m for m in check(plan_of(tmp_path, 'yield Process("nodes.console")')) if m.id == "unfed")
+    assert mistake.level == "warning"
+    assert "*/machine/state" in mistake.text
+    assert "*/impact/protection" in mistake.text
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    (mistake,) = check(plan_of(tmp_path, 'yield Process(f"{T}:Spindle", name="Bad-Name")'))
+    place = f"{tmp_path}/shop.py:4: error: bad name, segments are"
+    assert str(mistake) == f"{place} [a-z][a-z0-9_]* joined by '/': Bad-Name [bad-name]"
 
 
 def test_two_circles_are_two_mistakes(tmp_path: Path) -> None:

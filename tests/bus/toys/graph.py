@@ -7,6 +7,7 @@ from typing import Any
 
 from bus import Node, client, on_link, parameter, publisher, service, subscription
 from bus.node import LinkEvent
+from schemas import topics
 from schemas.base import EVENT, LATCHED, Message, Rpm, Service, Topic
 
 
@@ -71,6 +72,15 @@ class Careless(Node):
     """Acts on a machine and never asks what happens when its input falls silent."""
 
     halt = client(HALT)
+
+    @subscription(SPEED)
+    def on_speed(self, speed: Speed) -> None: ...
+
+
+class Judge(Node):
+    """Says what it thinks of a machine, and never asks what happens when its input falls silent."""
+
+    alarms = publisher(topics.ALARM)
 
     @subscription(SPEED)
     def on_speed(self, speed: Speed) -> None: ...
