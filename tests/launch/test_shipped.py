@@ -52,6 +52,23 @@ def test_every_shipped_file_describes_itself(file: str) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("smrt_michigan", "cannot read smrt_michigan: No such file or directory; of the shipped maps did you mean "),
+        ("site", "of the shipped maps there is lmas_vibration, smart_michigan"),
+        ("{folder}/map.toml", "{folder}/map.toml is not TOML: "),
+        ("smart_michigan", "path: cannot read {folder}/gone.csv: No such file or directory"),
+    ],
+)
+def test_a_recording_that_cannot_be_played_is_a_mistake(tmp_path: Path, columns: str, said: str) -> None:
+    (tmp_path / "map.toml").write_text("[columns\n")
+    arguments = [f"file:={tmp_path}/gone.csv", f"columns:={columns.format(folder=tmp_path)}"]
+    (mistake,) = check(load("recording", arguments))
+    assert said.format(folder=tmp_path) in mistake.text
+    assert mistake.where.file == str(SHIPPED / "recording.py")
+
+
 def test_both_forms_of_the_shop_run_the_same_nodes() -> None:
     composed, apart = load("shop"), load("shop", ["compose:=false"])
     assert sorted(n.name for n in composed.nodes()) == sorted(n.name for n in apart.nodes())
