@@ -122,6 +122,8 @@ def test_a_new_shop_is_checked_tested_and_runs(domain: Domain, tmp_path: Path, s
     folder = tmp_path / "myshop"
     result = CliRunner().invoke(cli, ["new", "shop", str(folder)])
     assert result.exit_code == 0, result.output
+    assert f" launch {folder}/launch/shop.py --check\n" in result.output
+    assert f"{sys.executable} -P -m pytest {folder}\n" in result.output
     assert CliRunner().invoke(cli, ["new", "shop", str(folder)]).exit_code == 2
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RISE_", "PYTEST"))}
     tested = subprocess.run(
