@@ -51,8 +51,7 @@ def node_class(target: str) -> type[Node]:
         BadTarget: `module-missing`, `module-import`, `no-node`, `many-nodes`.
     """
     where, wanted = split(target)
-    module = _load_file(Path(where)) if is_path(where) else _load_module(where)
-    found = _nodes(module)
+    found = _nodes(module_of(where))
     if wanted:
         if wanted not in found:
             raise BadTarget("no-node", f"{where} has no node class {wanted!r}{_listing(found)}")
@@ -67,6 +66,15 @@ def node_class(target: str) -> type[Node]:
             "many-nodes", f"{where} defines several nodes, say which: {where}:{min(leaves)}{_listing(leaves)}"
         )
     return classes.pop()
+
+
+def module_of(where: str) -> ModuleType:
+    """The module of that name, or the one that this file is.
+
+    Raises:
+        BadTarget: `module-missing`, `module-import`.
+    """
+    return _load_file(Path(where)) if is_path(where) else _load_module(where)
 
 
 def target_of(cls: type[Node]) -> str:
