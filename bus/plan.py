@@ -151,9 +151,11 @@ class _Loader:
             source = path.read_text(encoding="utf-8")
             code = compile(source, str(path), "exec")
         except OSError as error:
-            near = path.glob("*.py") if path.is_dir() else path.parent.glob("*.py")
-            shipped = [p.stem for p in SHIPPED.glob("*.py")] if path.parent == Path() else []
-            suggestion = did_you_mean("" if path.is_dir() else path.name, (*map(str, near), *shipped))
+            # of a folder the files in it, else what is beside it; the shipped ones where a bare name may mean them
+            near = map(str, path.glob("*.py")) if path.is_dir() else (p.name for p in path.parent.glob("*.py"))
+            bare = path.parent == Path() or stack
+            shipped = (p.name if path.suffix else p.stem for p in SHIPPED.glob("*.py")) if bare else ()
+            suggestion = did_you_mean("" if path.is_dir() else path.name, (*near, *shipped))
             self.wrong("launch-file", by, f"cannot read launch file {path}: {error.strerror}", suggestion)
             return {}
         except UnicodeDecodeError as error:

@@ -190,6 +190,11 @@ def test_mistakes_of_a_site_file(tmp_path: Path) -> None:
     assert ids(load(file, site=tmp_path / "none.toml")) == ["site-file"]
 
 
+def test_ctrl_c_while_a_launch_file_runs_ends_the_program(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        load(write(tmp_path, "a.py", "raise KeyboardInterrupt\n"))
+
+
 def test_a_value_of_the_site_file_keeps_its_line(tmp_path: Path) -> None:
     file = write(tmp_path, "shop.py", SHOP)
     site = write(tmp_path, "site.toml", SITE)
@@ -208,6 +213,11 @@ def test_a_launch_file_that_is_not_there_names_those_that_are(
     assert hint in mistake.suggestion
     if name == "bus":
         assert "bus/mine.py, cell, recording, shop" in mistake.suggestion
+
+
+def test_an_include_that_is_not_there_names_shipped_files_too(tmp_path: Path) -> None:
+    file = write(tmp_path, "a.py", "def launch():\n    yield from include('sho.py')\n")
+    assert [m.suggestion for m in load(file).mistakes] == ["did you mean 'shop.py'?"]
 
 
 def test_bad_overrides(tmp_path: Path) -> None:
