@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from bus.site import did_you_mean
 
@@ -39,6 +39,8 @@ def convert(value: Any, wanted: Any) -> Any:
         if NoneType in args and value in (None, "none", ""):
             return None
         return convert(value, next(a for a in args if a is not NoneType))
+    if origin is Annotated:
+        return convert(value, args[0])
     if origin is Literal:
         if value in args:
             return value
@@ -70,4 +72,4 @@ def convert(value: Any, wanted: Any) -> Any:
         raise ValueError(f"{value!r} is not one of {', '.join(names)}; {did_you_mean(value, names)}")
     if wanted is Path:
         return Path(value)
-    return value
+    raise ValueError(f"a {getattr(wanted, '__name__', wanted) if not args else wanted} cannot be given as text")

@@ -38,6 +38,10 @@ AMBIENT = frozenset(t.name for t in (topics.LOG, topics.DIAGNOSTICS, topics.CLOC
 """what every executor, the launcher and `bag play` write and serve: never missing"""
 
 
+VERDICTS = frozenset(t.name for t in (topics.ALARM, topics.ASSESSMENT, topics.INTERVENTION, topics.PROTECTION))
+"""who writes one of these judges a machine"""
+
+
 def check(plan: Plan, *, partial: bool = False) -> list[Mistake]:
     """All mistakes of a plan, those of its loading included, in the order of files and lines.
 
@@ -148,15 +152,19 @@ def _remappings(node: PlannedNode, cls: type[Node]) -> Iterator[Mistake]:
 
 def _silence(node: PlannedNode, cls: type[Node]) -> Iterator[Mistake]:
     interface = cls.interface
-    if not any(c.service.acts_on_machine for c in interface.clients):
+    if any(c.service.acts_on_machine for c in interface.clients):
+        does = "acts on a machine"
+    elif verdicts := [p.topic.name for p in interface.publishers if p.topic.name in VERDICTS]:
+        does = f"judges a machine by {verdicts[0]}"
+    else:
         return
     for s in interface.subscriptions:
         if s.topic.deadline_s is not None and not interface.handles_silence(s.topic):
             yield Mistake(
                 "unhandled-silence",
                 node.where,
-                f"{node.name}: {cls.__name__} acts on a machine and hears {s.topic.name}, but does not say what "
-                f"happens when it is silent for {s.topic.deadline_s:g} s",
+                f"{node.name}: {cls.__name__} {does} and hears {s.topic.name}, but does not say what happens "
+                f"when it is silent for {s.topic.deadline_s:g} s",
                 f"add a method decorated with on_link for {s.topic.name!r}",
             )
 
@@ -289,18 +297,26 @@ class Graph:
 def _writers(graph: Graph) -> Iterator[Mistake]:
     for ends, rule, does in ((graph.writers, "two-writers", "writes"), (graph.servers, "two-servers", "serves")):
         first: dict[str, End] = {}
+        clashes: dict[tuple[str, str], list[End]] = {}  # of the same two nodes: one mistake
         for end in ends:
             if end.every or (isinstance(end.row, Topic) and end.row.writers == "many"):
                 continue
             other = first.setdefault(end.name, end)
             if other.node.name != end.node.name:
-                text = f"{end.node.name} {does} {end.name}, and so does {other.node.name} ({other.node.where})"
-                yield Mistake(rule, end.node.where, text, "only one may: remap one, or put it in another namespace")
+                clashes.setdefault((other.node.name, end.node.name), []).append(end)
+        for clash in clashes.values():
+            node, before = clash[0].node, first[clash[0].name].node
+            text = f"{node.name} {does} {_listed(clash)}, and so does {before.name} ({before.where})"
+            yield Mistake(rule, node.where, text, "only one may: remap one, or put it in another namespace")
+
+
+def _listed(ends: list[End]) -> str:
+    return ", ".join(dict.fromkeys(e.name for e in ends))
 
 
 def _types(graph: Graph) -> Iterator[Mistake]:
     for reader in graph.readers:
-        for writer in (w for w in graph.writers if w.meets(reader) and w.node is not reader.node):
+        for writer in (w for w in graph.writers if w.meets(reader)):  # a node hears itself, too
             if reader.row.type is not writer.row.type:
                 yield from _mismatch(reader, writer, reader.row.type, writer.row.type)
             mine, theirs = reader.row.qos.name, writer.row.qos.name
@@ -332,21 +348,28 @@ def _unfed(graph: Graph, level: Literal["error", "warning"]) -> Iterator[Mistake
     )
     for wanting, giving, rule, wants, gives in rows:
         names = {e.name for e in giving}
+        patterns: dict[str, list[End]] = {}
         for end in wanting:
             if (
                 end.declared in AMBIENT
                 or end.declared.startswith(("node/", "service/"))
                 or end.declared in end.node.outside
+                or any(end.meets(g) for g in giving)
             ):
                 continue
-            if not any(end.meets(g) for g in giving):
-                same = sorted(n for n in names if n.rpartition("/")[2] == end.name.rpartition("/")[2])
-                hint = f"did you mean {same[0]!r}? " if same else ""
-                yield Mistake(
-                    rule,
-                    end.node.where,
-                    f"{end.node.name} {wants} {end.name}, which nobody {gives}",
-                    f"{hint}launch who {gives} it, remap it, or say outside=({end.declared!r},)",
-                    # a node that looks at every machine may find none
-                    level="warning" if end.every else level,
-                )
+            if end.every:
+                patterns.setdefault(end.node.name, []).append(end)
+                continue
+            same = sorted(n for n in names if n.rpartition("/")[2] == end.name.rpartition("/")[2])
+            hint = f"did you mean {same[0]!r}? " if same else ""
+            yield Mistake(
+                rule,
+                end.node.where,
+                f"{end.node.name} {wants} {end.name}, which nobody {gives}",
+                f"{hint}launch who {gives} it, remap it, or say outside=({end.declared!r},)",
+                level=level,
+            )
+        for ends in patterns.values():  # a node that looks at every machine may find none
+            text = f"{ends[0].node.name} {wants} {_listed(ends)}, which nobody {gives}"
+            hint = f"launch who {gives} {'it' if len(ends) == 1 else 'them'}, or name them in outside=(...)"
+            yield Mistake(rule, ends[0].node.where, text, hint, level="warning")

@@ -1,20 +1,18 @@
 """What a node class declares beside parameters: publishers, subscriptions, timers, services, clients, workers, taps.
 
-Everything stands on the class, so `interface_of(cls)` reads it without an instance. Reading a publisher or client off
-an instance binds it to the node's context.
+Everything stands on the class, so `interface_of(cls)` (bus/interface.py) reads it without an instance. Reading a
+publisher or client off an instance binds it to the node's context.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from bus.context import Context, LinkEvent, Outcome, Raw
-from bus.parameters import Parameter
 from schemas.base import BadName, Message, Service, Topic, check_name
 
 if TYPE_CHECKING:
@@ -228,11 +226,11 @@ def worker(
     return lambda run: Worker(run, depth, on_full)
 
 
-_MARK = "__declared__"
+MARK = "__declared__"
 
 
 def _mark(method: Callable[..., Any], declaration: Any) -> Any:
-    method.__dict__.setdefault(_MARK, []).append(declaration)
+    method.__dict__.setdefault(MARK, []).append(declaration)
     return method
 
 
@@ -313,85 +311,3 @@ def tap(
     return lambda method: cast(
         Callable[[N, list[Raw]], None], _mark(method, Tap(method.__name__, select, batch_s, depth))
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """Everything a node class declares."""
-
-    parameters: Mapping[str, Parameter[Any]] = field(default_factory=dict)
-    publishers: tuple[PublisherDeclaration[Any], ...] = ()
-    subscriptions: tuple[Subscription, ...] = ()
-    links: tuple[Link, ...] = ()
-    timers: tuple[Timer, ...] = ()
-    servers: tuple[Server, ...] = ()
-    clients: tuple[ClientDeclaration[Any, Any], ...] = ()
-    workers: tuple[Worker[Any, Any], ...] = ()
-    taps: tuple[Tap, ...] = ()
-
-    def handles_silence(self, topic: Topic[Any]) -> bool:
-        """Whether the node says what happens when a topic falls silent."""
-        return any(link.topic is topic for link in self.links)
-
-
-def interface_of(cls: type[Node]) -> Interface:
-    """What a class and its bases declare.
-
-    Raises:
-        DeclarationError: an on_link without its subscription, a worker or tap without its method.
-    """
-    found: dict[type, list[Any]] = {}
-    parameters: dict[str, Parameter[Any]] = {}
-    attributes: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        attributes.update(vars(base))
-    for name, value in attributes.items():
-        if isinstance(value, Parameter):
-            parameters[name] = value
-        elif isinstance(value, (PublisherDeclaration, ClientDeclaration, Worker)):
-            found.setdefault(type(value), []).append(value)
-        for declaration in getattr(value, _MARK, ()) if callable(value) else ():
-            found.setdefault(type(declaration), []).append(declaration)
-
-    def listed(kind: type[T]) -> tuple[T, ...]:
-        return tuple(found.get(kind, ()))
-
-    subscribed = {s.topic.name for s in listed(Subscription)}
-    _check_cursors(cls, listed(Subscription), attributes)
-    for link in listed(Link):
-        if link.topic.name not in subscribed:
-            raise DeclarationError(
-                f"{cls.__name__}.{link.method}: on_link({link.topic.name!r}) without a subscription to it"
-            )
-    for w in listed(Worker):
-        if not w.method:
-            raise DeclarationError(f"{cls.__name__}.{w.name}: a worker needs a method decorated @{w.name}.received")
-    for t in listed(Tap):
-        if t.select not in attributes:
-            raise DeclarationError(f"{cls.__name__}.{t.method}: tap(select={t.select!r}) names no method")
-    return Interface(
-        MappingProxyType(parameters),
-        listed(PublisherDeclaration),
-        listed(Subscription),
-        listed(Link),
-        listed(Timer),
-        listed(Server),
-        listed(ClientDeclaration),
-        listed(Worker),
-        listed(Tap),
-    )
-
-
-def _check_cursors(cls: type[Node], subscriptions: tuple[Subscription, ...], attributes: Mapping[str, Any]) -> None:
-    seen: dict[str, list[Subscription]] = {}
-    for s in subscriptions:
-        if not s.topic.qos.logged or s.cursor is None:
-            continue
-        if s.cursor and s.cursor not in attributes:
-            raise DeclarationError(f"{cls.__name__}.{s.method}: subscription(cursor={s.cursor!r}) names no method")
-        for other in seen.setdefault(s.topic.name, []):
-            if s.namespace == other.namespace or EVERY in (s.namespace, other.namespace):
-                raise DeclarationError(
-                    f"{cls.__name__}: {other.method} and {s.method} would share one cursor in {s.topic.name!r}"
-                )
-        seen[s.topic.name].append(s)

@@ -42,7 +42,6 @@ from bus.declare import (
     Client,
     ClientDeclaration,
     DeclarationError,
-    Interface,
     Link,
     Publisher,
     PublisherDeclaration,
@@ -52,7 +51,6 @@ from bus.declare import (
     Timer,
     Worker,
     client,
-    interface_of,
     on_link,
     publisher,
     service,
@@ -61,6 +59,7 @@ from bus.declare import (
     timer,
     worker,
 )
+from bus.interface import Interface, interface_of
 from bus.parameters import BadParameter, Parameter, parameter
 from schemas.machine import ConditionLevel
 from schemas.system import LogLevel

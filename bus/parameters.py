@@ -67,6 +67,8 @@ class Parameter(Generic[T]):
         if type(value) is not wanted:
             raise BadParameter(f"{self.name}: expected {self.type_name}, got {type(value).__name__} {shown(value)}")
         if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if value != value and not (math.isnan(self.ge) and math.isnan(self.le)):
+                raise BadParameter(f"{self.name}: nan is no number")
             if not math.isnan(self.ge) and not value >= self.ge:
                 raise BadParameter(f"{self.name}: {shown(value)} is below {self.ge:g}{self._unit()}")
             if not math.isnan(self.le) and not value <= self.le:

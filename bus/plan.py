@@ -19,7 +19,7 @@ from typing import Any
 
 from bus.arguments import convert, value_of
 from bus.launch import SETTINGS, Compose, Group, Include, Process, Settings, Site
-from bus.site import Given, Mistake, Where, did_you_mean, read_site
+from bus.site import Given, Mistake, Placed, Where, did_you_mean, read_site
 from bus.target import default_name, is_path, split
 from schemas.base import BadName, check_name, resolve
 
@@ -135,6 +135,8 @@ class _Loader:
             name, sign, value = argument.partition(":=")
             if not sign:
                 self.wrong("bad-argument", Where("command line"), f"{argument!r} is no argument", "write name:=value")
+            elif name in found:
+                self.wrong("bad-argument", Where("command line"), f"argument {name} is given twice")
             else:
                 found[name] = value
         return found
@@ -149,7 +151,11 @@ class _Loader:
             source = path.read_text(encoding="utf-8")
             code = compile(source, str(path), "exec")
         except OSError as error:
-            suggestion = did_you_mean(path.name, (p.name for p in path.parent.glob("*.py")))
+            # of a folder the files in it, else what is beside it; the shipped ones where a bare name may mean them
+            near = map(str, path.glob("*.py")) if path.is_dir() else (p.name for p in path.parent.glob("*.py"))
+            bare = path.parent == Path() or stack
+            shipped = (p.name if path.suffix else p.stem for p in SHIPPED.glob("*.py")) if bare else ()
+            suggestion = did_you_mean("" if path.is_dir() else path.name, (*near, *shipped))
             self.wrong("launch-file", by, f"cannot read launch file {path}: {error.strerror}", suggestion)
             return {}
         except UnicodeDecodeError as error:
@@ -165,17 +171,13 @@ class _Loader:
         sys.modules[module.__name__] = module  # dataclasses and get_type_hints look a class's module up there
         try:
             exec(code, module.__dict__)
-        except Exception as error:
+        except BaseException as error:
             self.failed(path, error)
             return {}
         function = module.__dict__.get("launch")
         if not inspect.isfunction(function):
-            self.wrong(
-                "no-launch",
-                Where(str(path)),
-                "defines no function launch()",
-                "write `def launch() -> Iterator[Action]:`",
-            )
+            at, hint = Where(str(path)), "write `def launch() -> Iterator[Action]:`"
+            self.wrong("no-launch", at, "defines no function launch()", hint)
             return {}
         try:
             hints = typing.get_type_hints(function)
@@ -192,17 +194,18 @@ class _Loader:
         bound: dict[str, Any] = {}
         for name, value in arguments.items():
             if name not in open_names:
-                suggestion = did_you_mean(name, open_names)
-                self.wrong(
-                    "unknown-argument", by, f"{function.__code__.co_filename} takes no argument {name!r}", suggestion
-                )
+                text = f"{function.__code__.co_filename} takes no argument {name!r}"
+                self.wrong("unknown-argument", by, text, did_you_mean(name, open_names))
                 continue
             try:
                 bound[name] = convert(value, hints.get(name, str))
             except ValueError as error:
                 self.wrong("bad-argument", by, f"argument {name}: {error}")
         for name, declared in signature.items():
-            if hints.get(name) is Site:
+            if declared.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+                at = Where(function.__code__.co_filename, function.__code__.co_firstlineno)
+                self.wrong("launch-failed", at, f"launch() takes {declared}", "name each argument, with its type")
+            elif hints.get(name) is Site:
                 bound[name] = self.site
             elif name not in bound:
                 if declared.default is not inspect.Parameter.empty:
@@ -229,10 +232,12 @@ class _Loader:
                 if count >= MOST_ACTIONS:
                     self.wrong("no-end", Where(str(path), line), f"launch() yields more than {MOST_ACTIONS} actions")
                     return
-        except Exception as error:
+        except BaseException as error:
             self.failed(path, error)
 
-    def failed(self, path: Path, error: Exception) -> None:
+    def failed(self, path: Path, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         text, suggestion = f"{type(error).__name__}: {error}", ""
         if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
@@ -302,7 +307,10 @@ class _Loader:
             self.full(action.name or default_name(target), namespace, action.where),
             namespace,
             target,
-            {k: Given(v, action.where) for k, v in parameters.items()},
+            {
+                k: Given(str(v), v.where) if isinstance(v, Placed) else Given(v, action.where)
+                for k, v in parameters.items()
+            },
             remappings,
             tuple(action.outside),
             action.where,

@@ -15,7 +15,10 @@ def plain(plan: Plan) -> dict[str, Any]:
     """The plan as data fit for JSON."""
     return {
         "file": str(plan.file),
-        "arguments": {name: str(value) for name, value in plan.arguments.items()},
+        "arguments": {
+            name: value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+            for name, value in plan.arguments.items()
+        },
         "site": str(plan.site.path) if plan.site.path else None,
         "processes": [
             {

@@ -48,7 +48,9 @@ class Mistake:
 
     def __str__(self) -> str:
         hint = f"; {self.suggestion}" if self.suggestion else ""
-        return f"{self.where}: {self.level}: {self.text}{hint} [{self.id}]"
+        # one line each, as editors read them: a caret below the text is left out
+        text = " ".join(line.strip() for line in self.text.split("\n") if line.strip(" ^"))
+        return f"{self.where}: {self.level}: {text}{hint} [{self.id}]"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -67,6 +69,13 @@ class Given:
     """A parameter's value and where it was given."""
 
     value: Any
+    where: Where
+
+
+class Placed(str):
+    """A text that remembers where it was written, on its way through a launch file."""
+
+    __slots__ = ("where",)
     where: Where
 
 
@@ -147,13 +156,14 @@ class _Reader:
         if not isinstance(values, Mapping):
             self.wrong("site-key", keys, f"machine {name} must be a table, not {type(values).__name__}")
             return None
-        mode = "OBSERVE"
+        mode: str = "OBSERVE"
         for key, value in values.items():
             if isinstance(value, Mapping):
                 self.node(f"{name}/{key}", value, (*keys, key))
             elif key == "mode":
                 if isinstance(value, str):
-                    mode = value
+                    mode = Placed(value)
+                    mode.where = self.where(*keys, key)
                 else:
                     self.wrong("site-value", (*keys, key), f"mode must be a string, not {shown(value)}")
             else:

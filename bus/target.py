@@ -11,6 +11,7 @@ from types import ModuleType
 
 from bus.node import Node
 
+ROOT = Path(__file__).resolve().parent.parent
 SHOP = "shop_"
 
 
@@ -50,8 +51,7 @@ def node_class(target: str) -> type[Node]:
         BadTarget: `module-missing`, `module-import`, `no-node`, `many-nodes`.
     """
     where, wanted = split(target)
-    module = _load_file(Path(where)) if is_path(where) else _load_module(where)
-    found = _nodes(module)
+    found = _nodes(module_of(where))
     if wanted:
         if wanted not in found:
             raise BadTarget("no-node", f"{where} has no node class {wanted!r}{_listing(found)}")
@@ -66,6 +66,15 @@ def node_class(target: str) -> type[Node]:
             "many-nodes", f"{where} defines several nodes, say which: {where}:{min(leaves)}{_listing(leaves)}"
         )
     return classes.pop()
+
+
+def module_of(where: str) -> ModuleType:
+    """The module of that name, or the one that this file is.
+
+    Raises:
+        BadTarget: `module-missing`, `module-import`.
+    """
+    return _load_file(Path(where)) if is_path(where) else _load_module(where)
 
 
 def target_of(cls: type[Node]) -> str:
@@ -112,16 +121,24 @@ def _listing(found: dict[str, type[Node]]) -> str:
     return f" (it has {', '.join(sorted(found))})" if found else ""
 
 
-def _load_module(name: str) -> ModuleType:
+def _load_module(name: str, file: Path | None = None) -> ModuleType:
+    """The module; `file` is a shop's file that it was made of, which people know by its path."""
+    folder = file.resolve().parent if file else ROOT / name.partition(".")[0]
+    called = f"{folder.name}/{file.name}" if file else name
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise BadTarget("module-missing", f"there is no module {error.name!r}") from None
-        text = f"{name} needs the module {error.name!r}, which is not installed"
+        text = f"{called} needs the module {error.name!r}, which is not installed"
+        last = (error.name or "").rpartition(".")[2]
+        if file and last and file.with_name(f"{last}.py").is_file():
+            text += f"; a file beside it is imported with a dot: from .{last} import ..."
         raise BadTarget("module-import", text) from error
-    except Exception as error:
-        raise BadTarget("module-import", _reason(name)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also sys.exit() in the module: one node's, not the whole program's
+        raise BadTarget("module-import", _reason(called, folder)) from error
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -138,14 +155,16 @@ def _load_file(path: Path) -> ModuleType:
         made.__path__ = [str(folder)]
         sys.modules[package] = made
     importlib.invalidate_caches()
-    return _load_module(f"{package}.{path.stem}")
+    return _load_module(f"{package}.{path.stem}", path)
 
 
-def _reason(name: str) -> str:
-    """`importing x failed: ZeroDivisionError: ... at file:line`: the line in the file that is being imported."""
+def _reason(name: str, folder: Path) -> str:
+    """`importing x failed: ZeroDivisionError: ... at file:line`: the line in `folder`, where the node was written, not
+    that of the library which refused it."""
     kind, error, trace = sys.exc_info()
     if isinstance(error, SyntaxError):
         return f"importing {name} failed: {error.msg} at {error.filename}:{error.lineno}"
     frames = [f for f in traceback.extract_tb(trace) if "importlib" not in f.filename and f.filename != __file__]
+    frames = [f for f in frames if Path(f.filename).is_relative_to(folder)] or frames
     at = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"importing {name} failed: {kind.__name__ if kind else ''}: {error}{at}"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bus.launch import Action, Compose, Process
+from bus.site import did_you_mean
 
 HERE = Path(__file__).parent
 
@@ -42,7 +43,7 @@ def launch(
     }
     if columns:
         # the map itself, not its path, so that a bag of this run says how its table was read
-        parameters["columns"] = tomllib.loads(_map_file(columns).read_text("utf-8"))
+        parameters["columns"] = _map(columns)
     if record:
         # every row is kept: raw where nothing is cut, and vibration all the time
         yield Process("nodes.recorder", parameters={"vibration": True, "reduce_idle": False})
@@ -57,10 +58,13 @@ def launch(
         yield from core
 
 
-def _map_file(columns: str) -> Path:
-    shipped = HERE / f"{columns}.toml"
-    found = shipped if shipped.is_file() else Path(columns)
-    if not found.is_file():
-        names = ", ".join(sorted(p.stem for p in HERE.glob("*.toml")))
-        raise ValueError(f"columns: {columns!r} is no file and none of the shipped column maps: {names}")
-    return found
+def _map(columns: str) -> dict[str, object]:
+    shipped = {p.stem: p for p in HERE.glob("*.toml") if p.stem != "site"}
+    file = shipped.get(columns, Path(columns))
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        hint = did_you_mean(columns, shipped)
+        raise ValueError(f"columns: cannot read {columns}: {error.strerror}; of the shipped maps {hint}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"columns: {file} is not TOML: {error}") from None

@@ -77,7 +77,15 @@ def show(name: str, as_json: bool, domain: str | None) -> None:
 
     A living one is shown as its node defines it, which may differ from this checkout.
     """
-    found = list(_living(name, domain) or _here(name))
+    found = _living(name, domain)
+    try:
+        found = found or _here(name)
+    except click.ClickException:  # in no table here, but perhaps in a node's entry
+        from bus.cli.known_types import living_definition
+
+        if (living := living_definition(name, directory(domain).entries().values())) is None:
+            raise
+        found = [(living[0], f"as {living[1].name} defines it")]
     if as_json:
         from schemas.grammar import hash_of, json_schema_of
 

@@ -7,7 +7,7 @@ import inspect
 import json
 import math
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -15,12 +15,13 @@ from pydantic import ValidationError
 
 import schemas
 from bus.cli.defined_types import message_type
-from bus.cli.graph import meant
+from bus.cli.graph import meant, meets
 from bus.discovery import Entry, ServiceEntry
+from bus.target import BadTarget, module_of
 from schemas import topics
 from schemas.base import Message, Service, Topic
 from schemas.codec import EncodeError, codec
-from schemas.definition import BadDefinition
+from schemas.definition import BadDefinition, Definition
 from schemas.grammar import definition, type_hash
 from schemas.sayable import shown
 
@@ -44,7 +45,7 @@ def message_types() -> dict[str, type[Message]]:
 
 
 def named(word: str) -> Row | type[Message]:
-    """What a word means: a row (STOP), its name (machine/stop), a type (SpindleSample), or `module:NAME` of any module.
+    """What a word means: a row (STOP), its name (machine/stop), a type (SpindleSample), `module:NAME`, `file.py:NAME`.
 
     Raises:
         ClickException: nothing of that name.
@@ -65,16 +66,39 @@ def named(word: str) -> Row | type[Message]:
 
 
 def _in_module(word: str) -> Row | type[Message]:
-    module, _, name = word.partition(":")
+    module, _, name = word.rpartition(":")
     try:
-        loaded = importlib.import_module(module)
-    except Exception as error:  # whatever the module does while it is imported: it is the user's
-        raise click.ClickException(f"{word}: importing it failed: {type(error).__name__}: {error}") from None
+        loaded = module_of(module)
+    except BadTarget as error:
+        raise click.ClickException(f"{word}: {error}") from None
     value = getattr(loaded, name, None)
     if isinstance(value, (Topic, Service)) or (inspect.isclass(value) and issubclass(value, Message)):
         return value
     known = [n for n, v in vars(loaded).items() if isinstance(v, (Topic, Service))]
     raise click.ClickException(f"{module} has no message type, topic or service {name!r}; {meant(name, known)}")
+
+
+def living_definition(word: str, entries: Iterable[Entry], full_name: str = "") -> tuple[Definition, Entry] | None:
+    """The type of that name as a living node defines it: whoever has the topic `full_name` is asked first."""
+    found: list[tuple[bool, Definition, Entry]] = []
+    for entry in entries:
+        near = {t.type_hash for t in (*entry.publishes, *entry.subscribes) if meets(t.name, full_name)}
+        found += [(key not in near, d, entry) for key, d in entry.definitions.items() if d["name"] == word]
+    return min(found, key=lambda each: each[0])[1:] if found else None
+
+
+def living_type(word: str, entries: Iterable[Entry], full_name: str, text: str) -> type[Message] | None:
+    """A class of that definition for the message in `text`.
+
+    Raises:
+        ClickException: no class can be made of it here.
+    """
+    if (living := living_definition(word, entries, full_name)) is None:
+        return None
+    try:
+        return message_type(living[0], given=_object(word, text))
+    except BadDefinition as error:
+        raise click.ClickException(f"{word}, as {living[1].name} defines it, cannot be written here: {error}") from None
 
 
 def row_of_topic(full_name: str, kind: type[Message]) -> Topic[Any] | None:

@@ -10,7 +10,7 @@ import click
 
 from bus.cli import completion
 from bus.cli.graph import domain_option
-from bus.site import Mistake
+from bus.site import Mistake, Where
 from schemas.names import BadName
 
 if TYPE_CHECKING:
@@ -48,9 +48,14 @@ def command(
     from bus import show
     from bus.check import check, errors
     from bus.plan import load
+    from bus.runtime import is_segment
 
     plan = load(file, arguments, site=site, overrides=overrides)
     mistakes = check(plan, partial=partial)
+    domain = domain or os.environ.get("RISE_DOMAIN") or "default"
+    if not is_segment(domain):
+        text = f"bad name of a domain: {domain!r}; it is one segment, [a-z_][a-z0-9_]*"
+        mistakes.append(Mistake("bad-name", Where("--domain"), text))
     wrong = errors(mistakes)
     if as_json and (only_check or wrong):
         click.echo(json.dumps([_plain(m) for m in mistakes], indent=2))
@@ -70,7 +75,7 @@ def command(
             nodes = len(list(plan.nodes()))
             click.echo(f"{plan.file}: {nodes} nodes in {len(plan.processes)} processes, no error")
     else:
-        raise SystemExit(_bring_up(plan, domain or os.environ.get("RISE_DOMAIN") or "default"))
+        raise SystemExit(_bring_up(plan, domain))
 
 
 def _bring_up(plan: Plan, domain: str) -> int:

@@ -62,7 +62,7 @@ def list_(everything: bool, as_json: bool, domain: str | None) -> None:
 def call(name: str, text: str, timeout_s: float, as_json: bool, domain: str | None) -> None:
     """Ask a service and print its reply with units.
 
-    A `stamp_ns` that JSON leaves out is now. Exit code 1: no reply, or one that says it was not done or not accepted.
+    A `stamp_ns` that JSON leaves out is now. Exit code 1: no reply, or one whose `ok`, `accepted` or `done` is false.
 
     \b
         rise service call vmc1/machine/stop '{"reason": "by hand"}'
@@ -93,5 +93,5 @@ def call(name: str, text: str, timeout_s: float, as_json: bool, domain: str | No
     else:
         for line in lines(said, defined):
             click.echo(line)
-    if said.get("ok") is False or said.get("accepted") is False:
+    if any(said.get(word) is False for word in ("ok", "accepted", "done")):
         raise SystemExit(1)

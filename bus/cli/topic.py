@@ -69,8 +69,10 @@ def _is_plumbing(name: str) -> bool:
 
 
 def _find(name: str, graph: Mapping[str, dict[str, Any]]) -> str:
-    """The full name; its end is enough where only one topic ends so."""
+    """The full name; its end is enough where only one topic ends so. `*/machine/state` stays as it is."""
     wanted = name.removeprefix("/")
+    if wanted.startswith("*/"):
+        return wanted
     ending = [n for n in graph if n.endswith(f"/{wanted}")]
     if wanted in graph or not ending:
         return wanted if wanted in graph else nobody_of("topic", name, graph)
@@ -117,7 +119,8 @@ def info(name: str, seconds: float, as_json: bool, domain: str | None) -> None:
 
     nodes = living(domain)
     graph = _graph(nodes)
-    row = graph[_find(name, graph)]
+    found = _find(name, graph)
+    row = graph.get(found) or nobody_of("topic", name, graph)
     full = row["name"]
     with Listening(domain, lambda topic, _: topic in (full, DIAGNOSTICS)) as listening:
         batch = during(listening, seconds)
@@ -229,7 +232,7 @@ def measuring(function: Callable[..., None]) -> Callable[..., None]:
 @command.command()
 @measuring
 def hz(name: str, window: float, count: int | None, once: bool, as_json: bool, domain: str | None) -> None:
-    """The rate of a topic, from its publisher's sequence numbers and time stamps.
+    """The rate of a topic, from its publisher's sequence numbers and time stamps. `*/machine/state` is every machine's.
 
     It is exact even when this command cannot keep up: how many it received and lost itself is said beside it.
     """
@@ -280,7 +283,7 @@ def echo(
     from bus.cli.topic_echo import echo as run
 
     graph = _graph(living(domain))
-    wanted = name.removeprefix("/") if name.startswith("*/") else _find(name, graph)
+    wanted = _find(name, graph)
     if not any(meets(wanted, n) and graph[n]["publishers"] for n in graph):
         click.echo(f"nobody publishes {wanted} yet; waiting", err=True)
     run(domain, wanted, path, 1 if once else count, full=full, as_json=as_json)
@@ -303,7 +306,8 @@ def echo(
 def pub(
     name: str, type_or_row: str, text: str, rate_hz: float | None, count: int | None, force: bool, domain: str | None
 ) -> None:
-    """Publish a message: TYPE is a row of schemas/topics.py (ALARM), a message type, or MODULE:NAME.
+    """Publish a message: TYPE is a row of schemas/topics.py (ALARM), a message type, MODULE:NAME or
+    FILE:NAME, or the name of a type as a living node defines it.
 
     A `stamp_ns` that JSON leaves out is the time of sending. A latched value lasts as long as this command.
     """

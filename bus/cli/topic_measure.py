@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bus.cli.graph import ms, print_json_line
+from bus.cli.graph import meets, ms, print_json_line
 from bus.cli.listening import Listening
 from bus.cli.show_values import WALL_NS, Unreadable, unpack
 from bus.diagnostics import percentiles_ms
@@ -25,21 +25,22 @@ Line = Callable[[list["Raw"], Measured], tuple[Measured, str]]
 
 
 def run(domain: str | None, full: str, window_s: float, count: int | None, line: Line, *, as_json: bool) -> None:
-    """A line per publisher and window, `count` windows or for ever."""
-    with Listening(domain, lambda topic, _: topic == full) as listening:
+    """A line per topic, publisher and window, `count` windows or for ever."""
+    with Listening(domain, lambda topic, _: meets(full, topic)) as listening:
         since_ns = listening.session.now_ns
         while count is None or count > 0:
             batch = during(listening, window_s)
-            measured = measure(batch, since_ns)
-            if not measured and not as_json:
+            if not batch and not as_json:
                 click.echo(f"{full}: nothing in {window_s:g} s")
-            for publisher, m in sorted(measured.items()):
-                heard = [raw for raw in batch if raw.publisher == publisher and _counts(raw, since_ns)]
-                plain, text = line(heard, m)
-                if as_json:
-                    print_json_line({"topic": full, "publisher": publisher, "window_s": window_s, **plain})
-                else:
-                    click.echo(f"{full} from {publisher}: {text}")
+            for topic in sorted({raw.topic for raw in batch}):
+                own = [raw for raw in batch if raw.topic == topic]
+                for publisher, m in sorted(measure(own, since_ns).items()):
+                    heard = [raw for raw in own if raw.publisher == publisher and _counts(raw, since_ns)]
+                    plain, text = line(heard, m)
+                    if as_json:
+                        print_json_line({"topic": topic, "publisher": publisher, "window_s": window_s, **plain})
+                    else:
+                        click.echo(f"{topic} from {publisher}: {text}")
             count = None if count is None else count - 1
 
 

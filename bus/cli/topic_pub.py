@@ -7,7 +7,7 @@ import os
 import click
 
 from bus.cli.graph import directory, is_tool, meets
-from bus.cli.known_types import message_from, named, row_of_topic
+from bus.cli.known_types import living_type, message_from, named, row_of_topic
 from bus.discovery import Entry
 from bus.executor import Executor
 from bus.host import Spec
@@ -25,7 +25,7 @@ def pub(
     except BadName as error:
         raise click.UsageError(str(error)) from None
     entries = [e for e in directory(domain).entries().values() if not is_tool(e)]
-    topic = _topic(full, type_or_row, entries)
+    topic = _topic(full, type_or_row, entries, text)
     message_from(topic.type, text, stamp_ns=0)
     writers = [e.name for e in entries if any(t.name == full for t in e.publishes)]
     if writers and topic.writers == "one" and not force:
@@ -45,9 +45,14 @@ def pub(
     click.echo(f"{full}: {sent} published")
 
 
-def _topic(full: str, type_or_row: str, entries: list[Entry]) -> Topic[Message]:
+def _topic(full: str, type_or_row: str, entries: list[Entry], text: str) -> Topic[Message]:
     """The topic under its full name: kept as its row says, else as those keep it who know it, else as EVENT."""
-    found = named(type_or_row)
+    try:
+        found = named(type_or_row)
+    except click.ClickException:  # in no table here, but perhaps in a node's entry
+        if (living := living_type(type_or_row, entries, full, text)) is None:
+            raise
+        found = living
     if isinstance(found, Service):
         raise click.UsageError(f"{type_or_row} is a service: rise service call NAME JSON")
     row = found if isinstance(found, Topic) else row_of_topic(full, found)

@@ -187,16 +187,16 @@ def _unknown(name: str) -> str:
 def _column(name: str, entry: Any, source: str, topic: str) -> Column:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise BadColumnMap("a signal's name is [a-z][a-z0-9_]*")
+    kinds = {"scale": (int, float), "offset": (int, float), "unit": str, "type": str}
     rest: Mapping[str, Any] = {}
     if isinstance(entry, Mapping):
         rest = {k: v for k, v in entry.items() if k != "column"}
+        if odd := [k for k in rest if k not in kinds]:
+            raise BadColumnMap(f"unknown key {odd[0]!r}; known: column, {', '.join(kinds)}")
         entry = entry.get("column")
     if not ((type(entry) is int and entry >= 0) or (isinstance(entry, str) and entry)):
         raise BadColumnMap(f"expected a header name or an index from 0, got {shown(entry)}")
-    kinds = {"scale": (int, float), "offset": (int, float), "unit": str, "type": str}
     for key, value in rest.items():
-        if key not in kinds:
-            raise BadColumnMap(f"unknown key {key!r}; known: column, {', '.join(kinds)}")
         if isinstance(value, bool) or not isinstance(value, kinds[key]):  # type: ignore[arg-type] # a tuple of types
             raise BadColumnMap(f"{key}: {shown(value)} is of the wrong type")
         if isinstance(value, int) and abs(value) > 2**53:

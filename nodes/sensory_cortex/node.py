@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from bus.node import (
     worker,
 )
 from nodes.sensory_cortex.chunk import Chunk
-from nodes.sensory_cortex.columns import BadColumnMap, column_map
+from nodes.sensory_cortex.columns import BadColumnMap
 from nodes.sensory_cortex.drivers import DRIVERS, Driver, Setting, make
 from nodes.sensory_cortex.sensors import preset
 from nodes.sensory_cortex.sources import SourceWatch
@@ -98,14 +99,16 @@ class SensoryCortex(Node):
             return
         if not parameters["path"]:
             yield "recording-path", "driver recording needs `path`: a table (CSV and its kin) or a bag (.mcap)"
-        elif not parameters["path"].endswith(".mcap"):
-            if bool(parameters["column_map"]) == bool(parameters["columns"]):
-                yield "column-map", "a table needs either `column_map` (a TOML file) or `columns` (the map itself)"
-            elif parameters["columns"]:
-                try:
-                    column_map(parameters["columns"], "columns")
-                except BadColumnMap as error:
-                    yield from (("column-map", line) for line in str(error).splitlines())
+        else:
+            from nodes.sensory_cortex.drivers.recording import map_of, unplayable
+
+            try:
+                by = None if parameters["path"].endswith(".mcap") else map_of(parameters)
+            except BadColumnMap as error:
+                yield from (("column-map", line) for line in str(error).splitlines())
+            else:
+                if text := unplayable(Path(parameters["path"]), by, skip_bad=parameters["on_bad_row"] == "skip"):
+                    yield "recording-path", f"path: {text}"
 
     def on_configure(self) -> None:
         # the first stop must not be the one that waits for a compiler

@@ -48,9 +48,11 @@ def plan_of(tmp_path: Path, body: str, arguments: Sequence[str] = (), overrides:
         ('yield Process(f"{T}:Careful", outside=("toy/speed", "toy/halt"))', []),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Careful", name="b")', []),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Careless", name="b")', ["unhandled-silence"]),
+        ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Judge", name="b")', ["unhandled-silence"]),
         ('yield Process(f"{T}:Spindle", namespace="a")\nyield Process(f"{T}:Everywhere", name="b")', []),
         ('yield Process(f"{T}:Everywhere")', ["unfed"]),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:OtherCaller", name="b")', ["incompatible-types"]),
+        ('yield Process(f"{T}:Geared", remappings={"toy/speed": "toy/speed_out"})', ["incompatible-types"]),
         ('yield Process(f"{T}:LatchedSpindle", namespace="a")\n'
          'yield Process(f"{T}:Everywhere", name="b")', ["unlike-qos"]),
         ('yield Process(f"{T}:OtherSpindle", namespace="a")\n'
@@ -97,6 +99,29 @@ def test_every_mistake_in_one_answer(tmp_path: Path) -> None:
         f"{tmp_path}/shop.py:5: error: b: Spindle has no parameter 'rat_hz'; "
         "did you mean 'rate_hz'? [unknown-parameter]"
     )
+
+
+def test_what_is_wrong_between_the_same_two_nodes_is_one_line(tmp_path: Path) -> None:
+    body = """
+        yield Process("nodes.recorder")
+        yield Process("nodes.recorder", name="b")
+        """
+    found = check(plan_of(tmp_path, body))
+    assert [m.id for m in found] == ["two-servers", "two-writers"]
+    assert found[1].text.startswith("b writes bag/status, bag/closed, ")
+
+
+def test_a_node_that_looks_at_every_machine_and_finds_none_warns_in_one_line(tmp_path: Path) -> None:
+    (mistake,) = (m for m in check(plan_of(tmp_path, 'yield Process("nodes.console")')) if "*/" in m.text)
+    assert mistake.level == "warning"
+    assert "*/machine/state" in mistake.text
+    assert "*/impact/protection" in mistake.text
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    (mistake,) = check(plan_of(tmp_path, 'yield Process(f"{T}:Spindle", name="Bad-Name")'))
+    place = f"{tmp_path}/shop.py:4: error: bad name, segments are"
+    assert str(mistake) == f"{place} [a-z][a-z0-9_]* joined by '/': Bad-Name [bad-name]"
 
 
 def test_two_circles_are_two_mistakes(tmp_path: Path) -> None:
@@ -187,6 +212,32 @@ def test_nodes_of_a_folder_import_one_another(tmp_path: Path) -> None:
     (mistake,) = check(plan_of(tmp_path, 'yield Process("nodes/broken.py")'))
     assert mistake.id == "module-import"
     assert f"ZeroDivisionError: division by zero at {tmp_path}/nodes/broken.py:2" in mistake.text
+
+
+def test_a_node_that_ends_the_program_hides_no_other_mistake(tmp_path: Path) -> None:
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit('bye')\n")
+    found = check(plan_of(tmp_path, 'yield Process("exits.py")\nyield Process("nodes.no_such_node")'))
+    assert [(m.id, m.where.line) for m in found] == [("module-import", 4), ("module-missing", 5)]
+    assert f"SystemExit: bye at {tmp_path}/exits.py:2" in found[0].text
+
+
+def test_a_declaration_that_cannot_work_is_told_with_the_line_of_who_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from bus import Node, timer\nclass Odd(Node):\n    @timer(-1)\n    def t(self): ...\n"
+    )
+    (mistake,) = check(plan_of(tmp_path, 'yield Process("odd.py")'))
+    assert mistake.text == (
+        f"odd: importing {tmp_path.name}/odd.py failed: DeclarationError: a timer's period must be above 0 s, not -1 "
+        f"at {tmp_path}/odd.py:3"
+    )
+
+
+@pytest.mark.parametrize("module", ["nodes.messages", "messages"])
+def test_a_file_beside_a_node_is_imported_with_a_dot(tmp_path: Path, module: str) -> None:
+    (tmp_path / "messages.py").write_text("X = 1\n")
+    (tmp_path / "watch.py").write_text(f"from {module} import X\n")
+    (mistake,) = check(plan_of(tmp_path, 'yield Process("watch.py")'))
+    assert mistake.text.endswith("a file beside it is imported with a dot: from .messages import ...")
 
 
 def test_print_and_graph(tmp_path: Path) -> None:

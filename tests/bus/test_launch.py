@@ -124,6 +124,8 @@ def test_needs_of_a_composed_node_stands_for_its_process(tmp_path: Path) -> None
     [
         ("def launch(:\n", [], "syntax-error"),
         ("import no_such_module\n", [], "launch-failed"),
+        ("import sys\nsys.exit(0)\n", [], "launch-failed"),
+        ("import sys\ndef launch():\n    yield Process('a.b')\n    sys.exit(0)\n", [], "launch-failed"),
         ("x = 1\n", [], "no-launch"),
         ("def launch():\n    return None\n", [], "no-actions"),
         ("def launch():\n    yield 3\n", [], "no-action"),
@@ -133,6 +135,11 @@ def test_needs_of_a_composed_node_stands_for_its_process(tmp_path: Path) -> None
         ("def launch(sim: bool = True):\n    yield from ()\n", ["sim:=maybe"], "bad-argument"),
         ("def launch(sim: bool = True):\n    yield from ()\n", ["sim=true"], "bad-argument"),
         ("def launch(n: int):\n    yield from ()\n", [], "missing-argument"),
+        ("def launch(n: int = 1):\n    yield from ()\n", ["n:=1", "n:=2"], "bad-argument"),
+        ("def launch(n: complex = 1j):\n    yield from ()\n", ["n:=1"], "bad-argument"),
+        ("def launch(n: tuple[str, ...] = ()):\n    yield from ()\n", ["n:=1"], "bad-argument"),
+        ("def launch(*given):\n    yield from ()\n", [], "launch-failed"),
+        ("def launch(**given):\n    yield from ()\n", [], "launch-failed"),
         ("def launch():\n    while True:\n        yield Process('a.b')\n", [], "no-end"),
         ("def launch():\n    yield from include('self.py')\n", [], "include-cycle"),
         ("def launch():\n    yield from include('gone.py')\n", [], "launch-file"),
@@ -181,6 +188,36 @@ def test_mistakes_of_a_site_file(tmp_path: Path) -> None:
     site.write_text("[machines\n")
     assert [(m.id, m.where.line) for m in load(file).mistakes] == [("site-syntax", 1)]
     assert ids(load(file, site=tmp_path / "none.toml")) == ["site-file"]
+
+
+def test_ctrl_c_while_a_launch_file_runs_ends_the_program(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        load(write(tmp_path, "a.py", "raise KeyboardInterrupt\n"))
+
+
+def test_a_value_of_the_site_file_keeps_its_line(tmp_path: Path) -> None:
+    file = write(tmp_path, "shop.py", SHOP)
+    site = write(tmp_path, "site.toml", SITE)
+    given = load(file).processes[0].nodes[0].parameters["mode"]
+    assert (type(given.value), str(given.where)) == (str, f"{site}:3")
+
+
+@pytest.mark.parametrize(("name", "hint"), [("sel", "cell, recording, shop"), ("bus", ""), ("cel", "'cell'?")])
+def test_a_launch_file_that_is_not_there_names_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, hint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bus").mkdir()
+    (tmp_path / "bus/mine.py").touch()
+    (mistake,) = load(name).mistakes
+    assert hint in mistake.suggestion
+    if name == "bus":
+        assert "bus/mine.py, cell, recording, shop" in mistake.suggestion
+
+
+def test_an_include_that_is_not_there_names_shipped_files_too(tmp_path: Path) -> None:
+    file = write(tmp_path, "a.py", "def launch():\n    yield from include('sho.py')\n")
+    assert [m.suggestion for m in load(file).mistakes] == ["did you mean 'shop.py'?"]
 
 
 def test_bad_overrides(tmp_path: Path) -> None:

@@ -315,6 +315,9 @@ def test_ps_restart_stop_and_logs(domain: Domain, tmp_path: Path, started: ExitS
     code, text = rise("restart", "vmc1/cores")
     assert (code, text) == (1, "Error: no process or node 'vmc1/cores'; did you mean 'vmc1/core'?\n")
     assert "vmc1/talker: talking" in rise("logs", "vmc1")[1]
+    lines = [json.loads(line) for line in rise("logs", "vmc1", "--json")[1].splitlines()]
+    assert {line["process"] for line in lines} == {"vmc1/core"}
+    assert any("vmc1/talker: talking" in line["line"] for line in lines)
     assert rise("logs", "vmc7")[0] == 1
     assert rise("stop", "--all") == (0, "the launch is ending\n")
     assert launch.process.wait(WITHIN_S) == 0

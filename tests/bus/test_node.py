@@ -198,7 +198,7 @@ def test_a_parameter_takes_what_fits(name: str, value: Any, kept: Any) -> None:
     [
         ("limit_pct", 200.5, "limit_pct: 200.5 is above 200 %"),
         ("limit_pct", -1, "limit_pct: -1.0 is below 0 %"),
-        ("limit_pct", float("nan"), "limit_pct: nan is below 0 %"),
+        ("limit_pct", float("nan"), "limit_pct: nan is no number"),
         ("limit_pct", "85", "limit_pct: expected number, got str '85'"),
         ("limit_pct", True, "limit_pct: expected number, got bool True"),
         ("count", 0, "count: 0 is below 1"),

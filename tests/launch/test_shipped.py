@@ -52,6 +52,23 @@ def test_every_shipped_file_describes_itself(file: str) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("smrt_michigan", "cannot read smrt_michigan: No such file or directory; of the shipped maps did you mean "),
+        ("site", "of the shipped maps there is lmas_vibration, smart_michigan"),
+        ("{folder}/map.toml", "{folder}/map.toml is not TOML: "),
+        ("smart_michigan", "path: cannot read {folder}/gone.csv: No such file or directory"),
+    ],
+)
+def test_a_recording_that_cannot_be_played_is_a_mistake(tmp_path: Path, columns: str, said: str) -> None:
+    (tmp_path / "map.toml").write_text("[columns\n")
+    arguments = [f"file:={tmp_path}/gone.csv", f"columns:={columns.format(folder=tmp_path)}"]
+    (mistake,) = check(load("recording", arguments))
+    assert said.format(folder=tmp_path) in mistake.text
+    assert mistake.where.file == str(SHIPPED / "recording.py")
+
+
 def test_both_forms_of_the_shop_run_the_same_nodes() -> None:
     composed, apart = load("shop"), load("shop", ["compose:=false"])
     assert sorted(n.name for n in composed.nodes()) == sorted(n.name for n in apart.nodes())
@@ -105,6 +122,8 @@ def test_a_new_shop_is_checked_tested_and_runs(domain: Domain, tmp_path: Path, s
     folder = tmp_path / "myshop"
     result = CliRunner().invoke(cli, ["new", "shop", str(folder)])
     assert result.exit_code == 0, result.output
+    assert f" launch {folder}/launch/shop.py --check\n" in result.output
+    assert f"{sys.executable} -P -m pytest {folder}\n" in result.output
     assert CliRunner().invoke(cli, ["new", "shop", str(folder)]).exit_code == 2
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RISE_", "PYTEST"))}
     tested = subprocess.run(

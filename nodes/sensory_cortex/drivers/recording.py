@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from bus.bag.records import MAGIC
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.columns import BadColumnMap, BadRow, BadTable, ColumnMap, Row, column_map, read_rows, toml_map
 from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
@@ -58,7 +59,7 @@ class Recording:
         self._path = Path(p["path"])
         if not p["path"]:
             raise ValueError("path: the recording driver needs the path of a table or of a bag")
-        self._map = None if self._path.suffix == ".mcap" else _map_of(p)
+        self._map = None if self._path.suffix == ".mcap" else map_of(p)
         self._bag_namespace = str(p["bag_namespace"])
         self._skip_bad = p["on_bad_row"] == "skip"
         self._loop = bool(p["loop"])
@@ -284,7 +285,12 @@ class Recording:
             yield chunk
 
 
-def _map_of(parameters: Any) -> ColumnMap:
+def map_of(parameters: Any) -> ColumnMap:
+    """The column map that the node's parameters give.
+
+    Raises:
+        BadColumnMap: with every mistake.
+    """
     file, inline = parameters["column_map"], parameters["columns"]
     if bool(file) == bool(inline):
         raise BadColumnMap("give either `column_map` (the path of a TOML file) or `columns` (the map itself)")
@@ -294,6 +300,23 @@ def _map_of(parameters: Any) -> ColumnMap:
         return toml_map(Path(file).read_text("utf-8"), file)
     except (OSError, UnicodeDecodeError) as error:
         raise BadColumnMap(f"column_map: cannot read {file}: {error}") from error
+
+
+def unplayable(path: Path, by: ColumnMap | None, *, skip_bad: bool) -> str:
+    """Why not even the first row of a table, or of a bag (without a map), could be played; empty when it can be."""
+    try:
+        with path.open("rb") as bag:
+            if by is None:
+                return "" if bag.read(len(MAGIC)) == MAGIC else f"{path} is no bag"
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as table:
+            first = next(read_rows(iter(lambda: table.readline(1 << 20), ""), by, path.name), None)
+    except OSError as error:
+        return f"cannot read {path}: {error.strerror}"
+    except BadTable as error:
+        return str(error)
+    if first is None:
+        return f"{path} holds no row"
+    return first.text if isinstance(first, BadRow) and not skip_bad else ""
 
 
 def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = False) -> Iterator[Chunk]:

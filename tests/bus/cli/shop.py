@@ -51,10 +51,20 @@ class Set(Message):
     percent: Percent
 
 
+class Park(Message):
+    """Nothing to say."""
+
+
+class Parked(Message):
+    done: bool
+    text: str = ""
+
+
 READING = Topic("shop/reading", Reading, SENSOR)
 STATE = Topic("shop/state", State, LATCHED)
 EVENTS = Topic("shop/event", State, EVENT, writers="many")
 FEED = Service("shop/feed", Feed, Set)
+PARK = Service("shop/park", Park, Parked)
 
 
 class Mill(Node):
@@ -76,6 +86,10 @@ class Mill(Node):
         if request.percent < 0:
             raise ValueError("a feed below nothing")
         return Set(accepted=request.percent <= self.limit_pct, percent=request.percent)
+
+    @service(PARK)
+    def park(self, request: Park) -> Parked:
+        return Parked(done=False, text="cutting")
 
 
 class Watch(Node):

@@ -43,7 +43,7 @@ def offered(words: str) -> list[str]:
         ("rise topic echo vmc1/shop/r", ["vmc1/shop/reading"]),
         ("rise topic echo /vmc1/shop/s", ["/vmc1/shop/state"]),
         ("rise topic hz vmc1/m", []),  # traces and events of parameters are no person's
-        ("rise service call ", ["vmc1/shop/feed"]),
+        ("rise service call ", ["vmc1/shop/feed", "vmc1/shop/park"]),
         ("rise node info vmc1/", ["vmc1/mill", "vmc1/watch"]),
         ("rise param get vmc1/mill ", ["limit_pct"]),
         ("rise param set mill l", ["limit_pct"]),

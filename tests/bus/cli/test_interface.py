@@ -46,6 +46,12 @@ def test_a_living_topic_is_shown_as_its_node_defines_it() -> None:
     assert [d["name"] for d in document("interface", "show", "vmc1/shop/feed")] == ["Feed", "Set"]
 
 
+def test_a_living_type_is_found_by_its_name() -> None:
+    assert rise("interface", "show", "Axis").exit_code == 1  # only inside another message
+    said = rise("interface", "show", "Feed").stdout
+    assert said.startswith("Feed: as vmc1/mill defines it\n  percent: float [%]\n")
+
+
 def test_misspelled() -> None:
     done = rise("interface", "show", "SignalBlok")
     assert (done.exit_code, "did you mean 'SignalBlock'?" in done.stderr) == (1, True)

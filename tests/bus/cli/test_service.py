@@ -15,7 +15,7 @@ def shop() -> Iterator[Domain]:
 
 
 def test_list() -> None:
-    (row,) = document("service", "list")
+    row = document("service", "list")[0]
     assert row == {
         "name": "vmc1/shop/feed",
         "request": "Feed",
@@ -25,7 +25,7 @@ def test_list() -> None:
         "idempotent": False,
         "callers": [],
     }
-    assert len(document("service", "list", "--all")) == 5
+    assert len(document("service", "list", "--all")) == 6
     assert "vmc1/shop/feed" in rise("service", "list").stdout
 
 
@@ -48,6 +48,11 @@ def test_null_is_no_reading() -> None:
 def test_a_reply_that_says_no_is_a_failure() -> None:
     done = rise("service", "call", "vmc1/shop/feed", '{"percent": 100}')
     assert (done.exit_code, done.stdout) == (1, "accepted: false\npercent: 100 %\n")
+
+
+def test_a_reply_that_was_not_done_is_a_failure() -> None:
+    done = rise("service", "call", "vmc1/shop/park", "{}")
+    assert (done.exit_code, done.stdout) == (1, "done: false\ntext: cutting\n")
 
 
 def test_the_servers_failure_is_told() -> None:

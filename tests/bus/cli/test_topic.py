@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,12 @@ class TestMeasuring:
         assert m["delay_p50_ms"] == 0.5
         assert measure(batch, 10**18 + 10**9)["mill"]["received"] == 1
 
+    @pytest.mark.parametrize("verb", ["hz", "bw", "delay"])
+    def test_every_machine_at_once(self, verb: str) -> None:
+        (line,) = stream("topic", verb, "*/shop/reading", "--once", "--window", 0.5)
+        assert (line["topic"], line["publisher"]) == ("vmc1/shop/reading", "vmc1/mill")
+        assert "topic '*/shop/nothing'" not in rise("topic", verb, "*/shop/nothing", "--once", "--window", 0.1).output
+
     def test_bw(self) -> None:
         (line,) = stream("topic", "bw", "vmc1/shop/reading", "--once", "--window", 0.5)
         assert set(line) == {
@@ -253,6 +260,23 @@ class TestPub:
             assert (done.exit_code, done.stdout) == (0, "vmc1/shop/event: 2 published\n"), done.output
             assert s.spin(lambda: sum("heard hello" in text for text in heard) == 2, 10.0)
 
+    def test_a_type_that_only_a_living_node_defines(self, shop: Domain) -> None:
+        done = rise("topic", "pub", "vmc1/shop/event", "State", '{"word": "hello"}')
+        assert (done.exit_code, done.stdout) == (0, "vmc1/shop/event: 1 published\n"), done.output
+        wrong = rise("topic", "pub", "vmc1/shop/event", "State", '{"word": 3}')
+        assert (wrong.exit_code, "word: input should be a valid string" in wrong.stderr) == (2, True)
+
+    def test_a_type_in_a_file(self, shop: Domain, tmp_path: Path) -> None:
+        (tmp_path / "messages.py").write_text(
+            "from schemas.base import Message\nclass State(Message):\n    stamp_ns: int\n    word: str\n"
+        )
+        file = f"{tmp_path}/messages.py"
+        done = rise("topic", "pub", "vmc1/shop/event", f"{file}:State", '{"word": "hello"}')
+        assert (done.exit_code, done.stdout) == (0, "vmc1/shop/event: 1 published\n"), done.output
+        for row, said in ((f"{file}:Stat", "has no message type"), (f"{tmp_path}/no.py:State", "there is no file")):
+            wrong = rise("topic", "pub", "vmc1/shop/event", row, "{}")
+            assert (wrong.exit_code, said in wrong.stderr) == (1, True)
+
     def test_refuses_beside_the_one_writer(self, shop: Domain) -> None:
         arguments = ["topic", "pub", "vmc1/shop/state", "tests.bus.cli.shop:STATE", '{"word": "IDLE"}']
         done = rise(*arguments)
@@ -271,7 +295,7 @@ class TestPub:
             ("tests.bus.cli.shop:FEED", "{}", "is a service"),
             ("ALARN", "{}", "did you mean 'ALARM'?"),
             ("tests.bus.cli.shop:NOTHING", "{}", "there is"),
-            ("no.module:NOTHING", "{}", "No module"),
+            ("no.module:NOTHING", "{}", "there is no module 'no'"),
         ],
     )
     def test_mistakes_say_where(self, shop: Domain, row: str, text: str, said: str) -> None:

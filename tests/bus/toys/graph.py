@@ -7,6 +7,7 @@ from typing import Any
 
 from bus import Node, client, on_link, parameter, publisher, service, subscription
 from bus.node import LinkEvent
+from schemas import topics
 from schemas.base import EVENT, LATCHED, Message, Rpm, Service, Topic
 
 
@@ -26,6 +27,7 @@ class Ask(Message):
 
 SPEED = Topic("toy/speed", Speed, EVENT, deadline_s=0.5)
 OTHER_SPEED = Topic("toy/speed", OtherSpeed, EVENT)
+SPEED_OUT = Topic("toy/speed_out", OtherSpeed, EVENT)
 LATCHED_SPEED = Topic("toy/speed", Speed, LATCHED)
 HALT = Service("toy/halt", Ask, Ask, acts_on_machine=True)
 OTHER_HALT = Service("toy/halt", Ask, Speed)
@@ -54,10 +56,31 @@ class LatchedSpindle(Node):
     speed = publisher(LATCHED_SPEED)
 
 
+class Geared(Node):
+    """Hears a speed and publishes another type."""
+
+    out = publisher(SPEED_OUT)
+
+    @subscription(SPEED)
+    def on_speed(self, speed: Speed) -> None: ...
+
+    @on_link(SPEED)
+    def on_speed_link(self, event: LinkEvent) -> None: ...
+
+
 class Careless(Node):
     """Acts on a machine and never asks what happens when its input falls silent."""
 
     halt = client(HALT)
+
+    @subscription(SPEED)
+    def on_speed(self, speed: Speed) -> None: ...
+
+
+class Judge(Node):
+    """Says what it thinks of a machine, and never asks what happens when its input falls silent."""
+
+    alarms = publisher(topics.ALARM)
 
     @subscription(SPEED)
     def on_speed(self, speed: Speed) -> None: ...

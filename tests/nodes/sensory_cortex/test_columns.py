@@ -123,6 +123,7 @@ def test_a_header_that_lacks_columns_is_told_with_all_of_them_and_the_nearest_na
         ({"columns": {"X": 0}, "period_ms": 1.0}, "[a-z][a-z0-9_]*"),
         ({"columns": {"x_mm": -1}, "period_ms": 1.0}, "header name or an index"),
         ({"columns": {"x_mm": {"column": 0, "scale": "big"}}, "period_ms": 1.0}, "scale: 'big'"),
+        ({"columns": {"x_mm": {"colum": "x"}}, "period_ms": 1.0}, "unknown key 'colum'"),
         ({"columns": {"x_mm": {"column": 0, "factor": 2}}, "period_ms": 1.0}, "unknown key 'factor'"),
         ({"columns": {"x_mm": 0}, "period_ms": 1.0, "delimiter": ",,"}, "delimiter"),
         ({"columns": {"x_mm": 0}, "period_ms": 1.0, "topic": "machine/noise"}, "topic"),

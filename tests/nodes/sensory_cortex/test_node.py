@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -408,7 +409,7 @@ def test_same_seed_same_bytes() -> None:
     assert record(1) != record(2)
 
 
-def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks() -> None:
+def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks(tmp_path: Path) -> None:
     defaults = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
 
     def wrong(**given: Any) -> list[str]:
@@ -420,10 +421,29 @@ def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks() -> None:
     ]
     assert wrong(driver="recording")[0].startswith("recording-path")
     assert wrong(driver="recording", path="x.csv")[0].startswith("column-map")
-    assert wrong(driver="recording", path="x.mcap") == []
+    assert wrong(driver="recording", path="x.mcap") == [
+        "recording-path: path: cannot read x.mcap: No such file or directory"
+    ]
     bad = wrong(driver="recording", path="x.csv", columns={"colums": {}, "period_ms": 1.0})
     assert any("did you mean 'columns'" in line for line in bad)
-    assert wrong(driver="recording", path="x.csv", columns={"columns": {"x_mm": 0}, "period_ms": 1.0}) == []
+    columns = {"columns": {"x_mm": "x"}, "period_ms": 1.0}
+    assert wrong(driver="recording", path=str(tmp_path), columns=columns) == [
+        f"recording-path: path: cannot read {tmp_path}: Is a directory"
+    ]
+    table = tmp_path / "run.csv"
+    for text, said in (
+        ("x,y\n1,2\n", []),
+        ("x2,y\n1,2\n", ["run.csv, line 1: the header lacks 'x' (did you mean 'x2'?)"]),
+        ("x,y\n", [f"{table} holds no row"]),
+        ("x,y\n?,2\n", ["run.csv, line 2, column 'x': '?' is no number"]),
+    ):
+        table.write_text(text)
+        assert wrong(driver="recording", path=str(table), columns=columns) == [
+            f"recording-path: path: {t}" for t in said
+        ]
+    assert wrong(driver="recording", path=str(table), columns=columns, on_bad_row="skip") == []
+    bag = table.rename(tmp_path / "run.mcap")
+    assert wrong(driver="recording", path=str(bag)) == [f"recording-path: path: {bag} is no bag"]
 
 
 @pytest.mark.parametrize("duration_s", [1e308, float("inf"), float("nan"), -1.0])

@@ -1,4 +1,7 @@
-"""A node of your own: says when the spindle load stays high. Change it, and keep its test beside it."""
+"""A node of your own: says when the spindle load stays high. Change it, and keep its test beside it.
+
+A file beside this one is imported with a dot, messages of your own for example: `from .messages import LoadStat`.
+"""
 
 from bus import Node, on_link, parameter, publisher, subscription
 from bus.node import LinkEvent, Synced

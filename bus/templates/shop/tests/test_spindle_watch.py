@@ -1,4 +1,6 @@
-"""The node on a bus of its own. Run `python -m pytest` in the shop's folder."""
+"""The node on a bus of its own. After `make setup-dev` in the checkout of Fanuc Rise, run in this shop's folder the
+Python of that checkout: CHECKOUT/.venv/bin/python -P -m pytest
+"""
 
 from pathlib import Path
 
