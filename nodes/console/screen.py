@@ -127,7 +127,7 @@ def _vital(m: MachineBoard, now_ns: int, *, mixed: bool) -> list[Text]:
 
 
 def _details(m: MachineBoard, now_ns: int) -> list[Text]:
-    """Program, what the spindle is told, rate, latency."""
+    """Program, the speed that is commanded, rate, latency."""
     s = m.state
     old = "dim strike" if _stale(m, now_ns) else ""
     silent = not m.rate_hz > 0
@@ -136,8 +136,8 @@ def _details(m: MachineBoard, now_ns: int) -> list[Text]:
         latency = f"decision p50 {m.decision_p50_ms:.2f} p99 {m.decision_p99_ms:.2f} ms"
     return [
         _text("" if s is None else f"{s.program} N{s.block_number} T{s.tool_number}", old),
-        # told, not measured: the state carries no other speed
-        Text("" if s is None else f"commanded {s.spindle_speed_commanded_rpm:.0f} rpm", style=old),
+        # set, not measured: the state carries no other speed
+        Text("" if s is None else f"set {s.spindle_speed_commanded_rpm:.0f} rpm", style=old),
         Text("no samples" if silent else f"{m.rate_hz:.0f}/s", style=old or ("black on yellow" if silent else "")),
         Text(latency, style=old),
     ]

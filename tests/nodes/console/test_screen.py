@@ -122,7 +122,8 @@ def test_what_counts_is_readable_in_every_terminal(width: int, height: int, name
     if len(names) <= 2:
         assert sum(WHY in line for line in lines) == len(names)
         assert sum("FAULT SV0436 servo overload" in line for line in lines) == len(names)
-        assert "commanded 9549 rpm" in text
+        assert "set 9549 rpm" in text
+        assert "decision p50 0.21 p99 0.35 ms" in text
 
 
 @pytest.mark.parametrize("height", [24, 30, 50])
