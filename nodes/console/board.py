@@ -17,14 +17,22 @@ from schemas.impact import (
     ReactionResult,
     StackLight,
 )
-from schemas.machine import Execution, MachineInfo, MachineState, MotionEvent, MotionPhase
+from schemas.machine import (
+    Alarm,
+    ConditionLevel,
+    Execution,
+    MachineInfo,
+    MachineState,
+    MotionEvent,
+    MotionPhase,
+)
 from schemas.system import BagSplit, Diagnostics, RecorderStatus, TopicCount
 
 STALE_NS = 2_000_000_000
 """a machine's row older than this is shown as stale, never as live"""
 TIMELINE_NS = 20_000_000_000
 """events this close to an intervention belong to its timeline"""
-
+ALARMS_MAX = 32
 
 REACH_NS = 8_000_000_000
 """what a replay about a moment reads before it: `rise replay --around` with its warm-up"""
@@ -61,7 +69,22 @@ class MachineBoard:
     interventions: deque[Intervention] = field(default_factory=lambda: deque(maxlen=20))
     results: deque[ReactionResult] = field(default_factory=lambda: deque(maxlen=20))
     motion: deque[MotionEvent] = field(default_factory=lambda: deque(maxlen=50))
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+    """those that are active, the last one last"""
     _received: tuple[int, int] | None = None
+
+    def on_alarm(self, alarm: Alarm) -> None:
+        self.alarms.pop(alarm.alarm_id, None)
+        if alarm.level is not ConditionLevel.NORMAL:
+            self.alarms[alarm.alarm_id] = alarm
+            if len(self.alarms) > ALARMS_MAX:
+                del self.alarms[next(iter(self.alarms))]
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """The last fault, else the last alarm of any level."""
+        last = list(reversed(self.alarms.values()))
+        return next((a for a in last if a.level is ConditionLevel.FAULT), last[0] if last else None)
 
     def protection(self, now_ns: int) -> tuple[ProtectionState, str]:
         """The worse of what the logic engine and the machine's own node say, and why."""
@@ -94,11 +117,12 @@ class MachineBoard:
         return [i for i in self.interventions if last.stamp_ns - i.stamp_ns < TIMELINE_NS and i.run_id == last.run_id]
 
     def timeline(self) -> list[Step]:
-        """The last event's steps in order, each with its time after the first: contact, decisions, stop, standstill."""
+        """The last story's steps in order: contact, decisions, stop, standstill; or a stop that somebody asked for."""
         run = self.event()
-        if not run:
-            return []
-        start_ns = run[0].stamp_ns
+        moves = self._moves(run)
+        by_hand = self._moves([])
+        if by_hand and (not run or (by_hand[0].stamp_ns > run[-1].stamp_ns and by_hand[0] not in moves)):
+            run, moves = [], by_hand
         steps = [Step(i.stamp_ns, _decision(i), i.reason) for i in run if i.reaction is not Reaction.NONE]
         ids = {i.intervention_id for i in run}
         steps += [
@@ -106,14 +130,29 @@ class MachineBoard:
             for r in self.results
             if r.intervention_id in ids
         ]
-        touched = any(m.phase is MotionPhase.CONTACT for m in self.motion)
-        for m in self.motion:
-            if -TIMELINE_NS < m.stamp_ns - start_ns < TIMELINE_NS and m.phase in _PHASES:
-                text = m.text
-                if m.phase is MotionPhase.AXES_STANDING:
-                    text = f"{m.travel_mm:.2f} mm {'overtravel since contact' if touched else 'since the decision'}"
+        touched = any(m.phase is MotionPhase.CONTACT for m in moves)
+        for m in moves:
+            text = m.text
+            if m.phase is MotionPhase.AXES_STANDING:
+                text = f"{m.travel_mm:.2f} mm {'overtravel since contact' if touched else 'since the request'}"
+            if m.phase in _PHASES:
                 steps.append(Step(m.stamp_ns, _PHASES[m.phase], text))
+            elif not run and m.phase is MotionPhase.ACCEPTED:
+                steps.append(Step(m.stamp_ns, "asked by hand", text))
         return sorted(steps, key=lambda s: s.stamp_ns)
+
+    def _moves(self, run: list[Intervention]) -> list[MotionEvent]:
+        """The motion about an event; without one what came last. A release ends a story, so none goes past it."""
+        moves: list[MotionEvent] = []
+        for m in sorted(self.motion, key=lambda m: m.stamp_ns):
+            if m.phase is MotionPhase.RELEASED:
+                if run and m.stamp_ns > run[-1].stamp_ns:
+                    break
+                if not run or m.stamp_ns < run[0].stamp_ns:
+                    moves.clear()
+            elif not run or abs(m.stamp_ns - run[0].stamp_ns) < TIMELINE_NS:
+                moves.append(m)
+        return moves
 
 
 _PHASES = {

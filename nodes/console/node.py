@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from bus import EVERY, Node, parameter, subscription, timer
 from nodes.console.board import Board, MachineBoard
+from nodes.console.paste import Shell
 from schemas import topics
 from schemas.impact import Assessment, Intervention, Protection, ReactionResult
-from schemas.machine import MachineInfo, MachineState, MotionEvent
+from schemas.machine import Alarm, MachineInfo, MachineState, MotionEvent
 from schemas.system import BagSplit, Diagnostics, RecorderStatus
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ class Console(Node):
         self._said_ns = 0
         self._lines: list[str] = []
         # the command beside the interpreter that runs us, as the reader would type it
-        self._rise = os.path.relpath(os.path.join(os.path.dirname(sys.executable), "rise"))
+        rise = os.path.relpath(os.path.join(os.path.dirname(sys.executable), "rise"))
+        self._shell = Shell(rise, str(getattr(self.context, "domain", "default")))  # a replay has none
         if sys.stdout.isatty():
             from rich.console import Console as Terminal
             from rich.live import Live
 
             terminal = Terminal(no_color=not self.color)
+            # render() fits the terminal; what does not, because it was made smaller meanwhile, is cropped
             self._live = Live(console=terminal, auto_refresh=False, screen=False, vertical_overflow="crop")
             self._live.start()
 
@@ -79,6 +82,13 @@ class Console(Node):
         machine.motion.append(event)
         self._lines.append(f"{machine.name}: {event.phase.value} {event.travel_mm:.2f} mm {event.text}")
 
+    @subscription(topics.ALARM, namespace=EVERY)
+    def on_alarm(self, alarm: Alarm) -> None:
+        # not `_machine()`: an alarm may be somebody else's, and is no sign of life of the machine
+        self.board.machine(self.source.namespace).on_alarm(alarm)
+        if alarm.text:
+            self._lines.append(f"{self.source.namespace}: {alarm.level.value} {alarm.native_code} {alarm.text}")
+
     @subscription(topics.DIAGNOSTICS)
     def on_diagnostics(self, diagnostics: Diagnostics) -> None:
         self.board.on_diagnostics(diagnostics)
@@ -97,7 +107,7 @@ class Console(Node):
         if self._live is not None:
             from nodes.console.screen import render
 
-            self._live.update(render(self.board, now_ns, self._rise), refresh=True)
+            self._live.update(render(self.board, now_ns, self._shell, self._live.console), refresh=True)
             self._lines.clear()
             return
         for line in self._lines:

@@ -16,9 +16,10 @@ from nodes.impact_cortex.detectors import Deviation, Limit
 from nodes.impact_cortex.policy import NOTHING, RANK, Event
 from nodes.impact_cortex.tasks import LOAD, gate_open
 from schemas.impact import Assessment, Margin, Mode, ProtectionState, Reaction, StackLight
-from schemas.machine import MachineState
+from schemas.machine import Execution, MachineState
 
 SPAN_S = 0.05
+STOPPED = (Execution.FEED_HOLD, Execution.INTERRUPTED, Execution.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def light(
     protected: tuple[ProtectionState, Sequence[str]],
     *,
     alive: bool,
+    execution: Execution | None,
     cutting: bool,
     load_pct: float,
     limit_pct: float,
@@ -97,11 +99,16 @@ def light(
         said = "" if RANK[event.asked] >= RANK[event.reaction] else f"mode {mode} would have: "
         text = f"{said}{event.reaction}: {f.reason}"
         return (StackLight.YELLOW if event.reaction is Reaction.WARN else StackLight.RED), text
+    other = [r for r in reasons if not r.startswith("mode ")]
+    if state is ProtectionState.UNPROTECTED and other and mode is not Mode.OBSERVE and execution is Execution.ACTIVE:
+        # who relies on protection while a program runs must not take its absence for a hint
+        return StackLight.RED, f"{state}: {other[0]}"
     if not alive:
         return StackLight.OFF, reasons[0] if reasons else "nothing known"
-    other = [r for r in reasons if not r.startswith("mode ")]
     if state is not ProtectionState.PROTECTED and other:
         return StackLight.YELLOW, f"{state}: {other[0]}"
+    if execution in STOPPED:
+        return StackLight.YELLOW, f"execution {execution}"  # by somebody else: of our own stop the event speaks
     doing = "cutting" if cutting else "not cutting"
     load = "" if math.isnan(load_pct) else f", spindle load {load_pct:.0f} % of {limit_pct:.0f} %"
     watched = "" if mode is Mode.STOP else f", mode {mode}"
@@ -124,7 +131,14 @@ def assess(
     cutting = state is not None and gate_open(state.execution, state.motion)
     load_pct = measured.load_pct
     shown, reason = light(
-        event, mode, protected, alive=measured.heard, cutting=cutting, load_pct=load_pct, limit_pct=limit_pct
+        event,
+        mode,
+        protected,
+        alive=measured.heard,
+        execution=None if state is None else state.execution,
+        cutting=cutting,
+        load_pct=load_pct,
+        limit_pct=limit_pct,
     )
     return Assessment(
         stamp_ns=now_ns,

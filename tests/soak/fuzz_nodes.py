@@ -16,6 +16,7 @@ from rich.console import Console as Terminal
 
 from bus.node import Gone, Lost, Node, Raw, Source, Stale, Synced
 from nodes.console import Console
+from nodes.console.paste import Shell
 from nodes.console.screen import render
 from schemas.base import PROFILES, Message, Samples, check_name
 from schemas.codec import DecodeError, codec
@@ -197,7 +198,7 @@ class _Console(_Alive):
     batch = 200  # it is the drawing that takes long
     kinds: tuple[type[Message], ...] = (
         MachineState, MachineInfo, Assessment, Protection, Protection, Intervention, ReactionResult, MotionEvent,
-        Diagnostics, RecorderStatus, BagSplit,
+        Diagnostics, RecorderStatus, BagSplit, Alarm,
     )  # fmt: skip
 
     def begin(self) -> None:
@@ -211,6 +212,7 @@ class _Console(_Alive):
             ("impact/intervention", node.on_intervention), ("impact/reaction", node.on_reaction),
             ("machine/motion", node.on_motion), ("/diagnostics", node.on_diagnostics),
             ("/bag/status", node.on_recorder), ("/bag/closed", node.on_bag),
+            ("alarm", node.on_alarm),
         ]  # fmt: skip
         self.doors = [(kind, _with_source(node, *act)) for kind, act in zip(self.kinds, acts, strict=True)]
 
@@ -220,7 +222,8 @@ class _Console(_Alive):
     def look(self) -> None:
         self.stage.time_ns += 10**10
         self.node.draw()
-        Terminal(file=io.StringIO(), width=120).print(render(self.node.board, self.stage.time_ns, "rise"))
+        terminal = Terminal(file=io.StringIO(), width=120, height=30)
+        terminal.print(render(self.node.board, self.stage.time_ns, Shell(), terminal))
 
 
 def console() -> Target:

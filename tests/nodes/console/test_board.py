@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from nodes.console.board import Board
+from nodes.console.paste import Shell
 from nodes.console.screen import render
 from schemas.base import Samples
 from schemas.impact import Intervention, Mode, Reaction
-from schemas.machine import Cause, Execution
+from schemas.machine import Alarm, Cause, ConditionLevel, Execution, MotionEvent, MotionPhase
 from schemas.system import BagSplit, RecorderStatus
 
 START_NS = 1_700_000_000_000_000_000
@@ -91,13 +93,58 @@ def test_the_command_names_the_first_intervention_of_the_last_event() -> None:
     board.machine("vmc1").interventions.extend(
         [intervention(602.06, Reaction.FEED_HOLD), intervention(602.21, Reaction.STOP)]
     )
-    assert _lines(board)[1] == "rise replay vmc1/impact_cortex 'my bags/a.mcap' --around 602.06 -p limit_pct=155"
+    terminal = Console(width=200, height=50)
+    with terminal.capture() as capture:
+        terminal.print(render(board, at(700.0), Shell(), terminal))
+    replay = "rise replay vmc1/impact_cortex 'my bags/a.mcap' --around 602.06 -p limit_pct=155"
+    assert replay in capture.get().splitlines()
 
 
-def _lines(board: Board) -> list[str]:
-    from rich.console import Console
+def moved(seconds: float, phase: MotionPhase, travel_mm: float = 0.0) -> MotionEvent:
+    return MotionEvent(stamp_ns=at(seconds), phase=phase, action_id="", travel_mm=travel_mm, text="stop")
 
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(render(board, at(700.0), "rise"))
-    return [line.strip()[2:].strip() for line in capture.get().splitlines() if line.strip().startswith("$")]
+
+def test_an_overtravel_is_since_a_contact_of_the_same_story_only() -> None:
+    machine = Board().machine("vmc1")
+    machine.interventions.append(intervention(10.0, Reaction.STOP))
+    machine.motion += [moved(9.99, MotionPhase.CONTACT), moved(10.1, MotionPhase.AXES_STANDING, 1.5)]
+    assert [(s.what, s.text) for s in machine.timeline()][-1] == ("axes stood", "1.50 mm overtravel since contact")
+    machine.motion.append(moved(15.0, MotionPhase.RELEASED))
+    machine.interventions.append(intervention(20.0, Reaction.STOP).model_copy(update={"run_id": "next"}))
+    machine.motion.append(moved(20.1, MotionPhase.AXES_STANDING, 0.5))
+    assert [(s.what, s.text) for s in machine.timeline()] == [
+        ("decision STOP", ""),
+        ("axes stood", "0.50 mm since the request"),
+    ]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_stop_by_hand_has_a_story(before: bool) -> None:
+    machine = Board().machine("vmc2")
+    if before:
+        machine.interventions.append(intervention(1.0, Reaction.STOP))
+        machine.motion += [moved(1.0, MotionPhase.CONTACT), moved(1.1, MotionPhase.AXES_STANDING, 2.0)]
+        machine.motion.append(moved(2.0, MotionPhase.RELEASED))
+    machine.motion += [moved(5.0, MotionPhase.ACCEPTED), moved(5.2, MotionPhase.AXES_STANDING, 0.7)]
+    assert [(s.what, s.text) for s in machine.timeline()] == [
+        ("asked by hand", "stop"),
+        ("axes stood", "0.70 mm since the request"),
+    ]
+
+
+def test_alarms_stay_until_they_are_withdrawn_and_a_fault_is_shown_first() -> None:
+    machine = Board().machine("vmc1")
+
+    def alarm(alarm_id: str, level: ConditionLevel) -> None:
+        machine.on_alarm(Alarm(stamp_ns=0, alarm_id=alarm_id, level=level, origin="", native_code="", text=""))
+
+    alarm("servo", ConditionLevel.FAULT)
+    alarm("door", ConditionLevel.WARNING)
+    assert machine.alarm is not None
+    assert machine.alarm.alarm_id == "servo"
+    alarm("servo", ConditionLevel.NORMAL)
+    assert machine.alarm is not None
+    assert machine.alarm.alarm_id == "door"
+    for n in range(100):
+        alarm(str(n), ConditionLevel.WARNING)
+    assert len(machine.alarms) == 32

@@ -1,0 +1,53 @@
+"""What the stack light shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.impact_cortex.assessment import light
+from nodes.impact_cortex.policy import NOTHING
+from schemas.impact import Mode, ProtectionState, StackLight
+from schemas.machine import Execution
+
+PROTECTED, DEGRADED, UNPROTECTED = ProtectionState.PROTECTED, ProtectionState.DEGRADED, ProtectionState.UNPROTECTED
+NO_TASK = "no task that could hold the feed has readings"
+OBSERVE = "mode OBSERVE: nothing is asked of the machine"
+
+
+@pytest.mark.parametrize("alive", [True, False])
+@pytest.mark.parametrize("mode", [Mode.HOLD, Mode.STOP])
+def test_a_program_that_runs_unprotected_is_an_alarm(mode: Mode, alive: bool) -> None:
+    assert shown(mode, (UNPROTECTED, [NO_TASK]), Execution.ACTIVE, alive) == (
+        StackLight.RED,
+        f"UNPROTECTED: {NO_TASK}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "protected", "execution", "expected"),
+    [
+        (Mode.STOP, (UNPROTECTED, [NO_TASK]), Execution.READY, StackLight.YELLOW),
+        (Mode.STOP, (UNPROTECTED, [NO_TASK]), None, StackLight.YELLOW),
+        (Mode.STOP, (DEGRADED, ["source accelerometer silent"]), Execution.ACTIVE, StackLight.YELLOW),
+        # who chose to observe relies on nothing
+        (Mode.OBSERVE, (UNPROTECTED, [OBSERVE]), Execution.ACTIVE, StackLight.GREEN),
+        (Mode.OBSERVE, (UNPROTECTED, [NO_TASK, OBSERVE]), Execution.ACTIVE, StackLight.YELLOW),
+        # stopped by hand
+        (Mode.STOP, (PROTECTED, []), Execution.STOPPED, StackLight.YELLOW),
+        (Mode.STOP, (PROTECTED, []), Execution.FEED_HOLD, StackLight.YELLOW),
+        (Mode.STOP, (PROTECTED, []), Execution.ACTIVE, StackLight.GREEN),
+        (Mode.STOP, (PROTECTED, []), Execution.READY, StackLight.GREEN),
+    ],
+)
+def test_the_light_beside_an_event(
+    mode: Mode, protected: tuple[ProtectionState, list[str]], execution: Execution | None, expected: StackLight
+) -> None:
+    assert shown(mode, protected, execution)[0] is expected
+
+
+def shown(
+    mode: Mode, protected: tuple[ProtectionState, list[str]], execution: Execution | None, alive: bool = True
+) -> tuple[StackLight, str]:
+    return light(
+        NOTHING, mode, protected, alive=alive, execution=execution, cutting=False, load_pct=1.0, limit_pct=85.0
+    )
