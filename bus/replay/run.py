@@ -253,15 +253,26 @@ class Run:
         return known
 
     def _in_step(self, known: Known, unchanged: Decisions) -> None:
-        """A node that publishes at other moments than recorded, and decides otherwise, cannot be judged from here."""
+        """A node that decides otherwise from the first moment, with recorded parameters, cannot be judged from here."""
+        for what in known.no_reference(changed=self.changed):
+            self.problem(
+                f"{what}: not as recorded from the first one on, with the parameters as recorded: what was before its "
+                "beginning here decides (or the code is another). Replay from the beginning of its run"
+            )
+        sides = [
+            Decisions(known.node, made=[d for d in side.made if not d.stream and not d.latched], known=known)
+            for side in (self.result.recorded, unchanged)
+        ]
         never = [place(known.node, topic) for _, topic in known.out_of_step()]
+        if (self.changed and not never) or not (known.undecided or differences(*sides)):
+            return
         if never:
-            decided = [
-                Decisions(known.node, made=[d for d in side.made if not d.stream and not d.latched], known=known)
-                for side in (self.result.recorded, unchanged)
-            ]
-            if differences(*decided):
-                self.problem(
-                    f"{known.node}: {', '.join(never)} and its decisions are not those recorded, whatever the "
-                    "parameters: what was before decides. Replay from the beginning of its run"
-                )
+            self.problem(
+                f"{known.node}: {', '.join(never)} and its decisions are not those recorded, whatever the "
+                "parameters: what was before decides. Replay from the beginning of its run"
+            )
+        elif not known.undecided:
+            self.result.notes.append(
+                f"{known.node}: with the parameters as recorded, a decision that differs comes of changed code or of "
+                "what was before: only a replay from the beginning of its run tells which"
+            )
