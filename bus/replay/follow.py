@@ -185,7 +185,6 @@ def follow_canonically(reader: AnyBag, run: Run, progress: Progress | None = Non
     run.result.notes.append(
         f"{run.recorded.name}: no trace in the bag; callbacks run in order of recording, timers at their periods"
     )
-    run.ended = True
     life = run.life(0)
     routes = _Routes(reader, [run])
     start_ns = run.span.read_ns

@@ -40,6 +40,8 @@ class Known:
     """by topic and path: by how much a counter runs ahead in the recording"""
     id_shift: int | None = None
     """by how much the node's ids run ahead"""
+    undecided: dict[Key, list[str]] = field(default_factory=dict)
+    """by topic of decisions: what was otherwise than recorded before `from_ns` already, and never as recorded"""
 
     def pairs(self, before: list[Decision], after: list[Decision]) -> Iterator[Pair]:
         """What to compare of one topic."""
@@ -62,7 +64,8 @@ class Known:
             shift = self._shift(leaf)
             if shift is not None and shift == self._expected(key, leaf):
                 return True
-        return decision.stamp_ns < self.since.get(key, {}).get(path, 0)
+        since = self.since.get(key, {})
+        return decision.stamp_ns < max(since.get(path, 0), since.get(WHOLE, 0))
 
     def _expected(self, key: Key, leaf: Leaf) -> int | None:
         return self.id_shift if isinstance(leaf.was, str) else self.shifts.get(key, {}).get(leaf.path)
@@ -91,17 +94,36 @@ class Known:
             before, after = ours.get(key, []), theirs.get(key, [])
             first = (before or after)[0]
             if first.latched:
-                steps = in_force(before, after)
+                self._settle(key, self._steps(in_force(before, after)), span_ns, changed=changed)
+            elif first.stream:
+                self._settle(key, self._steps(pairs_by_time(before, after)), span_ns, changed=changed)
             else:
-                steps = pairs_by_time(before, after) if first.stream else pairs(before, after)
-            found = self._steps(steps)
-            if first.stream or first.latched:
-                self._settle(key, found, span_ns, changed=changed)
-            else:
-                for _ in found:
-                    pass  # for the ids in them
+                self._decide(key, before, after)
 
-    def _steps(self, steps: Iterable[Pair]) -> Iterator[tuple[int, dict[str, int | None]]]:
+    def _decide(self, key: Key, before: list[Decision], after: list[Decision]) -> None:
+        """What of these decisions was otherwise than recorded before the comparison begins, and stays so."""
+        until_ns = self.unknown_until_ns
+        before, after = ([d for d in side if d.stamp_ns < until_ns] for side in (before, after))
+        never: set[str] = set()
+        early = False
+        if {d.stamp_ns for d in before} & {d.stamp_ns for d in after}:
+            steps = self._steps(pairs_by_time(before, after), TOLERANCE)
+            both = [(stamp_ns, set(differs)) for stamp_ns, differs in steps if WHOLE not in differs]
+            never = set.intersection(*(differs for _, differs in both))
+            early = both[0][0] < self.from_ns
+        elif before and after:
+            never = {WHOLE}
+            # what it says only as it begins here is no sign
+            early = before[0].stamp_ns < self.from_ns <= after[-1].stamp_ns
+            for _ in self._steps(pairs(before, after)):
+                pass  # for the ids in them
+        if early and never:
+            self.undecided[key] = sorted(never)
+            self.since[key] = dict.fromkeys(self.undecided[key], NEVER)
+
+    def _steps(
+        self, steps: Iterable[Pair], tolerance: float = SETTLED_TOLERANCE
+    ) -> Iterator[tuple[int, dict[str, int | None]]]:
         """Of each pair the time, and what differs: by path, how far a counter is behind, None where it is none."""
         for old, new in steps:
             either = old or new
@@ -111,7 +133,7 @@ class Known:
                 continue
             apart: dict[str, int | None] = {}
             if old.payload != new.payload:
-                for leaf in leaves(old.message(), new.message(), SETTLED_TOLERANCE):
+                for leaf in leaves(old.message(), new.message(), tolerance):
                     shift = self._shift(leaf)
                     if isinstance(leaf.was, str) and shift is not None:
                         if self.id_shift is None and not either.latched:
@@ -145,7 +167,14 @@ class Known:
 
     def out_of_step(self) -> list[Key]:
         """Topics that are published at other moments than recorded, up to the end."""
-        return [key for key, since in self.since.items() if since.get(WHOLE) == NEVER]
+        return [key for key, since in self.since.items() if since.get(WHOLE) == NEVER and key not in self.undecided]
+
+    def no_reference(self, *, changed: bool) -> Iterator[str]:
+        """Decisions that were never in step, in words: with the parameters as recorded nothing tells why."""
+        for (what, topic), paths in self.undecided.items():
+            if WHOLE in paths or not changed:
+                where = place(self.node, topic) + (f" ({what})" if what != "message" else "")
+                yield f"{where}: {listed(path or 'the moments it is published at' for path in paths)}"
 
     def notes(self, start_ns: int) -> Iterator[str]:
         """What is not compared, in words."""
@@ -154,12 +183,12 @@ class Known:
             f"in force, and is compared from {at(self.from_ns, start_ns)} on"
         )
         for key, found in sorted(self.shifts.items()):
-            yield f"{place(self.node, key[1])}: counts from before, so compared by its steps: {_listed(found)}"
+            yield f"{place(self.node, key[1])}: counts from before, so compared by its steps: {listed(found)}"
         for key, since in sorted(self.since.items()):
             late = {path: ns for path, ns in since.items() if ns > self.from_ns}
             for ns, group in groupby(sorted(late, key=lambda p: (late[p], p)), key=late.__getitem__):
                 when = "not compared" if ns == NEVER else f"compared from {at(ns, start_ns)} on"
-                paths = _listed(path or "when it is published" for path in group)
+                paths = listed(path or "when it is published" for path in group)
                 yield f"{place(self.node, key[1])}: depends on what was before, so {when}: {paths}"
 
 
@@ -214,7 +243,7 @@ def _at(decision: Decision | None, stamp_ns: int) -> Decision | None:
     return None if decision is None else replace(decision, stamp_ns=stamp_ns)
 
 
-def _listed(paths: Iterable[str]) -> str:
+def listed(paths: Iterable[str]) -> str:
     named = sorted(paths)
     more = len(named) - SHOWN_PATHS
     return ", ".join(named[:SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "")

@@ -11,7 +11,7 @@ from bus import trace
 from bus.bag import BagMessage
 from bus.node import Node
 from bus.replay.context import Result, called
-from bus.replay.decisions import Decision, Decisions, measures, place, zeroed
+from bus.replay.decisions import Decision, Decisions, at, measures, place, zeroed
 from bus.replay.differences import differences
 from bus.replay.inputs import Inputs, Names, RecordedNode
 from bus.replay.known import NEVER, Known
@@ -59,8 +59,8 @@ class Run:
         """only the recorded decisions are wanted"""
         self.times = array("q")
         """when each callback began"""
-        self.ended = False
-        """the trace is whole: the node was shut down while recorded"""
+        self._ends: dict[int, Record] = {}
+        """by publisher_id, the last record of each life's trace"""
         self._parameters = parameters or {}
         self.changed = bool(parameters)
         self._invoke = invoke
@@ -123,7 +123,7 @@ class Run:
             records = [record for record in records if record.kind != CALL]
         if records:
             self.times.extend([record[2] for record in records])
-            self.ended = records[-1].kind == Kind.SHUTDOWN
+            self._ends[publisher_id] = records[-1]
         if not self.dry:
             life.queue.extend(records)
         return life
@@ -166,27 +166,26 @@ class Run:
         result.callbacks = sum(life.stepped for life in self.lives.values())
         made = result.recorded.made
         mid_run = {publisher_id for publisher_id, life in self.lives.items() if life.mid_run}
+        untraced = 0
         for publish_ns, topic, message in self._outputs:
-            at = bisect_right(times, publish_ns)
-            if at == 0 and times and not (topic.qos.latched and message.publisher_id in mid_run):
+            n = bisect_right(times, publish_ns)
+            if n == 0 and times and not (topic.qos.latched and message.publisher_id in mid_run):
                 continue  # published before the trace begins, and no state that it begins with
+            if n and self._ends and message.publisher_id not in self._ends:
+                untraced += publish_ns < self.span.end_ns
+                continue  # of a life of which no callback is run
             kind: type[Message] = topic.type
             payload: bytes | None = message.payload
             if message.type_hash != type_hash(kind) or measures(kind) or topic.key:
                 payload = self._as_today(message.topic, kind, message.payload)
             if payload is None:
                 continue
-            stamp = times[at - 1] if at else min(publish_ns, times[0] - 1) if times else publish_ns
+            stamp = times[n - 1] if n else min(publish_ns, times[0] - 1) if times else publish_ns
             made.append(Decision.published(topic, message.topic, None, payload, stamp))
         made.sort(key=lambda d: d.stamp_ns)
         if times:
             result.span_ns = times[-1] - times[0]
-            if not self.ended:
-                # the bag ends while the node runs: whether the last callback's decisions are all in it cannot be known
-                last = times[-1]
-                for decisions in (result.recorded, result, self.unchanged):
-                    while decisions.made and decisions.made[-1].stamp_ns >= last:
-                        decisions.made.pop()
+            self._leave_out_ends(untraced)
             if not self.dry:
                 result.known = self._known(times[0], times[-1])
                 if continues and result.known is not None and result.known.unknown_until_ns and not self.span.from_ns:
@@ -204,6 +203,36 @@ class Run:
                     f"{topic_name}: {count} messages that {self.recorded.name} handled are not in the bag, "
                     f"the first is number {seq} at {seconds:.3f} s"
                 )
+
+    def _leave_out_ends(self, untraced: int) -> None:
+        """Take out what came of a life's last traced callback and after it, where no shutdown ends its trace.
+
+        A killed node takes the last records of its trace with it, so nobody can run what published its last messages;
+        and where the bag ends while the node runs, not all of the last callback's decisions need be in it.
+        """
+        times, result = self.times, self.result
+        left_out = {end.now_ns: 0 for end in self._ends.values() if end.kind != Kind.SHUTDOWN}
+        for decisions in (result.recorded, result, self.unchanged):
+            kept = []
+            for decision in decisions.made:
+                n = bisect_right(times, decision.stamp_ns)
+                last_ns = times[n - 1] if n else 0
+                if last_ns not in left_out:
+                    kept.append(decision)
+                elif decisions is result.recorded:
+                    left_out[last_ns] += 1
+            decisions.made = kept
+        for last_ns, count in left_out.items():
+            if last_ns < times[-1] and count:
+                result.notes.append(
+                    f"{self.recorded.name}: no shutdown ends its trace at {at(last_ns, result.start_ns)} (killed?), so "
+                    f"what ran then is not known: the last {count} messages before it began anew are not compared"
+                )
+        if untraced:
+            result.notes.append(
+                f"{self.recorded.name}: it was started and ended before it left a trace: {untraced} messages of that "
+                "are not compared"
+            )
 
     def _known(self, begins_ns: int, ends_ns: int) -> Known | None:
         """What of it can be compared."""
@@ -224,15 +253,26 @@ class Run:
         return known
 
     def _in_step(self, known: Known, unchanged: Decisions) -> None:
-        """A node that publishes at other moments than recorded, and decides otherwise, cannot be judged from here."""
+        """A node that decides otherwise from the first moment, with recorded parameters, cannot be judged from here."""
+        for what in known.no_reference(changed=self.changed):
+            self.problem(
+                f"{what}: not as recorded from the first one on, with the parameters as recorded: what was before its "
+                "beginning here decides (or the code is another). Replay from the beginning of its run"
+            )
+        sides = [
+            Decisions(known.node, made=[d for d in side.made if not d.stream and not d.latched], known=known)
+            for side in (self.result.recorded, unchanged)
+        ]
         never = [place(known.node, topic) for _, topic in known.out_of_step()]
+        if (self.changed and not never) or not (known.undecided or differences(*sides)):
+            return
         if never:
-            decided = [
-                Decisions(known.node, made=[d for d in side.made if not d.stream and not d.latched], known=known)
-                for side in (self.result.recorded, unchanged)
-            ]
-            if differences(*decided):
-                self.problem(
-                    f"{known.node}: {', '.join(never)} and its decisions are not those recorded, whatever the "
-                    "parameters: what was before decides. Replay from the beginning of its run"
-                )
+            self.problem(
+                f"{known.node}: {', '.join(never)} and its decisions are not those recorded, whatever the "
+                "parameters: what was before decides. Replay from the beginning of its run"
+            )
+        elif not known.undecided:
+            self.result.notes.append(
+                f"{known.node}: with the parameters as recorded, a decision that differs comes of changed code or of "
+                "what was before: only a replay from the beginning of its run tells which"
+            )

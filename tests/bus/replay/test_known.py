@@ -135,6 +135,35 @@ def test_events_are_compared_exactly_the_nodes_own_ids_by_their_steps() -> None:
     ]
 
 
+def notes(first_s: float, text: str, every_s: float = 1.0) -> list[Decision]:
+    return [said(NOTE, first_s + n * every_s, Told(text=text)) for n in range(8)]
+
+
+def no_reference(recorded: list[Decision], unchanged: list[Decision], *, changed: bool = False) -> list[str]:
+    known = Known(NODE, 4 * S, NEVER)
+    known.settle(recorded, unchanged, (0, 10 * S), changed=changed)
+    return list(known.no_reference(changed=changed))
+
+
+def test_events_that_never_come_at_the_recorded_moments_are_no_reference_and_not_told_one_by_one() -> None:
+    recorded, late = notes(1.0, "a"), notes(1.3, "a")
+    for changed in (False, True):
+        assert no_reference(recorded, late, changed=changed) == ["mill1 toy/note: the moments it is published at"]
+    assert told(recorded, late) == ["mill1 toy/note: depends on what was before, so not compared: when it is published"]
+    # the first one comes after the comparison began, or one is as recorded: these are differences
+    assert no_reference(notes(5.0, "a"), notes(5.3, "a")) == []
+    assert no_reference(recorded, [*late[:4], *recorded[4:]]) == []
+    assert no_reference(recorded, []) == []
+
+
+def test_a_value_of_events_that_was_never_as_recorded_is_no_reference_unless_the_twin_tells_why() -> None:
+    recorded, again = notes(1.0, "7"), notes(1.0, "2")
+    assert no_reference(recorded, again) == ["mill1 toy/note: text"]
+    assert no_reference(recorded, again, changed=True) == []
+    assert told(recorded, again, again)[0] == "mill1 toy/note: depends on what was before, so not compared: text"
+    assert no_reference(recorded, [*again[:4], *recorded[4:]]) == []
+
+
 def test_where_the_node_was_started_anew_everything_counts() -> None:
     known = Known(NODE, 2 * S, 5 * S)
     recorded, again = gauges(500, {0: 1.0}), gauges(0, {0: 2.0})

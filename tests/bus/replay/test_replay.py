@@ -134,7 +134,7 @@ def test_a_trace_that_begins_in_mid_run_starts_from_the_latched_state(tape: Path
     cut = rewrite(tape, tmp_path / "cut.mcap", lambda m: m.topic != "mill1/judge/trace" or m.seq > first)
     result = replay(Judge, cut)
     assert "in the middle of the node's run" in result.notes[0]
-    assert result.problems == []
+    assert all("toy/verdict: chance: " in problem for problem in result.problems)
     texts = [d.message().text for d in of(result.made, "mill1/toy/told")]  # type: ignore[attr-defined] # all Told
     assert texts[0].startswith("configured")
     assert texts[1].startswith("1: line")
@@ -145,7 +145,7 @@ def test_a_window_of_a_bag_lacks_nothing(tape: Path, tmp_path: Path) -> None:
         middle_ns = (bag.start_ns + bag.end_ns) // 2
     window = cut(tape, tmp_path / "window.mcap", start_ns=middle_ns).path
     result = replay(Judge, window)
-    assert result.problems == []
+    assert all("toy/verdict: chance: " in problem for problem in result.problems)
     assert "in the middle of the node's run" in result.notes[0]
     assert 0 < result.callbacks < replay(Judge, tape).callbacks
 
