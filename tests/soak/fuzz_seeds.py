@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,7 +88,9 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
     "sensory": (_steps([0, {"fault": "CHATTER", "duration_s": 1e308}]),),
     "console": (_steps([5, {"intervention_id": "vmc1/x"}], [6, {
         "stamp_ns": 1, "intervention_id": "vmc1/x", "reaction": "STOP", "accepted": False, "action_id": "",
-        "text": "[/]", "decision_to_accepted_ms": 0.0}]),),
+        "text": "[/]", "decision_to_accepted_ms": 0.0}]), *(_steps([9, {
+            "stamp_ns": 1, "path": "b.mcap", "size_bytes": 1, "messages": 1, "lost": 0, "rate_hz": 1.0,
+            "duration_s": seconds, "used_bytes": 1, "quota_bytes": 1}]) for seconds in (math.nan, math.inf, 1e308))),
     "recorder": (
         _steps(["vmc1/alarm", "Alarm", "LATCHED", 1, 1, 1, b"\x81\xa4text\xa1\xff", 0]),
         _steps(["vmc1/machine/state", "MachineState", "LATCHED", 1, -5, 1, b"\xc7\x0c\xff" + b"\xff" * 12, 0]),
