@@ -16,7 +16,7 @@ from rich.text import Text
 from nodes.console.board import LIGHTS, STALE_NS, STYLES, Board, MachineBoard, Step, execution, mode
 from nodes.console.paste import Shell
 from schemas.impact import ProtectionState, StackLight
-from schemas.machine import ConditionLevel
+from schemas.machine import ConditionLevel, Execution
 
 NO_SAFETY = "Software STOP is not a safety function. The machine's red button always wins."
 INDENT = "  "
@@ -129,7 +129,8 @@ def _vital(m: MachineBoard, now_ns: int, *, mixed: bool) -> list[Text]:
 def _details(m: MachineBoard, now_ns: int) -> list[Text]:
     """Program, the speed that is commanded, rate, latency."""
     s = m.state
-    old = "dim strike" if _stale(m, now_ns) else ""
+    unknown = _stale(m, now_ns) or s is None or s.execution is Execution.UNAVAILABLE
+    old, last = ("dim strike", "last ") if unknown else ("", "")
     silent = not m.rate_hz > 0
     latency = "no decision times"
     if not silent and not math.isnan(m.decision_p50_ms):
@@ -137,7 +138,7 @@ def _details(m: MachineBoard, now_ns: int) -> list[Text]:
     return [
         _text("" if s is None else f"{s.program} N{s.block_number} T{s.tool_number}", old),
         # set, not measured: the state carries no other speed
-        Text("" if s is None else f"set {s.spindle_speed_commanded_rpm:.0f} rpm", style=old),
+        Text("" if s is None else f"{last}set {s.spindle_speed_commanded_rpm:.0f} rpm", style=old),
         Text("no samples" if silent else f"{m.rate_hz:.0f}/s", style=old or ("black on yellow" if silent else "")),
         Text(latency, style=old),
     ]

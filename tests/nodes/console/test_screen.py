@@ -162,3 +162,12 @@ def test_without_samples_no_rate_and_no_time_is_shown_as_live() -> None:
     text = shown(board, 80, 30, NOW_NS)
     assert "no samples" in text
     assert "0.21" not in text
+
+
+def test_what_the_state_last_said_is_marked_when_it_is_unavailable() -> None:
+    board = crashed("vmc1")
+    machine = board.machine("vmc1")
+    assert machine.state is not None
+    assert "  set 9549 rpm" in shown(board, 80, 30, NOW_NS)
+    machine.state = machine.state.model_copy(update={"execution": Execution.UNAVAILABLE})
+    assert "last set 9549 rpm" in shown(board, 80, 30, NOW_NS)
