@@ -69,8 +69,11 @@ def _machines(board: Board, now_ns: int, terminal: Console, room: int) -> list[T
     machines = [board.machines[name] for name in sorted(board.machines)]
     mixed = not board.all_simulated
     counts = _aligned([_vital(m, now_ns, mixed=mixed) for m in machines])
-    details = _aligned([_details(m, now_ns) for m in machines])
+    cells = [_details(m, now_ns) for m in machines]
+    details = _aligned(cells)
     wide = counts[0].cell_len + 2 + details[0].cell_len <= terminal.width
+    if len(INDENT) + details[0].cell_len > terminal.width:  # columns below each other cost what is at the end
+        details = [Text("  ").join(cell for cell in row if cell) for row in cells]
     blocks: list[list[Text]] = []
     for m, vital, detail in zip(machines, counts, details, strict=True):
         if wide:
