@@ -19,6 +19,7 @@ _WORST = (ConditionLevel.FAULT, ConditionLevel.UNAVAILABLE, ConditionLevel.WARNI
 def diagnostics(host: Host) -> Diagnostics:
     """What the executor knows of one of its nodes, now."""
     x = host.executor
+    host.forget_slow()
     levels = {f.level for f in host.findings.values()}
     level = next((each for each in _WORST if each in levels), ConditionLevel.NORMAL)
     mine = {id(i) for i in host.inboxes} | {id(t) for t in host.taps}

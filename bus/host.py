@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from bus.executor import Executor
 
 SLOW_NS = 50_000_000
+SLOW_TOLD_NS = 60_000_000_000
+"""how long a slow callback stays a finding when none follows"""
 """a callback that takes longer is reported"""
 FAILURES_MAX = 10
 FAILURES_WITHIN_NS = 10_000_000_000
@@ -132,6 +134,7 @@ class Host:
         self.findings: dict[str, Finding] = {}
         self.callbacks = 0
         self.callback_max_ns = 0
+        self._slow_mono_ns = 0
         self.inboxes: list[Inbox] = []
         self.taps: list[TapInbox] = []
         self._anchor_ns = clock.anchor_ns if isinstance(clock, WallClock) else None
@@ -256,7 +259,13 @@ class Host:
         """A callback was the slowest of this second."""
         self.callback_max_ns = took_ns
         if took_ns > SLOW_NS:
+            self._slow_mono_ns = self.executor.monotonic_ns()
             self.report("slow_callback", ConditionLevel.WARNING, f"{what} took {took_ns / 1e6:.0f} ms")
+
+    def forget_slow(self) -> None:
+        """What was slow once, on a busy computer say, is no finding for good."""
+        if self.executor.monotonic_ns() - self._slow_mono_ns > SLOW_TOLD_NS:
+            self.findings.pop("slow_callback", None)
 
     def failed(self, name: str, error: Exception) -> None:
         """A callback raised: told and counted, and the process goes on unless it keeps happening."""

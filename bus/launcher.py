@@ -328,11 +328,12 @@ def _epilogue(screen: Screen, supervisor: Supervisor, domain: str, bags: list[st
     why = "" if not supervisor.ending else f" ({supervisor.ending})"
     screen.say(f"ended{why}: {len(children)} processes gone in {took_s:.1f} s after {ran_s:.0f} s")
     failed = [c for c in children if c.state is ProcessState.FAILED]
+    elsewhere = "" if domain == "default" else f" --domain {domain}"  # what is pasted must reach this cell
     for child in children:
         # SIGTERM: asked to end before it was ready
         if child.restarts or child in failed or (child.last_exit.startswith("SIG") and child.last_exit != "SIGTERM"):
             times = f"restarted {child.restarts} times, " if child.restarts else ""
-            screen.say(f"  {child.job.name}: {times}last {child.last_exit}; see rise logs {child.job.name}")
+            screen.say(f"  {child.job.name}: {times}last {child.last_exit}; see rise logs {child.job.name}{elsewhere}")
     for bag in bags:
         screen.say(f"bag: {bag}")
     screen.say(f"logs: {log_path(domain, NAME).parent}")

@@ -278,7 +278,9 @@ class Supervisor:
             if len(child.history) >= policy.most:
                 child.state, child.wanted = ProcessState.FAILED, False
                 text = f"restarted {policy.most} times in {policy.window_s:g} s, last {child.last_exit}"
-                self._tell("failed", child.job.name, f"{text}; `rise restart {child.job.name}` tries again")
+                domain = self.environment.get("RISE_DOMAIN", "default")
+                again = f"rise restart {child.job.name}" + (f" --domain {domain}" if domain != "default" else "")
+                self._tell("failed", child.job.name, f"{text}; `{again}` tries again")
             else:
                 child.deadline = now + pause_s(policy, len(child.history), self.rng)
                 child.history.append(now)

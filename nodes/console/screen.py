@@ -16,7 +16,7 @@ from rich.text import Text
 from nodes.console.board import LIGHTS, STALE_NS, STYLES, Board, MachineBoard, Step, execution, mode
 from nodes.console.paste import Shell
 from schemas.impact import ProtectionState, StackLight
-from schemas.machine import ConditionLevel
+from schemas.machine import ConditionLevel, Execution
 
 NO_SAFETY = "Software STOP is not a safety function. The machine's red button always wins."
 INDENT = "  "
@@ -69,8 +69,11 @@ def _machines(board: Board, now_ns: int, terminal: Console, room: int) -> list[T
     machines = [board.machines[name] for name in sorted(board.machines)]
     mixed = not board.all_simulated
     counts = _aligned([_vital(m, now_ns, mixed=mixed) for m in machines])
-    details = _aligned([_details(m, now_ns) for m in machines])
+    cells = [_details(m, now_ns) for m in machines]
+    details = _aligned(cells)
     wide = counts[0].cell_len + 2 + details[0].cell_len <= terminal.width
+    if len(INDENT) + details[0].cell_len > terminal.width:  # columns below each other cost what is at the end
+        details = [Text("  ").join(cell for cell in row if cell) for row in cells]
     blocks: list[list[Text]] = []
     for m, vital, detail in zip(machines, counts, details, strict=True):
         if wide:
@@ -129,7 +132,8 @@ def _vital(m: MachineBoard, now_ns: int, *, mixed: bool) -> list[Text]:
 def _details(m: MachineBoard, now_ns: int) -> list[Text]:
     """Program, the speed that is commanded, rate, latency."""
     s = m.state
-    old = "dim strike" if _stale(m, now_ns) else ""
+    unknown = _stale(m, now_ns) or s is None or s.execution is Execution.UNAVAILABLE
+    old, last = ("dim strike", "last ") if unknown else ("", "")
     silent = not m.rate_hz > 0
     latency = "no decision times"
     if not silent and not math.isnan(m.decision_p50_ms):
@@ -137,7 +141,7 @@ def _details(m: MachineBoard, now_ns: int) -> list[Text]:
     return [
         _text("" if s is None else f"{s.program} N{s.block_number} T{s.tool_number}", old),
         # set, not measured: the state carries no other speed
-        Text("" if s is None else f"set {s.spindle_speed_commanded_rpm:.0f} rpm", style=old),
+        Text("" if s is None else f"{last}set {s.spindle_speed_commanded_rpm:.0f} rpm", style=old),
         Text("no samples" if silent else f"{m.rate_hz:.0f}/s", style=old or ("black on yellow" if silent else "")),
         Text(latency, style=old),
     ]

@@ -100,8 +100,10 @@ def light(
         text = f"{said}{event.reaction}: {f.reason}"
         return (StackLight.YELLOW if event.reaction is Reaction.WARN else StackLight.RED), text
     other = [r for r in reasons if not r.startswith("mode ")]
-    if state is ProtectionState.UNPROTECTED and other and mode is not Mode.OBSERVE and execution is Execution.ACTIVE:
-        # who relies on protection while a program runs must not take its absence for a hint
+    # without a state nothing says that no program runs; where no source is heard either, the machine may be off
+    runs = execution is Execution.ACTIVE or (alive and execution in (None, Execution.UNAVAILABLE))
+    if state is ProtectionState.UNPROTECTED and other and mode is not Mode.OBSERVE and runs:
+        # who relies on protection must not take its absence for a hint
         return StackLight.RED, f"{state}: {other[0]}"
     if not alive:
         return StackLight.OFF, reasons[0] if reasons else "nothing known"

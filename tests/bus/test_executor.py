@@ -140,6 +140,17 @@ def test_a_slow_callback_is_a_finding(domain: Domain) -> None:
         assert "on_said took" in failing.hosts[0].findings["slow_callback"].text
 
 
+def test_a_slow_callback_is_no_finding_for_good(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        domain.running(Spec(Failing, parameters={"slow_ms": 60})) as failing,
+        domain.running(Spec(Talker)) as talker,
+    ):
+        talker.hosts[0].submit(node(talker).said.publish, Word(number=0, text=""))
+        until(lambda: "slow_callback" in failing.hosts[0].findings)
+        monkeypatch.setattr("bus.host.SLOW_TOLD_NS", 1)  # not a whole minute
+        until(lambda: "slow_callback" not in failing.hosts[0].findings)
+
+
 def test_diagnostics_tell_the_counters(domain: Domain) -> None:
     class Watch(Node):
         rows: dict[str, tuple[TopicCount, ...]]

@@ -251,6 +251,7 @@ def test_a_module_that_hangs_in_its_import(domain: Domain, tmp_path: Path, start
         session.ready("talker")
         assert session.status["stuck"].state is ProcessState.FAILED
     assert launch.end() == 1
+    assert any(line.endswith("; see rise logs stuck --domain test") for line in launch.lines)
 
 
 def test_mistakes_start_nothing(domain: Domain, tmp_path: Path, started: ExitStack) -> None:

@@ -62,8 +62,9 @@ class Bench:
 
     def start(self, *jobs: Job, kept: tuple[int, ...] = ()) -> Supervisor:
         self.supervisor = Supervisor(
-            jobs, environment=dict(os.environ), on_event=self.events.append, kept=kept, rng=random.Random(1)
-        )
+            jobs, environment={**os.environ, "RISE_DOMAIN": "cellb"}, on_event=self.events.append, kept=kept,
+            rng=random.Random(1),
+        )  # fmt: skip
         return self.supervisor
 
     def until(self, condition: Callable[[], bool]) -> None:
@@ -242,7 +243,7 @@ def test_a_crash_loop_backs_off_and_ends(bench: Bench) -> None:
     bench.ready("b")
     assert bench.kinds("a") == ["started", "died"] * 5 + ["failed"]
     (failed,) = (e for e in bench.events if e.kind == "failed")
-    assert failed.text == "restarted 4 times in 60 s, last exit 3; `rise restart a` tries again"
+    assert failed.text == "restarted 4 times in 60 s, last exit 3; `rise restart a --domain cellb` tries again"
     assert bench.supervisor is not None
     bench.supervisor.ask("restart", "a")
     bench.until(lambda: bench.kinds("a").count("started") > 5)

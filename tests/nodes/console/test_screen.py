@@ -162,3 +162,24 @@ def test_without_samples_no_rate_and_no_time_is_shown_as_live() -> None:
     text = shown(board, 80, 30, NOW_NS)
     assert "no samples" in text
     assert "0.21" not in text
+
+
+def test_what_the_state_last_said_is_marked_when_it_is_unavailable() -> None:
+    board = crashed("vmc1")
+    machine = board.machine("vmc1")
+    assert machine.state is not None
+    assert "  set 9549 rpm" in shown(board, 80, 30, NOW_NS)
+    machine.state = machine.state.model_copy(update={"execution": Execution.UNAVAILABLE})
+    assert "last set 9549 rpm" in shown(board, 80, 30, NOW_NS)
+
+
+def test_what_one_machine_lacks_costs_another_no_figures() -> None:
+    board = crashed("vmc1", "vmc2")
+    silent, other = board.machine("vmc1"), board.machine("vmc2")
+    assert silent.state is not None
+    assert other.state is not None
+    silent.rate_hz = 0.0
+    silent.state = silent.state.model_copy(update={"execution": Execution.UNAVAILABLE})
+    other.state = other.state.model_copy(update={"program": "O1001 POCKET", "tool_number": 1})
+    text = shown(board, 80, 24, NOW_NS)
+    assert "O1001 POCKET N120 T1  set 9549 rpm  1000/s  decision p50 0.21 p99 0.35 ms" in text

@@ -27,7 +27,9 @@ def test_a_program_that_runs_unprotected_is_an_alarm(mode: Mode, alive: bool) ->
     ("mode", "protected", "execution", "expected"),
     [
         (Mode.STOP, (UNPROTECTED, [NO_TASK]), Execution.READY, StackLight.YELLOW),
-        (Mode.STOP, (UNPROTECTED, [NO_TASK]), None, StackLight.YELLOW),
+        # the source that fell silent carried the state
+        (Mode.STOP, (UNPROTECTED, [NO_TASK]), Execution.UNAVAILABLE, StackLight.RED),
+        (Mode.STOP, (UNPROTECTED, [NO_TASK]), None, StackLight.RED),
         (Mode.STOP, (DEGRADED, ["source accelerometer silent"]), Execution.ACTIVE, StackLight.YELLOW),
         # who chose to observe relies on nothing
         (Mode.OBSERVE, (UNPROTECTED, [OBSERVE]), Execution.ACTIVE, StackLight.GREEN),
@@ -43,6 +45,12 @@ def test_the_light_beside_an_event(
     mode: Mode, protected: tuple[ProtectionState, list[str]], execution: Execution | None, expected: StackLight
 ) -> None:
     assert shown(mode, protected, execution)[0] is expected
+
+
+@pytest.mark.parametrize("execution", [None, Execution.UNAVAILABLE])
+def test_a_machine_of_which_nothing_is_heard_may_be_off(execution: Execution | None) -> None:
+    light_shown, why = shown(Mode.STOP, (UNPROTECTED, ["samples silent"]), execution, alive=False)
+    assert (light_shown, why) == (StackLight.OFF, "samples silent")
 
 
 def shown(
