@@ -202,6 +202,8 @@ def cut(
         zero = opened.start_ns
     if around is not None:
         start, end = around - before, around + after
+    if end is not None and end < (start or 0.0):
+        raise click.UsageError(f"a window from {start or 0.0:g} s to {end:g} s is none")
     start_ns = zero + int((start or 0.0) * 1e9)
     end_ns = zero + int(end * 1e9) + 1 if end is not None else 1 << 62
     output.parent.mkdir(parents=True, exist_ok=True)

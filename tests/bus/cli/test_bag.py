@@ -49,6 +49,13 @@ def test_info_of_a_damaged_bag_does_not_say_that_nothing_is_lost(tmp_path: Path)
     assert json.loads(rise("info", tmp_path / "b.mcap", "--json").output)["lost"] is None
 
 
+def test_a_cut_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap")
+    done = rise("cut", tmp_path / "a.mcap", "--start", "0.015", "--end", "0.005", "-o", tmp_path / "b.mcap")
+    assert (done.exit_code, (tmp_path / "b.mcap").exists()) == (2, False)
+    assert "a window from 0.015 s to 0.005 s is none" in done.output
+
+
 def test_check_recover_and_exit_codes(tmp_path: Path) -> None:
     writer = small(tmp_path / "a.mcap", close=False)
     writer.flush()
