@@ -183,7 +183,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only files whose name contains one of these")
     parser.add_argument("--speed", type=float, default=0.0, help="1: as recorded; 0 (default): as fast as possible")
     parser.add_argument("--jobs", type=int, default=2, help="files at a time")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     chosen = [
         r for r in recordings(arguments.folder) if not arguments.names or any(n in r.path.name for n in arguments.names)
     ]

@@ -65,10 +65,13 @@ def info(bag: Path, as_json: bool) -> None:
     click.echo(f"nodes: {', '.join(plain['nodes']) or 'none'}")
     if plain["attachments"]:
         click.echo(f"attachments: {', '.join(plain['attachments'])}")
-    click.echo(f"lost: {plain['lost']}" + (f"; at its head {plain['repeated']} repeated" if plain["repeated"] else ""))
+    lost = "not counted, the bag is damaged" if plain["lost"] is None else f"{plain['lost']} said by the recorder"
+    head = f"; at its head {plain['repeated']} repeated" if plain["repeated"] else ""
+    click.echo(f"lost: {lost} (`rise bag check` reads every message and counts what is missing){head}")
 
 
 def _info(bag: BagReader) -> dict[str, Any]:
+    """What is known without reading the messages; `lost` is what the recorder said, None where that is not known."""
     i = bag.info
     seconds = (i.end_ns - i.start_ns) / 1e9
     rows = [
@@ -93,7 +96,7 @@ def _info(bag: BagReader) -> dict[str, Any]:
         "start": _utc(i.start_ns),
         "duration_s": seconds,
         "messages": i.messages,
-        "lost": 0 if i.damaged else bag.lost(),
+        "lost": None if i.damaged else bag.lost(),
         "repeated": bag.repeated,
         "damaged": i.damaged,
         "topics": rows,
@@ -199,6 +202,8 @@ def cut(
         zero = opened.start_ns
     if around is not None:
         start, end = around - before, around + after
+    if end is not None and end < (start or 0.0):
+        raise click.UsageError(f"a window from {start or 0.0:g} s to {end:g} s is none")
     start_ns = zero + int((start or 0.0) * 1e9)
     end_ns = zero + int(end * 1e9) + 1 if end is not None else 1 << 62
     output.parent.mkdir(parents=True, exist_ok=True)

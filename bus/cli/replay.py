@@ -110,7 +110,11 @@ def _window(
     end: float | None,
     warm_up: float | None,
 ) -> Window | None:
+    if around is None and (before is not None or after is not None):
+        raise click.UsageError("--before and --after go with --around")
     if around is None and start is None and end is None:
+        if warm_up is not None:
+            raise click.UsageError("--warm-up goes with --around, or --start and --end")
         return None
     if around is not None and (start is not None or end is not None):
         raise click.UsageError("--around, or --start and --end, not both")

@@ -165,5 +165,5 @@ def _choose(reader: AnyBag, wanted: Wanted) -> RecordedNode:
     if not found:
         raise NotReplayable(f"{reader.path}: no node {wanted.node or wanted.cls.__name__} in it; it has {known}")
     raise NotReplayable(
-        f"{reader.path}: {', '.join(n.name for n in found)} are all {wanted.cls.__name__}; say which (node=...)"
+        f"{reader.path}: {', '.join(n.name for n in found)} are all {wanted.cls.__name__}; say which by its full name"
     )

@@ -8,7 +8,9 @@ something else than the expected file beside the bag says; without such a file, 
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,11 @@ class ChangedDecision(Exception):
 
 class BadReference(Exception):
     """The bag cannot serve as a test; says why."""
+
+
+def _rise() -> str:
+    """The command as it can be pasted here: beside this Python, which is on nobody's path."""
+    return shlex.quote(os.path.relpath(Path(sys.executable).with_name("rise")))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
@@ -89,7 +96,7 @@ class BagItem(pytest.Item):
             listing = "\n  ".join(told)
             raise ChangedDecision(
                 f"{self.node.name} decides something else than {against}:\n  {listing}\n"
-                f"If this is what you want:\n  rise replay {self.node.name} {bag} --update"
+                f"If this is what you want:\n  {_rise()} replay {self.node.name} {bag} --update"
             )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

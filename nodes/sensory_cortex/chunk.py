@@ -32,6 +32,8 @@ class Chunk(Message):
     """MESSAGE: the recorded time that offset 0 stands for"""
     motion: Motion = Motion.UNKNOWN
     block: str = ""
+    first_row: int = 0
+    """of the recording's rows, bad ones counted"""
     bad_rows: int = 0
     """rows skipped so far"""
     text: str = ""

@@ -1,7 +1,6 @@
-"""Tables of recorded rows as text (CSV and its kin), read by a column map: lines in, rows out, errors that name line
-and column.
+"""How a table of recorded rows is read: the column map, checked whole.
 
-A map as TOML:
+As TOML:
 
     delimiter = ","                    # or "whitespace", ";", "\\t"
     period_ms = 100.0                  # rows without a stamp; or: stamp_column = "time", stamp_unit = "s"
@@ -14,35 +13,23 @@ A map as TOML:
 
 from __future__ import annotations
 
-import csv
 import difflib
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
 from nodes.sensory_cortex.signals import TOPICS, VOCABULARY, signal
 from schemas.machine import Motion, SignalInfo
-from schemas.sayable import sayable, shown
+from schemas.sayable import shown
 from schemas.topics import SAMPLES
 
-LONGEST_LINE = 65_536
-STAMP_MOST_NS = 1 << 62
-"""146 years from 1970; what is further is no time, and no message could carry it"""
-SPAN_MOST_NS = 1 << 55
-"""a year: no recording is longer"""
 STAMP_UNITS_NS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
 
 
 class BadColumnMap(ValueError):
     """A column map cannot work; the text lists every mistake."""
-
-
-class BadTable(ValueError):
-    """A table does not fit its map or a row is unreadable; the text names file, row and column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,184 +190,6 @@ def _column(name: str, entry: Any, source: str, topic: str) -> Column:
             raise BadColumnMap(f"{key}: {shown(value)} is more than a float holds exactly")
     info = signal(name, source, topic, rest.get("type", ""), rest.get("unit", ""))
     return Column(info, entry, float(rest.get("scale", 1.0)), float(rest.get("offset", 0.0)))
-
-
-# --- rows ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row as it stands in the table."""
-
-    line: int
-    offset_ns: int
-    """since the first row"""
-    values: tuple[float, ...]
-    motion: Motion
-    block: str
-    arrival_ns: int
-    """since the first arrival stamp; -1 where the table has none"""
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A line that is no row; `text` names line and column."""
-
-    line: int
-    text: str
-
-
-def read_rows(lines: Iterable[str], by: ColumnMap, name: str) -> Iterator[Row | BadRow]:
-    """Rows and bad rows of a table, in order. An empty cell or `nan` is no reading (NaN).
-
-    Raises:
-        BadTable: the header lacks a column the map asks for.
-    """
-    numbered = enumerate(lines, 1)
-    width = 0
-    at: dict[str | int, int] = {c: c for c in by.asked() if isinstance(c, int)}
-    if by.has_header:
-        width = _read_header(numbered, by, name, at)
-    needed = max(at.values(), default=-1) + 1
-    places = [(at[c.column], c.scale, c.offset, c.column) for c in by.columns]
-    stamp_at = None if by.stamp_column is None else at[by.stamp_column]
-    motion_at = None if by.motion_column is None else at[by.motion_column]
-    block_at = None if by.block_column is None else at[by.block_column]
-    motion, block = by.motion_default, ""
-    count = 0
-    first_ns: int | None = None
-    last_ns = 0
-    first_arrival: int | None = None
-    arrival = -1
-    for number, line in numbered:
-        where = f"{name}, line {number}"
-        if len(line) > LONGEST_LINE:
-            yield BadRow(number, f"{where}: longer than {LONGEST_LINE} characters")
-            continue
-        if by.arrival_pattern is not None and (found := by.arrival_pattern.search(line)) is not None:
-            stamp = _iso_ns(found.group(0))
-            line = line[: found.start()] + line[found.end() :]
-            if stamp is None:
-                yield BadRow(number, f"{where}: arrival stamp {shown(found.group(0))} is no date and time")
-            else:
-                first_arrival = stamp if first_arrival is None else first_arrival
-                if stamp - first_arrival > SPAN_MOST_NS:
-                    yield BadRow(
-                        number,
-                        f"{where}: arrival stamp {sayable(found.group(0), 80)} is more than a year after the first",
-                    )
-                elif stamp - first_arrival < arrival:
-                    back = (arrival - stamp + first_arrival) / 1e9
-                    yield BadRow(
-                        number, f"{where}: arrival stamp {sayable(found.group(0), 80)} goes back by {back:.3f} s"
-                    )
-                else:
-                    arrival = stamp - first_arrival
-        if not line.strip() or (by.skip_pattern is not None and by.skip_pattern.search(line)):
-            continue
-        cells = _split(line, by.delimiter)
-        if len(cells) < needed or (width and len(cells) != width):
-            yield BadRow(number, f"{where}: {len(cells)} columns, expected {width or needed}")
-            continue
-        if stamp_at is None:
-            offset = count * by.period_ns
-        else:
-            raw = _stamp_ns(cells[stamp_at], by.stamp_unit)
-            if raw is None:
-                yield BadRow(number, f"{where}, column {by.stamp_column!r}: {cells[stamp_at][:40]!r} is no time")
-                continue
-            first_ns = raw if first_ns is None else first_ns
-            offset = raw - first_ns
-            if offset > SPAN_MOST_NS:
-                yield BadRow(number, f"{where}, column {by.stamp_column!r}: more than a year after the first row")
-                continue
-            if count and offset < last_ns:
-                back = (last_ns - offset) / 1e9
-                yield BadRow(number, f"{where}, column {by.stamp_column!r}: time goes back by {back:.6f} s")
-                continue
-        values: list[float] = []
-        for index, scale, shift, column in places:
-            value = _number(cells[index])
-            if value is None:
-                yield BadRow(number, f"{where}, column {column!r}: {cells[index][:40]!r} is no number")
-                break
-            values.append(value * scale + shift)
-        else:
-            if motion_at is not None:
-                motion = by.motions.get(cells[motion_at].strip(), by.motion_default)
-            if block_at is not None:
-                block = cells[block_at].strip()
-            count += 1
-            last_ns = offset
-            yield Row(number, offset, tuple(values), motion, block, arrival)
-
-
-def _read_header(numbered: Iterator[tuple[int, str]], by: ColumnMap, name: str, at: dict[str | int, int]) -> int:
-    for number, line in numbered:
-        if not line.strip() or (by.skip_pattern is not None and by.skip_pattern.search(line)):
-            continue
-        header = [c.strip() for c in _split(line[:LONGEST_LINE], by.delimiter)]
-        lacking = []
-        for column in by.asked():
-            if isinstance(column, str) and column not in header:
-                near = difflib.get_close_matches(column, header, 1)
-                lacking.append(f"{column!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-            elif isinstance(column, str):
-                at[column] = header.index(column)
-            elif column >= len(header):
-                lacking.append(f"index {column} of {len(header)}")
-        if lacking:
-            raise BadTable(f"{name}, line {number}: the header lacks {', '.join(lacking)}")
-        return len(header)
-    raise BadTable(f"{name}: empty, expected a header with {', '.join(map(repr, by.asked()))}")
-
-
-def _split(line: str, delimiter: str) -> list[str]:
-    if delimiter == "whitespace":
-        return line.split()
-    line = line.rstrip("\r\n")
-    if '"' in line:
-        try:
-            return next(csv.reader([line], delimiter=delimiter), [])
-        except csv.Error:  # a carriage return within the line: it has no cells then
-            return []
-    return line.split(delimiter)
-
-
-def _number(cell: str) -> float | None:
-    if "_" in cell:  # float() would take 1_000
-        return None
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan if not cell.strip() else None
-
-
-def _stamp_ns(cell: str, unit: str) -> int | None:
-    if unit == "iso":
-        return _iso_ns(cell.strip())
-    text = cell.strip()
-    if "_" in text:  # int() and float() would take 1_000
-        return None
-    try:
-        # whole numbers stay exact: nanoseconds since 1970 do not fit a float
-        value = int(text) if unit == "ns" else float(text) * STAMP_UNITS_NS[unit]
-        return round(value) if abs(value) < STAMP_MOST_NS else None
-    except ValueError:
-        return None
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _iso_ns(text: str) -> int | None:
-    try:
-        stamp = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    since = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)) - _EPOCH
-    stamp_ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
-    return stamp_ns if abs(stamp_ns) < STAMP_MOST_NS else None
 
 
 def toml_map(text: str, where: str) -> ColumnMap:

@@ -18,9 +18,10 @@ import numpy as np
 
 from bus.bag.records import MAGIC
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
-from nodes.sensory_cortex.columns import BadColumnMap, BadRow, BadTable, ColumnMap, Row, column_map, read_rows, toml_map
+from nodes.sensory_cortex.columns import BadColumnMap, ColumnMap, column_map, toml_map
 from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
 from nodes.sensory_cortex.recorded import bag_chunks, restamped, shifted
+from nodes.sensory_cortex.rows import BadRow, BadTable, Row, read_rows
 from schemas.base import Message, Samples
 from schemas.machine import (
     Alarm,
@@ -202,7 +203,7 @@ class Recording:
             stamp_ns=self._start_ns + chunk.offset_ns + first * chunk.period_ns,
             period_ns=chunk.period_ns,
             source=self._map.source,
-            first_row=self._row,
+            first_row=chunk.first_row + first,
             data=Samples(chunk.data.array[first : first + count]),
         )
         self._taken += count
@@ -321,8 +322,7 @@ def unplayable(path: Path, by: ColumnMap | None, *, skip_bad: bool) -> str:
 
 def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = False) -> Iterator[Chunk]:
     """A table as chunks; ends with END, or FAILED at the first bad row unless `skip_bad`."""
-    base_ns = 0
-    bad = 0
+    base_ns = base_row = bad = 0
     text = ""
     while True:
         gathered: list[Row] = []
@@ -335,12 +335,12 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
                         bad, text = bad + 1, row.text
                         if not skip_bad:
                             if gathered:
-                                yield _rows_chunk(gathered, base_ns, 0, "", by)
+                                yield _rows_chunk(gathered, base_ns, base_row, 0, "", by)
                             yield Chunk(kind=ChunkKind.FAILED, bad_rows=bad, text=text)
                             return
                         continue
                     if gathered and not _joins(gathered, row):
-                        yield _rows_chunk(gathered, base_ns, bad, text, by)
+                        yield _rows_chunk(gathered, base_ns, base_row, bad, text, by)
                         gathered = []
                     gathered.append(row)
                     last = row
@@ -348,7 +348,7 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
             yield Chunk(kind=ChunkKind.FAILED, bad_rows=bad, text=str(error))
             return
         if gathered:
-            yield _rows_chunk(gathered, base_ns, bad, text, by)
+            yield _rows_chunk(gathered, base_ns, base_row, bad, text, by)
         if last is None:
             yield Chunk(
                 kind=ChunkKind.FAILED, bad_rows=bad, text=f"{path.name}: no row" + (f"; {text}" if text else "")
@@ -359,11 +359,14 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
         if not loop:
             return
         base_ns += ended_ns + (by.period_ns or 1_000_000)
+        base_row += last.index + 1
 
 
 def _joins(gathered: list[Row], row: Row) -> bool:
-    """Whether a row continues a chunk: evenly spaced, came in at the same time, nothing else changed."""
+    """Whether a row continues a chunk: none missing, evenly spaced, came in at the same time, nothing else changed."""
     last = gathered[-1]
+    if row.index != last.index + 1:
+        return False
     if len(gathered) >= ROWS_PER_CHUNK or row.arrival_ns != last.arrival_ns:
         return False
     if row.motion is not last.motion or row.block != last.block:
@@ -371,7 +374,7 @@ def _joins(gathered: list[Row], row: Row) -> bool:
     return len(gathered) < 2 or row.offset_ns - last.offset_ns == last.offset_ns - gathered[-2].offset_ns
 
 
-def _rows_chunk(rows: list[Row], base_ns: int, bad: int, text: str, by: ColumnMap) -> Chunk:
+def _rows_chunk(rows: list[Row], base_ns: int, base_row: int, bad: int, text: str, by: ColumnMap) -> Chunk:
     with np.errstate(over="ignore"):
         data = np.array([r.values for r in rows], dtype=np.float64).astype(np.float32)
     first = rows[0]
@@ -382,6 +385,7 @@ def _rows_chunk(rows: list[Row], base_ns: int, bad: int, text: str, by: ColumnMa
         arrival_ns=-1 if first.arrival_ns < 0 else base_ns + first.arrival_ns,
         motion=first.motion,
         block=first.block,
+        first_row=base_row + first.index,
         bad_rows=bad,
         text=text,
         data=Samples.take(data),

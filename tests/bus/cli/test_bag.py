@@ -32,8 +32,28 @@ def test_info(tmp_path: Path) -> None:
     assert text.exit_code == 0
     assert "0.019 s" in text.output
     assert "vmc1/machine/samples  SignalBlock  vmc1/sensory_cortex" in text.output
+    assert "lost: 0 said by the recorder (`rise bag check` " in text.output
     plain = json.loads(rise("info", tmp_path / "a.mcap", "--json").output)
     assert (plain["messages"], plain["finished"], plain["nodes"]) == (21, True, ["vmc1/sensory_cortex"])
+
+
+def test_info_of_a_damaged_bag_does_not_say_that_nothing_is_lost(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap", close=False).abandon()
+    data = bytearray((tmp_path / "a.mcap").read_bytes())
+    (tmp_path / "b.mcap").write_bytes(data)
+    with BagReader(tmp_path / "b.mcap") as bag:
+        span, _ = bag._chunks[-1]
+    data[(span.body + span.end) // 2] ^= 0xFF
+    (tmp_path / "b.mcap").write_bytes(data)
+    assert "lost: not counted, the bag is damaged" in rise("info", tmp_path / "b.mcap").output
+    assert json.loads(rise("info", tmp_path / "b.mcap", "--json").output)["lost"] is None
+
+
+def test_a_cut_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap")
+    done = rise("cut", tmp_path / "a.mcap", "--start", "0.015", "--end", "0.005", "-o", tmp_path / "b.mcap")
+    assert (done.exit_code, (tmp_path / "b.mcap").exists()) == (2, False)
+    assert "a window from 0.015 s to 0.005 s is none" in done.output
 
 
 def test_check_recover_and_exit_codes(tmp_path: Path) -> None:

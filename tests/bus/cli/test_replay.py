@@ -42,6 +42,20 @@ def test_no_differences(bag: Path) -> None:
     assert rise("tests.bus.replay.toys:Judge", bag).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("alone", "said"),
+    [
+        (["--before", 3], "--before and --after go with --around"),
+        (["--start", 0, "--after", 3], "--before and --after go with --around"),
+        (["--warm-up", 3], "--warm-up goes with --around, or --start and --end"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(bag: Path, alone: list[object], said: str) -> None:
+    done = rise("mill1/judge", bag, *alone)
+    assert done.exit_code == 2
+    assert said in done.output
+
+
 def test_another_limit(bag: Path) -> None:
     done = rise("mill1/judge", bag, "-p", "limit_pct=120")
     assert done.exit_code == 1

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sensory_cortex.columns import BadColumnMap, BadRow, BadTable, ColumnMap, Row, column_map, read_rows, toml_map
+from nodes.sensory_cortex.columns import BadColumnMap, ColumnMap, column_map, toml_map
+from nodes.sensory_cortex.rows import BadRow, BadTable, Row, read_rows
 from schemas.machine import Motion
 
 
