@@ -43,3 +43,8 @@ def resolve(name: str, namespace: str) -> str:
     if name.startswith("/"):
         return name[1:]
     return f"{namespace}/{name}" if namespace else name
+
+
+def is_tool(node: str) -> bool:
+    """Whether a node's full name is that of a tool, such as one call of `rise service call`: nobody looks for it."""
+    return node.rpartition("/")[2].startswith("_")

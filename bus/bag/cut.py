@@ -17,6 +17,8 @@ from bus.bag.contents import BagMessage
 from bus.bag.format import Progress
 from bus.bag.reader import BagReader
 from bus.bag.writer import BagWriter
+from bus.site import did_you_mean
+from schemas.names import is_tool
 
 
 class BadCut(ValueError):
@@ -36,6 +38,8 @@ class CutResult:
     size_bytes: int
     lost: int
     """messages recorded as lost inside: as a reference for replay the bag will be refused when this is not 0"""
+    damaged: list[str]
+    """places of the source that could not be read, and were left out"""
 
 
 def cut(
@@ -117,10 +121,10 @@ def _copy(
             raise BadCut(f"{bag.path}: no message of it is in that window")
         out.flush()
         made = (out.messages, out.start_ns, out.end_ns)
-    with BagReader(part) as bag:
-        lost = bag.lost()
+    with BagReader(part) as written:
+        lost = written.lost()
     size = part.stat().st_size
-    return CutResult(str(target), made[0], repeated, made[1], made[2], size, lost)
+    return CutResult(str(target), made[0], repeated, made[1], made[2], size, lost, sorted(set(bag.damaged)))
 
 
 def _write(out: BagWriter, message: BagMessage, log_ns: int) -> None:
@@ -142,7 +146,7 @@ def _touched(bag: BagReader, node: str) -> Callable[[str], bool]:
     nodes = bag.nodes()
     entry = nodes.get(node)
     if entry is None:
-        raise BadCut(f"{bag.path}: no node {node!r}; it holds {', '.join(sorted(nodes)) or 'none'}")
+        raise BadCut(f"{bag.path}: no node {node!r}; {did_you_mean(node, [n for n in nodes if not is_tool(n)])}")
     exact = {"clock", "bag/lost"}
     below: set[str] = set()
     for name in _names(entry):

@@ -25,6 +25,7 @@ from bus.bag.recover import being_written
 from bus.bag.writer import BagWriter
 from schemas.codec import codec
 from schemas.grammar import definition, match
+from schemas.names import is_tool
 from schemas.system import LostMessages
 
 WRITER = "rise_bag_merge"
@@ -124,7 +125,7 @@ def _one_node_each(bags: Sequence[BagReader]) -> None:
     for bag in bags:
         home = _home(bag)
         for name in bag.nodes():
-            if name.rpartition("/")[2].startswith("_"):
+            if is_tool(name):
                 continue
             first, there = homes.setdefault(name, (home, bag))
             if first != home and there.nodes()[name].get("publisher_id") != bag.nodes()[name].get("publisher_id"):

@@ -15,6 +15,7 @@ from bus.cli.bag_live import play, record
 from bus.cli.bag_shelf import merge, usage
 from bus.cli.bagfile import BAG, JSON, TOPICS, BadInput, progress, reads_bags, size
 from bus.cli.number import SECONDS
+from schemas.names import is_tool
 
 if TYPE_CHECKING:
     from bus.bag import BagReader
@@ -59,10 +60,15 @@ def info(bag: Path, as_json: bool) -> None:
         click.echo(f"not finished: {plain['note']}; `rise bag check --recover` closes it")
     for place in plain["damaged"]:
         click.echo(f"damaged: {place}")
+    tools = [row for row in plain["topics"] if is_tool(row["publisher"])]
     for row in plain["topics"]:
+        if is_tool(row["publisher"]):
+            continue
         rate = f"{row['rate_hz']:10.1f} Hz" if row["rate_hz"] else " " * 13
         click.echo(f"  {row['messages']:>9} {rate}  {row['qos']:<8} {row['topic']}  {row['type']}  {row['publisher']}")
-    click.echo(f"nodes: {', '.join(plain['nodes']) or 'none'}")
+    if tools:
+        click.echo(f"  {sum(row['messages'] for row in tools):>9} messages of {len(tools)} tools, such as `rise` calls")
+    click.echo(f"nodes: {', '.join(n for n in plain['nodes'] if not is_tool(n)) or 'none'}")
     if plain["attachments"]:
         click.echo(f"attachments: {', '.join(plain['attachments'])}")
     lost = "not counted, the bag is damaged" if plain["lost"] is None else f"{plain['lost']} said by the recorder"
@@ -166,7 +172,11 @@ def check(bag: Path, recover: bool, as_json: bool) -> None:
 @click.option("--after", type=SECONDS, default=5.0, show_default=True, help="Seconds after --around.")
 @click.option("--start", type=SECONDS, metavar="S", help="Seconds from the bag's start.")
 @click.option("--end", type=SECONDS, metavar="S", help="Seconds from the bag's start.")
-@click.option("--node", default="", help="Everything this node heard and said up to the end, for replay.")
+@click.option(
+    "--node",
+    default="",
+    help="Everything this node heard and said, from the bag's beginning to the window's end: it replays exactly.",
+)
 @TOPICS
 @click.option("--skip-damaged", is_flag=True, help="Leave out what cannot be read.")
 @click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
@@ -225,6 +235,8 @@ def cut(
         return
     seconds = (result.end_ns - result.start_ns) / 1e9
     click.echo(f"{result.path}: {result.messages} messages, {seconds:.3f} s, {size(result.size_bytes)}")
+    for place in result.damaged:
+        click.echo(f"left out: {place}", err=True)
     if result.lost:
         click.echo(f"{result.lost} messages are lost in it: a replay will refuse it as a reference", err=True)
 

@@ -78,12 +78,17 @@ def play(
 
     from bus.discovery import NameTaken
     from bus.play import MachinesHere, Player
+    from schemas.names import BadName, check_name
 
     remap = {}
     for text in remaps:
         before, sign, after = text.partition(":=")
         if not sign or not before or not after:
             raise click.BadParameter(f"{text!r}: expected FROM:=TO", param_hint="--remap")
+        try:
+            check_name(after.strip("/"))
+        except BadName as error:
+            raise click.BadParameter(str(error), param_hint="--remap") from None
         remap[before.strip("/")] = after.strip("/")
     try:
         with Player(
@@ -98,6 +103,11 @@ def play(
         ) as player:
             if unknown := sorted(set(remap) - {c.topic for c in player.bag.channels.values()}):
                 raise BadInput(f"--remap: the bag holds no topic {', '.join(unknown)}")
+            whole_s = (player.bag.end_ns - player.bag.start_ns) / 1e9
+            if start > whole_s:
+                raise BadInput(f"--start {start:g}: the bag is {whole_s:.3f} s long")
+            if topics is not None and not any(topics.search(c.topic) for c in player.bag.channels.values()):
+                raise BadInput(f"--topics: the bag holds no topic that fits {topics.pattern}")
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: player.stop())
             with _keys(player), _position(player) as told:

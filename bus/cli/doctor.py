@@ -6,7 +6,8 @@ import click
 
 from bus.cli.doctor_computer import Check, checks, read
 from bus.cli.doctor_graph import health, types_that_differ
-from bus.cli.graph import directory, domain_option, is_tool, json_option, print_json
+from bus.cli.graph import directory, domain_option, json_option, print_json
+from schemas.names import is_tool
 
 
 @click.command()
@@ -18,7 +19,7 @@ def command(as_json: bool, domain: str | None) -> None:
     Exit code 1 when something is wrong (an error), 0 with warnings.
     """
     where = directory(domain)
-    entries = {name: e for name, e in sorted(where.entries().items()) if not is_tool(e)}
+    entries = {name: e for name, e in sorted(where.entries().items()) if not is_tool(e.name)}
     readings = read(where.path / "anchor.json")
     found = list(checks(readings))
     if not entries:

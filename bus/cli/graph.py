@@ -14,7 +14,7 @@ import click
 
 from bus.cli import completion
 from bus.discovery import Directory, Entry
-from schemas.names import BadName
+from schemas.names import BadName, is_tool
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,11 +42,6 @@ def meant(word: str, known: Iterable[str]) -> str:
     return did_you_mean(word, known)
 
 
-def is_tool(entry: Entry) -> bool:
-    """Whether it is the nameless participant of a command like this one."""
-    return entry.name.rsplit("/", 1)[-1].startswith("_")
-
-
 def directory(domain: str | None) -> Directory:
     """The domain to look at; a name that is none is a mistake in usage."""
     try:
@@ -62,7 +57,7 @@ def living(domain: str | None) -> dict[str, Entry]:
         ClickException: there is none; says in which domains there are some.
     """
     where = directory(domain)
-    found = {name: entry for name, entry in sorted(where.entries().items()) if not is_tool(entry)}
+    found = {name: entry for name, entry in sorted(where.entries().items()) if not is_tool(entry.name)}
     for problem in where.problems:
         click.echo(problem, err=True)
     if not found:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bus.cli.number import SECONDS
+from schemas.names import is_tool
 
 if TYPE_CHECKING:
     from bus.node import Node
@@ -134,6 +135,7 @@ def _find(node: str, bags: tuple[Path, ...]) -> tuple[type[Node], str]:
     from bus.bag import open_bags
     from bus.replay import NotReplayable
     from bus.replay.inputs import recorded_nodes
+    from bus.site import did_you_mean
     from bus.target import node_class, recorded_class
 
     with open_bags(bags) as reader:
@@ -141,7 +143,8 @@ def _find(node: str, bags: tuple[Path, ...]) -> tuple[type[Node], str]:
     if node in known:
         return recorded_class(known[node].target, bags[0]), node
     if "/" in node and not node.endswith(".py"):
-        raise NotReplayable(f"{bags[0]}: no node {node} in it; it has {', '.join(known) or 'none'}")
+        real = [name for name in known if not is_tool(name)]
+        raise NotReplayable(f"{bags[0]}: no node {node} in it; {did_you_mean(node, real)}")
     return node_class(node), ""
 
 

@@ -6,14 +6,14 @@ import os
 
 import click
 
-from bus.cli.graph import directory, is_tool, meets
+from bus.cli.graph import directory, meets
 from bus.cli.known_types import living_type, message_from, named, row_of_topic
 from bus.discovery import Entry
 from bus.executor import Executor
 from bus.host import Spec
 from bus.node import Node, publisher
 from schemas.base import EVENT, PROFILES, Message, Service, Topic
-from schemas.names import BadName, check_name
+from schemas.names import BadName, check_name, is_tool
 
 
 def pub(
@@ -24,7 +24,7 @@ def pub(
         check_name(full)
     except BadName as error:
         raise click.UsageError(str(error)) from None
-    entries = [e for e in directory(domain).entries().values() if not is_tool(e)]
+    entries = [e for e in directory(domain).entries().values() if not is_tool(e.name)]
     topic = _topic(full, type_or_row, entries, text)
     message_from(topic.type, text, stamp_ns=0)
     writers = [e.name for e in entries if any(t.name == full for t in e.publishes)]

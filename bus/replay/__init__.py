@@ -27,7 +27,9 @@ from bus.replay.known import Known
 from bus.replay.lockstep import Invoke
 from bus.replay.run import Run
 from bus.replay.window import Span, Window
+from bus.site import did_you_mean
 from bus.target import target_of
+from schemas.names import is_tool
 
 __all__ = [
     "Decision",
@@ -161,9 +163,10 @@ def _choose(reader: AnyBag, wanted: Wanted) -> RecordedNode:
         found = [n for n in nodes if n.target == target]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(n.name for n in nodes)
     if not found:
-        raise NotReplayable(f"{reader.path}: no node {wanted.node or wanted.cls.__name__} in it; it has {known}")
+        name = wanted.node or wanted.cls.__name__
+        known = did_you_mean(name, [n.name for n in nodes if not is_tool(n.name)])
+        raise NotReplayable(f"{reader.path}: no node {name} in it; {known}")
     raise NotReplayable(
         f"{reader.path}: {', '.join(n.name for n in found)} are all {wanted.cls.__name__}; say which by its full name"
     )

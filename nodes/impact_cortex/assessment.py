@@ -39,6 +39,7 @@ class Measured:
         return Measured(self.load_pct, self.force_n, self.power_kw, self.margins + more.margins, heard)
 
 
+@np.errstate(invalid="ignore")  # the mean of readings that are infinite both ways is none
 def measure(channels: Iterable[Channel], reference: Reference, span_s: float = SPAN_S) -> Measured:
     """Peaks and means over the last `span_s` of every source."""
     load = force = power = math.nan

@@ -18,6 +18,8 @@ from schemas.sayable import sayable, shown
 LONGEST_LINE = 65_536
 STAMP_MOST_NS = 1 << 62
 """146 years from 1970; what is further is no time, and no message could carry it"""
+LARGEST = 3.4028234e38
+"""a sample is a 32-bit float; what is beyond it is no reading"""
 SPAN_MOST_NS = 1 << 55
 """a year: no recording is longer"""
 
@@ -122,11 +124,12 @@ def read_rows(lines: Iterable[str], by: ColumnMap, name: str) -> Iterator[Row | 
                 continue
         values: list[float] = []
         for cell_at, scale, shift, column in places:
-            value = _number(cells[cell_at])
-            if value is None:
+            number_read = _number(cells[cell_at])
+            value = math.inf if number_read is None else number_read * scale + shift
+            if abs(value) > LARGEST:
                 yield BadRow(number, f"{where}, column {column!r}: {cells[cell_at][:40]!r} is no number")
                 break
-            values.append(value * scale + shift)
+            values.append(value)
         else:
             if motion_at is not None:
                 motion = by.motions.get(cells[motion_at].strip(), by.motion_default)
@@ -148,6 +151,8 @@ def _read_header(numbered: Iterator[tuple[int, str]], by: ColumnMap, name: str, 
                 lacking.append(f"{column!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
             elif isinstance(column, str):
                 at[column] = header.index(column)
+                if (times := header.count(column)) > 1:
+                    raise BadTable(f"{name}, line {number}: column {column!r} stands there {times} times")
             elif column >= len(header):
                 lacking.append(f"index {column} of {len(header)}")
         if lacking:

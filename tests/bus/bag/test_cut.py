@@ -92,7 +92,7 @@ def test_a_node_is_cut_from_the_start_with_all_it_touched(tmp_path: Path) -> Non
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     small(tmp_path / "a.mcap")
-    with pytest.raises(BadCut, match=r"no node 'x'; it holds vmc1/sensory_cortex"):
+    with pytest.raises(BadCut, match=r"no node 'x'; there is vmc1/sensory_cortex"):
         cut(tmp_path / "a.mcap", tmp_path / "b.mcap", node="x")
     with pytest.raises(BadCut, match=r"the bag is 0\.019 s long"):
         cut(tmp_path / "a.mcap", tmp_path / "b.mcap", start_ns=START_NS + 10**12)
@@ -110,6 +110,7 @@ def test_a_damaged_bag_is_refused_unless_asked(tmp_path: Path) -> None:
         cut(tmp_path / "a.mcap", tmp_path / "b.mcap")
     result = cut(tmp_path / "a.mcap", tmp_path / "b.mcap", skip_damaged=True)
     assert 30 < result.messages < 61
+    assert len(result.damaged) == 1
     assert not {i for i in check(tmp_path / "b.mcap").counts if i.startswith("format/")}
 
 

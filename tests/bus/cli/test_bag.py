@@ -182,12 +182,15 @@ def test_mistakes_in_options(tmp_path: Path) -> None:
     bag = tmp_path / "a.mcap"
     for words, says in (
         (["cut", bag, "-o", "x", "--around", "1", "--start", "1"], "not both"),
-        (["cut", bag, "-o", tmp_path / "x", "--node", "nobody"], "it holds vmc1/sensory_cortex"),
+        (["cut", bag, "-o", tmp_path / "x", "--node", "nobody"], "there is vmc1/sensory_cortex"),
         (["cut", bag, "-o", tmp_path / "x", "--start", "99"], "nothing lies in that window"),
         (["convert", bag, "-o", "x", "--to", "csv", "--topics", "("], "no regular expression"),
         (["convert", bag, "-o", "x", "--to", "csv", "--topics", "x{" + "9" * 5000 + "}"], "no regular expression"),
         (["play", bag, "--remap", "a"], "expected FROM:=TO"),
         (["play", bag, "--remap", "a:=b"], "holds no topic a"),
+        (["play", bag, "--remap", "vmc1/machine/samples:=BAD"], "bad name"),
+        (["play", bag, "--start", "5000"], "s long"),
+        (["play", bag, "--topics", "nothinglikethis"], "holds no topic that fits nothinglikethis"),
     ):
         with Domain():
             result = rise(*words)

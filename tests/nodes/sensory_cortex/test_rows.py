@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from nodes.sensory_cortex.chunk import ChunkKind
 from nodes.sensory_cortex.columns import ColumnMap, column_map
 from nodes.sensory_cortex.drivers.recording import table_chunks
-from nodes.sensory_cortex.rows import BadRow, Row, read_rows
+from nodes.sensory_cortex.rows import BadRow, BadTable, Row, read_rows
 
 
 def by(**more: Any) -> ColumnMap:
@@ -44,3 +46,17 @@ def test_a_gap_of_bad_rows_shows_in_the_chunks_and_after_a_loop(tmp_path: Path) 
         (8, 8, 1),
         (10, 10, 2),
     ]
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "1e999", "1e39", "-4e38", "Infinity"])
+def test_what_no_sample_can_hold_is_no_reading(cell: str) -> None:
+    rows, bad = read(f"x\n1\n{cell}\n3\n", by())
+    assert [r.values[0] for r in rows] == [1.0, 3.0]
+    assert bad == [f"t.csv, line 3, column 'x': {cell!r} is no number"]
+
+
+def test_a_column_that_stands_there_twice_is_refused_when_it_is_wanted() -> None:
+    with pytest.raises(BadTable, match="line 1: column 'x' stands there 2 times"):
+        read("x,y,x\n1,2,3\n", by())
+    rows, _ = read("x,y,y\n1,2,3\n", by())
+    assert [r.values[0] for r in rows] == [1.0]
