@@ -238,7 +238,7 @@ def test_an_incompatible_type_is_refused_with_the_reason(tape: Path) -> None:
 
 
 def test_a_node_that_is_not_there_is_refused_with_those_that_are(tape: Path) -> None:
-    with pytest.raises(NotReplayable, match="did you mean .mill1/judge."):
+    with pytest.raises(NotReplayable, match="did you mean 'mill1/judge'"):
         replay(Judge, tape, node="mill2/judge")
     with pytest.raises(NotReplayable, match="no node Volts"):
         replay(Volts, tape)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
-from nodes.impact_cortex.assessment import light
+from nodes.impact_cortex.assessment import light, measure
+from nodes.impact_cortex.channel import Channel
+from nodes.impact_cortex.cuts import Reference
 from nodes.impact_cortex.policy import NOTHING
+from nodes.impact_cortex.tasks import Settings
+from schemas.base import Samples
 from schemas.impact import Mode, ProtectionState, StackLight
-from schemas.machine import Execution
+from schemas.machine import Execution, SignalBlock
+from tests.nodes.impact_cortex.rig import DRIVE, MS, T0
 
 PROTECTED, DEGRADED, UNPROTECTED = ProtectionState.PROTECTED, ProtectionState.DEGRADED, ProtectionState.UNPROTECTED
 NO_TASK = "no task that could hold the feed has readings"
@@ -59,3 +67,11 @@ def shown(
     return light(
         NOTHING, mode, protected, alive=alive, execution=execution, cutting=False, load_pct=1.0, limit_pct=85.0
     )
+
+
+def test_readings_that_are_infinite_both_ways_have_no_mean_and_no_warning() -> None:
+    channel = Channel("drive", DRIVE, Settings())
+    rows = np.full((2, len(DRIVE)), 12.0, dtype=np.float32)
+    rows[:, 1] = math.inf, -math.inf
+    channel.feed(SignalBlock(stamp_ns=T0, period_ns=MS, source="drive", first_row=0, data=Samples(rows)))
+    assert math.isnan(measure([channel], Reference()).load_pct)
