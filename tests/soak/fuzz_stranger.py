@@ -33,7 +33,8 @@ from tests.soak.fuzz_toys import SAID, SENSED
 TEN_MB = 10_000_000
 RECONNECT_EVERY = 3000
 """messages of one connection: who comes and goes must leave nothing behind"""
-ROGUE = 666
+ROGUE = 1 << 40 | os.getpid()
+"""no two lives have one id: the last stranger may be missed late, and would take this one with it"""
 
 
 def framed(body: bytes, more: bool = False) -> bytes:
@@ -214,6 +215,8 @@ class Rogue:
         self.pub, self.router = self.context.socket(zmq.XPUB), self.context.socket(zmq.ROUTER)
         self.pub.setsockopt(zmq.XPUB_NODROP, 1)
         self.router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.router.setsockopt(zmq.RCVTIMEO, 30_000)
+        self.pub.setsockopt(zmq.RCVTIMEO, 30_000)
         self.pub.bind(f"ipc://{pub}")
         self.router.bind(f"ipc://{rpc}")
         self.listening = socket.socket(socket.AF_UNIX)
