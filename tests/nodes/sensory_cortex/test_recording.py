@@ -190,14 +190,6 @@ def test_uneven_stamps_are_kept_to_the_nanosecond(tmp_path: Path) -> None:
     assert play.values()[:, 0].tolist() == list(range(7))
 
 
-def test_values_beyond_single_precision_arrive_as_infinite(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("x,y\n1e300,-1e300\n")
-    chunks = list(table_chunks(path, column_map(MAP), skip_bad=False))
-    assert np.isinf(chunks[0].data.array).all()
-    assert chunks[1].kind is ChunkKind.END
-
-
 def test_a_bag_plays_its_machine_again(tmp_path: Path) -> None:
     """A simulated mill is recorded, and its bag is a machine of its own afterwards."""
     live = Stage()
