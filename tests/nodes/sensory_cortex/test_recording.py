@@ -8,7 +8,7 @@ import pytest
 
 from bus.bag import BagWriter
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
-from nodes.sensory_cortex.columns import column_map, toml_map
+from nodes.sensory_cortex.columns import toml_map
 from nodes.sensory_cortex.drivers.recording import CHUNKS_AHEAD, table_chunks
 from schemas import topics
 from schemas.codec import codec
