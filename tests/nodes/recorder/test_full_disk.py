@@ -127,7 +127,12 @@ def test_a_disk_fills_while_recording_and_there_is_room_again(tmp_path: Path, do
             assert "FAULT recorder: disk_full: nothing is recorded" in told
 
             brain.hosts[0].submit(node(brain).intervene)
-            assert session.spin(lambda: "black_box_waits" in watch.findings, 10)
+
+            def black_box_waits() -> bool:
+                fill(disk)  # what the recorder closes gives back a little room
+                return "black_box_waits" in watch.findings
+
+            assert session.spin(black_box_waits, 10)
             before = watch.status
             assert before is not None
             assert session.spin(lambda: (s := watch.status) is not None and s.messages > before.messages + 3000, 20)
