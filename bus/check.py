@@ -201,8 +201,8 @@ def _settings(process: PlannedProcess) -> Iterator[Mistake]:
         yield wrong(f"on_death is '', 'feed_hold' or 'stop', not {s.on_death!r}")
     if not isinstance(s.restart, (Restart, type(None))):
         yield wrong(f"restart is Restart(...) or None, not {s.restart!r}")
-    if not number(s.ready_timeout_s) or not number(s.hang_s):
-        yield wrong("ready_timeout_s and hang_s are seconds above 0")
+    if not all(map(number, (s.ready_timeout_s, s.hang_s, s.end_s))):
+        yield wrong("ready_timeout_s, hang_s and end_s are seconds above 0")
     if not all(isinstance(k, str) and isinstance(v, str) for k, v in dict(s.env).items()):
         yield wrong("env is a dict of strings")
     if not process.nodes:

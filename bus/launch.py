@@ -87,6 +87,8 @@ class Settings:
     """from start to the node's own word that it is ready"""
     hang_s: float = 10.0
     """silence of the heartbeat after which the process is taken for hung, killed and restarted"""
+    end_s: float = 5.0
+    """from the request to end, SIGINT, to SIGKILL; SIGTERM comes between"""
     terminal: bool = False
     """the process writes to the launcher's terminal as it likes; the others' lines go to the log files only"""
     ends_launch: bool = False

@@ -26,10 +26,10 @@ from bus.usage import Usage, children
 from schemas.system import ProcessState
 
 GUARD = Path(__file__).with_name("guard.py")
-TERM_AFTER_S, KILL_AFTER_S = 1.2, 2.0
-"""after the request to end by SIGINT"""
-FALL_TERM_S, FALL_KILL_S = 0.3, 0.6
-"""the same, for the companions of a critical process that died"""
+TERM_AT = 0.6
+"""of the time between SIGINT and SIGKILL"""
+FALL_S = 0.6
+"""for the companions of a critical process that died, from SIGINT to SIGKILL"""
 MOST_REQUESTS = 256
 STALLED_S = 1.0
 """the supervisor's own pause that is not held against the processes"""
@@ -224,15 +224,18 @@ class Supervisor:
         child.signals = [(now, "ABRT"), (now + 0.3, "KILL")]
         self._tell("hung", child.job.name, why)
 
-    def _end(self, child: Child, term_s: float = TERM_AFTER_S, kill_s: float = KILL_AFTER_S) -> None:
+    def _end(self, child: Child, within_s: float | None = None) -> None:
         """INT, then TERM, then KILL; a process that does not run is only marked."""
-        now = time.monotonic()
         if child.alive:
             child.state = ProcessState.STOPPING
-            child.asked = True
-            child.signals = [(now, "INT"), (now + term_s, "TERM"), (now + kill_s, "KILL")]
+            self._ask(child, child.job.settings.end_s if within_s is None else within_s)
         elif child.state in (ProcessState.WAITING, ProcessState.BACKOFF) and not child.wanted:
             child.state = ProcessState.STOPPED
+
+    def _ask(self, child: Child, within_s: float) -> None:
+        now = time.monotonic()
+        child.asked = True
+        child.signals = [(now, "INT"), (now + TERM_AT * within_s, "TERM"), (now + within_s, "KILL")]
 
     def _ended(self, child: Child) -> None:
         guard = child.guard
@@ -290,7 +293,7 @@ class Supervisor:
             for other in self._companions(child):
                 if other.alive and other.state is not ProcessState.STOPPING:
                     other.deadline = child.deadline
-                    self._end(other, FALL_TERM_S, FALL_KILL_S)
+                    self._end(other, FALL_S)
 
     def _companions(self, child: Child) -> list[Child]:
         """The other processes of the same machine."""
@@ -321,16 +324,15 @@ class Supervisor:
             self._end(child)
 
     def end(self, why: str) -> None:
-        """End everything: whoever is needed by others ends after them; all of it is gone after KILL_AFTER_S."""
+        """End everything: whoever is needed by others ends after them, each within its own `end_s`."""
         if self.ending:
             return
         self.ending = why
-        self.ending_s = now = time.monotonic()
+        self.ending_s = time.monotonic()
         for child in self.children.values():
             child.wanted = False
             if child.alive and not child.hung:
                 child.state = ProcessState.STOPPING
-                child.signals = [(now + TERM_AFTER_S, "TERM"), (now + KILL_AFTER_S, "KILL")]
             elif not child.alive and child.state is not ProcessState.FAILED:
                 child.state = ProcessState.STOPPED
         self._next_to_end()
@@ -340,9 +342,8 @@ class Supervisor:
             return
         needed = {n for c in self.children.values() if c.alive for n in (*c.job.needs, *c.job.after)}
         for child in self.children.values():
-            if child.alive and not child.asked and child.job.name not in needed:
-                child.asked = True
-                self._send(child, "INT")
+            if child.alive and not child.asked and not child.hung and child.job.name not in needed:
+                self._ask(child, child.job.settings.end_s)
 
     def measure(self) -> None:
         """Take the processes' CPU and memory; once a second is enough."""

@@ -46,7 +46,7 @@ def launch(
         parameters["columns"] = _map(columns)
     if record:
         # every row is kept: raw where nothing is cut, and vibration all the time
-        yield Process("nodes.recorder", parameters={"vibration": True, "reduce_idle": False})
+        yield Process("nodes.recorder", parameters={"vibration": True, "reduce_idle": False}, end_s=30)
     core = [
         Process("nodes.sensory_cortex", namespace=name, parameters=parameters),
         Process("nodes.impact_cortex", namespace=name, parameters={"mode": mode, "limit_pct": limit_pct}),

@@ -23,7 +23,7 @@ def launch(
     """
     recorder = ("/recorder",) if record else ()
     if record:
-        yield Process("nodes.recorder", parameters={"vibration": vibration})
+        yield Process("nodes.recorder", parameters={"vibration": vibration}, end_s=30)
     for machine in site.machines:
         parameters = {"limit_pct": limit_pct, "mode": machine.mode}
         if compose:

@@ -113,17 +113,16 @@ def to_json(
     *,
     topics: Callable[[str], Any] | None = None,
     progress: Progress | None = None,
+    replace: bool = False,
 ) -> Converted:
     """Write an MCAP file with JSON messages; it appears when it is complete.
 
     Raises:
         BadBag: the source is none, or damaged.
-        FileExistsError: the target is there.
+        FileExistsError: the target is there, and is not to be replaced.
         OSError: no room.
     """
-    target = Path(target)
-    if target.exists():
-        raise FileExistsError(f"{target} is there already")
+    target = free_path(Path(target), replace and Path(target).resolve() != Path(source).resolve())
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     made = Converted([str(target)], 0, 0)
     try:
@@ -184,8 +183,10 @@ def to_csv(
     *,
     topics: Callable[[str], Any] | None = None,
     progress: Progress | None = None,
+    replace: bool = False,
 ) -> Converted:
     """Write one CSV file per topic (and source) into `folder`: a row per message, or per row of a sample block.
+    They appear when all are complete.
 
     Columns are `log_ns`, `publish_ns`, `publisher`, `seq`, then the fields with their unit in brackets; an array's
     columns carry the names that the machine's `machine/signals` gives them. Lists and bytes are JSON and base64 in
@@ -193,27 +194,45 @@ def to_csv(
 
     Raises:
         BadBag: the source is none, or damaged.
-        FileExistsError: a file of that name is there.
+        FileExistsError: a file of that name is there, and is not to be replaced.
         OSError: no room.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     made = Converted([], 0, 0)
-    with BagReader(source) as bag:
-        signals = signals_of(bag)
-        tables: dict[tuple[str, str], _Table] = {}
-        for message, values in decoded(bag, topics, progress, made):
-            key = table_of(message, values)
-            table = tables.get(key)
-            if table is None:
-                path = folder / f"{file_stem(key)}.csv"
-                table = tables[key] = _Table(path, message.channel, signals.get(key, []))
-                made.paths.append(str(path))
-            table.add(message, values)
-            made.messages += 1
+    tables: dict[tuple[str, str], _Table] = {}
+    try:
+        with BagReader(source) as bag:
+            signals = signals_of(bag)
+            for message, values in decoded(bag, topics, progress, made):
+                key = table_of(message, values)
+                table = tables.get(key)
+                if table is None:
+                    path = free_path(folder / f"{file_stem(key)}.csv", replace)
+                    table = tables[key] = _Table(path, message.channel, signals.get(key, []))
+                table.add(message, values)
+                made.messages += 1
         for table in tables.values():
             table.flush()
+        for table in tables.values():
+            os.rename(table.part, table.path)
+            made.paths.append(str(table.path))
+    except BaseException:
+        for table in tables.values():
+            table.part.unlink(missing_ok=True)
+        raise
     return made
+
+
+def free_path(path: Path, replace: bool) -> Path:
+    """The path, when a file may be written there.
+
+    Raises:
+        FileExistsError: one is there, and is not to be replaced.
+    """
+    if path.exists() and not replace:
+        raise FileExistsError(f"{path} is there already")
+    return path
 
 
 def table_of(message: BagMessage, values: dict[str, Any]) -> tuple[str, str]:
@@ -252,14 +271,15 @@ class _Table:
     """One CSV file. Rows collect in memory and are appended, so that a thousand topics need no thousand open files."""
 
     def __init__(self, path: Path, channel: Channel, signals: list[tuple[str, str]]) -> None:
-        self._path = path
+        self.path = path
+        self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._columns = list(_columns(channel.definition))
         self._samples = samples_of(channel)
         self._signals = [f"{name} [{unit}]" if unit else name for name, unit in signals]
         self._width = 0
         self._text = io.StringIO(newline="")
         self._write = csv.writer(self._text).writerow
-        path.open("x").close()
+        self.part.open("w").close()
 
     def add(self, message: BagMessage, values: dict[str, Any]) -> None:
         """One row, or one per row of its array."""
@@ -285,7 +305,7 @@ class _Table:
 
     def flush(self) -> None:
         """Append what has collected."""
-        with self._path.open("a", newline="", encoding="utf-8") as file:
+        with self.part.open("a", newline="", encoding="utf-8") as file:
             file.write(self._text.getvalue())
         self._text.seek(0)
         self._text.truncate()

@@ -5,6 +5,7 @@ One pass over the file; what each record says is compared with what is really th
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
 from collections.abc import Callable
@@ -265,8 +266,12 @@ def _summary(data: Any, at: int, seen: _Seen, found: Problems) -> None:
         metadata_count=len(seen.metadata),
         schema_count=len(seen.schemas),
     )
-    if statistics != real_statistics:
-        found.add("format/statistics", f"the statistics say {statistics}; the file holds {real_statistics}")
+    if statistics is None:
+        found.add("format/statistics", "there are none")
+    elif statistics != real_statistics:
+        said, held = dataclasses.asdict(statistics), dataclasses.asdict(real_statistics)
+        wrong = [f"{name} {said[name]}, not {held[name]}" for name in held if said[name] != held[name]]
+        found.add("format/statistics", f"the statistics say {'; '.join(wrong)}")
 
 
 def _chunk_index(index: records.ChunkIndex, seen: _Seen, found: Problems) -> int:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bus.bag.contents import BagMessage, Channel
-from bus.bag.convert import Converted, decoded, file_stem, samples_of, signals_of, table_of
+from bus.bag.convert import Converted, decoded, file_stem, free_path, samples_of, signals_of, table_of
 from bus.bag.format import Progress
 from bus.bag.plain import numbers
 from bus.bag.reader import BagReader
@@ -43,6 +43,7 @@ def to_parquet(
     *,
     topics: Callable[[str], Any] | None = None,
     progress: Progress | None = None,
+    replace: bool = False,
 ) -> Converted:
     """Write one Parquet file per topic (and source) into `folder`; they appear when all are complete.
 
@@ -52,7 +53,7 @@ def to_parquet(
 
     Raises:
         BadBag: the source is none, or damaged.
-        FileExistsError: a file of that name is there.
+        FileExistsError: a file of that name is there, and is not to be replaced.
         OSError: no room.
     """
     folder = Path(folder)
@@ -69,7 +70,7 @@ def to_parquet(
                 table = tables.get(shape)
                 if table is None:
                     nth = 1 + sum(other[:2] == key for other in tables)
-                    path = folder / f"{file_stem(key)}{f'.{nth}' if nth > 1 else ''}.parquet"
+                    path = free_path(folder / f"{file_stem(key)}{f'.{nth}' if nth > 1 else ''}.parquet", replace)
                     table = tables[shape] = _Table(path, message.channel, shape[-1], signals.get(key, []))
                 held -= table.held_bytes
                 table.add(message, values)
@@ -112,8 +113,6 @@ class _Table:
     """One Parquet file being written: messages collect in memory, and are written as a row group."""
 
     def __init__(self, path: Path, channel: Channel, form: tuple[Any, ...], signals: list[tuple[str, str]]) -> None:
-        if path.exists():
-            raise FileExistsError(f"{path} is there already")
         self.path = path
         self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
         self.messages = 0

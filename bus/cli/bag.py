@@ -250,9 +250,10 @@ def cut(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="A file for json, a folder for the others."
 )
 @TOPICS
+@click.option("-f", "--force", is_flag=True, help="Replace existing files.")
 @JSON
 @reads_bags
-def convert(bag: Path, kind: str, output: Path, topics: re.Pattern[str] | None, as_json: bool) -> None:
+def convert(bag: Path, kind: str, output: Path, topics: re.Pattern[str] | None, force: bool, as_json: bool) -> None:
     """The recording for other programs: an MCAP file with JSON messages, or one CSV or Parquet file per topic."""
     module, name = CONVERSIONS[kind]
     try:
@@ -263,7 +264,7 @@ def convert(bag: Path, kind: str, output: Path, topics: re.Pattern[str] | None, 
         line = f"{sys.executable} -m pip install 'fanuc-rise[parquet]'"
         raise BadInput(f"--to parquet needs pyarrow, which is not installed. Install it by:\n  {line}") from None
     with progress("converting") as told:
-        result = act(bag, output, topics=topics.search if topics else None, progress=told)
+        result = act(bag, output, topics=topics.search if topics else None, progress=told, replace=force)
     if as_json:
         click.echo(json.dumps({k: getattr(result, k) for k in result.__slots__}, indent=2))
         return

@@ -64,7 +64,7 @@ def command(
             click.echo(mistake, err=True)
     if wrong:
         if not as_json:
-            click.echo(f"{len(wrong)} error{'s' * (len(wrong) > 1)} in {plan.file}: nothing was started", err=True)
+            click.echo(f"{_many(len(wrong), 'error')} in {plan.file}: nothing was started", err=True)
         raise SystemExit(2)
     if only_graph:
         click.echo(show.dot(plan))
@@ -72,10 +72,16 @@ def command(
         click.echo(json.dumps(show.plain(plan), indent=2) if as_json else "\n".join(show.text(plan)))
     elif only_check:
         if not as_json:
-            nodes = len(list(plan.nodes()))
-            click.echo(f"{plan.file}: {nodes} nodes in {len(plan.processes)} processes, no error")
+            click.echo(
+                f"{plan.file}: {_many(len(list(plan.nodes())), 'node')} in "
+                f"{_many(len(plan.processes), 'process', 'processes')}, no error"
+            )
     else:
         raise SystemExit(_bring_up(plan, domain))
+
+
+def _many(n: int, one: str, more: str = "") -> str:
+    return f"{n} {one if n == 1 else more or one + 's'}"
 
 
 def _bring_up(plan: Plan, domain: str) -> int:

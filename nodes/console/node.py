@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -116,10 +117,11 @@ class Console(Node):
         if now_ns - self._said_ns > self.line_every_s * 1e9:
             self._said_ns = now_ns
             for name, m in sorted(self.board.machines.items()):
+                rate = "no rate yet" if math.isnan(m.rate_hz) else f"{m.rate_hz:.0f} samples/s"
                 state, why = m.protection(now_ns)
                 self._print(
                     f"{name}: {m.state.execution.value if m.state else 'UNAVAILABLE'} {state.value} {why} "
-                    f"{m.rate_hz:.0f} samples/s lost {m.lost} "
+                    f"{rate} lost {m.lost} "
                     f"decision p50 {m.decision_p50_ms:.2f} p99 {m.decision_p99_ms:.2f} ms"
                 )
 

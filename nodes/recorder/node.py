@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nodes.recorder.disk import Disk
 
 END_WITHIN_S = 20.0
+"""below the `end_s` that the shipped launch files give a recorder"""
 COLLECT_AFTER = 100_000
 """objects more than before"""
 

@@ -41,6 +41,7 @@ def plan_of(tmp_path: Path, body: str, arguments: Sequence[str] = (), overrides:
         ('yield Process(f"{T}:Spindle", realtime=100)', ["bad-setting"]),
         ('yield Process(f"{T}:Spindle", cpus="0")', ["bad-setting"]),
         ('yield Process(f"{T}:Spindle", hang_s=0)', ["bad-setting"]),
+        ('yield Process(f"{T}:Spindle", end_s=-1)', ["bad-setting"]),
         ('yield Compose("core", [])', ["bad-setting"]),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Spindle")', ["duplicate-node"]),
         ('yield Process(f"{T}:Spindle")\nyield Process(f"{T}:Spindle", name="b")', ["two-servers", "two-writers"]),

@@ -276,10 +276,18 @@ def test_a_hang_later_is_killed(bench: Bench, how: str) -> None:
 
 
 def test_a_deaf_process_is_killed_in_time(bench: Bench) -> None:
-    bench.start(bench.job("a", "deaf"), bench.job("b", "good"))
+    bench.start(bench.job("a", "deaf", end_s=0.5), bench.job("b", "good"))
     bench.ready("a", "b")
     bench.end()
     assert [(e.process, e.text) for e in bench.events if e.kind == "ended"] == [("b", "exit 0"), ("a", "SIGKILL")]
+
+
+def test_the_time_to_end_begins_when_a_process_is_asked(bench: Bench) -> None:
+    """A recorder that a deaf node needs still finishes its bag."""
+    bench.start(bench.job("a", "deaf", needs=("b",), end_s=0.5), bench.job("b", "slow", end_s=WITHIN_S))
+    bench.ready("a", "b")
+    bench.end()
+    assert [(e.process, e.text) for e in bench.events if e.kind == "ended"] == [("a", "SIGKILL"), ("b", "exit 0")]
 
 
 def test_a_critical_process_takes_its_machine_along_and_no_other(bench: Bench) -> None:

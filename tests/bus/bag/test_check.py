@@ -39,6 +39,16 @@ def test_an_unfinished_bag_is_a_warning(tmp_path: Path) -> None:
     assert set(report.counts) == {"format/unfinished"}
 
 
+def test_wrong_statistics_are_told_by_the_word_that_is_wrong(tmp_path: Path) -> None:
+    small(tmp_path / "a.mcap")
+    data = bytearray((tmp_path / "a.mcap").read_bytes())
+    at = data.rfind((21).to_bytes(8, "little"))
+    data[at] = 22
+    (tmp_path / "a.mcap").write_bytes(data)
+    found = {p.id: p.text for p in check(tmp_path / "a.mcap").problems}
+    assert found["format/statistics"] == "the statistics say message_count 22, not 21"
+
+
 def test_a_gap_nobody_told_of_is_an_error_and_a_told_one_a_warning(tmp_path: Path) -> None:
     for name, tell in (("silent", False), ("told", True)):
         with BagWriter(tmp_path / name) as writer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import jsonschema
 import pytest
 from mcap.reader import make_reader
 
-from bus.bag import BagWriter
+from bus.bag import BadBag, BagWriter
 from bus.bag.check import check
 from bus.bag.convert import file_stem, to_csv, to_json, viewer_schema
 from bus.bag.types import known_types
@@ -146,8 +147,26 @@ def test_what_does_not_decode_is_counted(tmp_path: Path) -> None:
 def test_a_target_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     small(tmp_path / "a.mcap")
     with pytest.raises(FileExistsError):
-        to_json(tmp_path / "a.mcap", tmp_path / "a.mcap")
+        to_json(tmp_path / "a.mcap", tmp_path / "a.mcap", replace=True)
     assert check(tmp_path / "a.mcap").ok
+    for make, target in ((to_json, tmp_path / "b.mcap"), (to_csv, tmp_path / "out")):
+        made = make(tmp_path / "a.mcap", target)
+        with pytest.raises(FileExistsError):
+            make(tmp_path / "a.mcap", target)
+        assert make(tmp_path / "a.mcap", target, replace=True) == made
+
+
+@pytest.mark.parametrize("make", [to_json, to_csv])
+def test_a_failure_leaves_nothing(tmp_path: Path, make: Callable[[Path, Path], object]) -> None:
+    small(tmp_path / "a.mcap", 60)
+    data = bytearray((tmp_path / "a.mcap").read_bytes())
+    data[len(data) // 3] ^= 1
+    (tmp_path / "b.mcap").write_bytes(data)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(BadBag):
+        make(tmp_path / "b.mcap", out / "made" if make is to_json else out)
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.parametrize("source", ["drive", "../../drive", "a\0b", "spindle\n", "Antrieb ü", "\ud800"])

@@ -147,6 +147,8 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(tmp_path: Path) -> 
         to_parquet(tmp_path / "a.mcap", out)
     assert [p.name for p in out.iterdir()] == ["vmc1.machine.samples.drive.parquet"]
     assert (out / "vmc1.machine.samples.drive.parquet").read_bytes() == before
+    to_parquet(tmp_path / "a.mcap", out, replace=True)
+    assert len(list(out.iterdir())) > 1
     data = bytearray((tmp_path / "a.mcap").read_bytes())
     data[len(data) // 3] ^= 1
     (tmp_path / "b.mcap").write_bytes(data)

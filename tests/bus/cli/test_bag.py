@@ -86,6 +86,9 @@ def test_usage_cut_convert(tmp_path: Path) -> None:
     csv = rise("convert", tmp_path / "a.mcap", "--to", "csv", "-o", tmp_path / "csv", "--topics", "samples")
     assert "vmc1.machine.samples.drive.csv" in csv.output
     assert len(list((tmp_path / "csv").iterdir())) == 1
+    again = ("convert", tmp_path / "a.mcap", "--to", "csv", "-o", tmp_path / "csv")
+    assert "is there already" in rise(*again).output
+    assert rise(*again, "-f").exit_code == 0
     parquet = rise("convert", tmp_path / "a.mcap", "--to", "parquet", "-o", tmp_path / "pq")
     assert "vmc1.machine.samples.drive.parquet" in parquet.output
     assert parquet.output.splitlines()[-1] == "21 messages"

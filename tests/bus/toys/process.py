@@ -49,6 +49,8 @@ def main(how: str) -> None:
         if how != "mute":
             say("BEAT")
     sys.stdout.write("asked to end\n")
+    if how == "slow":
+        threading.Event().wait(1.0)  # it writes its file to the end
 
 
 if __name__ == "__main__":

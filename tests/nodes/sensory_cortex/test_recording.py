@@ -29,7 +29,7 @@ class Play:
         )
         self.end = threading.Event()
         self.chunks: list[Chunk] = []
-        self.thread = threading.Thread(target=self._read)
+        self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         self.taken = 0
 

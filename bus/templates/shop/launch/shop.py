@@ -11,7 +11,7 @@ def launch(site: Site, record: bool = True) -> Iterator[Action]:
     Arguments are given as `rise launch launch/shop.py record:=false`.
     """
     if record:
-        yield Process("nodes.recorder")
+        yield Process("nodes.recorder", end_s=30)  # it finishes its bag
     for machine in site.machines:
         core = [
             Process("nodes.sensory_cortex"),
