@@ -28,6 +28,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "expected",
     ),
     "logs": ("log", "cursor"),
+    "machines": ("shdr",),
     "nodes": ("impact", "sensory", "console", "recorder"),
     "text": (
         "entry",
