@@ -17,6 +17,12 @@ class ChunkKind(StrEnum):
     """everything was read once"""
     FAILED = "FAILED"
     """reading stopped; `text` says where and why"""
+    OPENED = "OPENED"
+    """a connection was made; `text` says with whom"""
+    BYTES = "BYTES"
+    """what came through it, in `payload`, cut anywhere"""
+    CLOSED = "CLOSED"
+    """it ended, or could not be made; `text` says why"""
 
 
 class Chunk(Message):

@@ -76,6 +76,10 @@ class SensoryCortex(Node):
     on_bad_row = parameter("stop", choices=("stop", "skip"), doc="recording: what a row that cannot be read does")
     fast_rows_s = parameter(12_800.0, unit="1/s", ge=1.0, le=1e6, doc="recording: most rows a second at speed 0")
     start_delay_s = parameter(2.0, unit="s", ge=0.0, le=3600.0, doc="recording: time for listeners to come")
+    address = parameter(
+        "", doc="shdr: shdr://HOST:PORT of the adapter; mtconnect: http://HOST:PORT/DEVICE of the agent"
+    )
+    items = parameter({}, doc="shdr, mtconnect: what keys mean beyond the usual ones")  # type: ignore[var-annotated] # plain data of any shape
     on_brain_lost = parameter("NONE", choices=("NONE", "FEED_HOLD"), doc="what the loss of impact_cortex's beat does")
 
     info = publisher(topics.MACHINE_INFO)
@@ -95,6 +99,10 @@ class SensoryCortex(Node):
             preset(parameters["load_sensor"], "load")
         except ValueError as error:
             yield "load-sensor", f"load_sensor: {error}"
+        if parameters["driver"] in ("shdr", "mtconnect"):
+            from nodes.sensory_cortex.items import mistaken
+
+            yield from mistaken(parameters)
         if parameters["driver"] != "recording":
             return
         if not parameters["path"]:

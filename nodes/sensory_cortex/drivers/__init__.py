@@ -21,6 +21,7 @@ from schemas.system import LogLevel
 DRIVERS: Mapping[str, str] = {
     "simulator": "nodes.sensory_cortex.drivers.simulator:Simulator",
     "recording": "nodes.sensory_cortex.drivers.recording:Recording",
+    "shdr": "nodes.sensory_cortex.drivers.shdr:Shdr",
 }
 
 

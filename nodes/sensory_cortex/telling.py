@@ -1,0 +1,290 @@
+"""A machine that only tells, behind a connection: the node's side of a driver, in the node's time and without a socket.
+
+The worker of such a driver knows no time: when to connect, what to send and when to hang up is decided here, tick by
+tick, and goes to it as orders. What it gives back are chunks: OPENED, BYTES, CLOSED. So a replay runs through it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nodes.sensory_cortex.chunk import Chunk, ChunkKind
+from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
+from nodes.sensory_cortex.items import items
+from nodes.sensory_cortex.observed import Observed
+from schemas.base import Message
+from schemas.machine import (
+    Alarm,
+    ConditionLevel,
+    InjectReply,
+    InjectRequest,
+    MachineState,
+    SignalBlock,
+    SignalInfo,
+)
+from schemas.system import LogLevel
+from schemas.wire.shdr import Command, Decoder, Event
+
+SILENT_NS = 600_000_000
+"""nothing was heard for so long: what was told may not hold any longer"""
+BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 100_000_000, 5_000_000_000
+SOUND_NS = 2_000_000_000
+"""a connection that lived so long was a sound one: the next attempt may be at once"""
+CHUNKS_AHEAD = 8
+CHUNK_BYTES = 2048
+"""small, so that what is read of one at a time does not make a tick too long"""
+EVENTS_PER_TICK, MESSAGES_PER_TICK = 48, 8
+COUNTS_EVERY_NS = 1_000_000_000
+
+
+class Do(StrEnum):
+    CONNECT = "CONNECT"
+    SEND = "SEND"
+    CLOSE = "CLOSE"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the worker is to do."""
+
+    do: Do
+    data: bytes = b""
+    """SEND: the bytes; CLOSE: why"""
+
+
+class Orders:
+    """From the node's thread to the worker: bounded, never blocking, and seen by `select` through `fd`."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Order] = deque(maxlen=64)
+        self._lock = threading.Lock()
+        self._fd = -1
+
+    def put(self, order: Order) -> None:
+        with self._lock:
+            self._queue.append(order)
+            if self._fd >= 0:
+                os.eventfd_write(self._fd, 1)
+
+    def get(self) -> Order | None:
+        with self._lock:
+            return self._queue.popleft() if self._queue else None
+
+    def wait(self, timeout_s: float) -> Order | None:
+        """The next one, None when there is none in time."""
+        if (order := self.get()) is not None:
+            return order
+        if select.select([self._fd], [], [], timeout_s)[0]:
+            self.seen()
+        return self.get()
+
+    def seen(self) -> None:
+        """`select` woke by it: be quiet until the next order."""
+        os.eventfd_read(self._fd)
+
+    def __enter__(self) -> int:
+        """The worker begins; gives the descriptor."""
+        with self._lock:
+            self._fd = os.eventfd(1 if self._queue else 0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            return self._fd
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            fd, self._fd = self._fd, -1
+        os.close(fd)
+
+
+class Telling:
+    """The part of a driver that all machines have in common that are heard and cannot be held."""
+
+    last_stop_ms = math.nan
+    ended = False
+    lost_rows = 0
+
+    def __init__(self, setting: Setting, source: str, where: str, model: str) -> None:
+        """Raises BadItems."""
+        self._setting = setting
+        self._where = where
+        self._name = f"{setting.machine}/{source}"
+        self._table = items(setting.parameters["items"])
+        self._observed = Observed(self._name, source, self._table, setting.next_id, setting.log)
+        self._decoder = Decoder(self._table.kinds)
+        self.abilities = Abilities(model, False, False, False, f"none: {source} only tells")
+        # a rate of 5 Hz is what an idle machine's rows come at: with each sign of life
+        self.sources: Sequence[Source] = (Source(source, 5.0, carries_state=True),)
+        self.orders = Orders()
+        self._credit = threading.Semaphore(CHUNKS_AHEAD)  # not bounded: in replay nobody reads ahead
+        self._waiting: deque[Chunk] = deque()
+        self._events: deque[Event] = deque()
+        self._open = self._alive = False
+        self._opened_ns = self._heard_ns = self._connect_ns = 0
+        self._backoff_ns = BACKOFF_FIRST_NS
+        self._asked = False
+        self._told_bad = self._told_closed = ""
+        self._counted_ns = 0
+        self._revision = 0
+
+    # --- for the kinds -----------------------------------------------------------------------------------------------
+
+    def opened(self, now_ns: int) -> None:
+        """A connection was made."""
+
+    def beat(self, now_ns: int) -> None:
+        """Every tick of an open connection."""
+
+    def command(self, command: Command, now_ns: int) -> None:
+        """What stands in a line that begins with `*`."""
+
+    def send(self, data: bytes) -> None:
+        self.orders.put(Order(Do.SEND, data))
+
+    def hang_up(self, why: str) -> None:
+        self.orders.put(Order(Do.CLOSE, why.encode()))
+
+    # --- the node's thread --------------------------------------------------------------------------------------------
+
+    @property
+    def signals(self) -> Sequence[SignalInfo]:
+        return self._observed.signals
+
+    @property
+    def revision(self) -> int:
+        return self._revision + self._observed.revision
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What came, and what could not be read of it."""
+        return self._observed.counts
+
+    def start(self, now_ns: int) -> None:
+        self._connect_ns = self._counted_ns = now_ns
+
+    def receive(self, chunk: Chunk) -> None:
+        self._waiting.append(chunk)
+
+    def advance(self, now_ns: int) -> list[Message]:
+        out: list[Message] = []
+        if not self._open and not self._asked and now_ns >= self._connect_ns:
+            self._asked = True
+            self.orders.put(Order(Do.CONNECT))
+        taken = 0
+        while taken < EVENTS_PER_TICK and len(out) < MESSAGES_PER_TICK:
+            if not self._events and not self._next_chunk(now_ns, out):
+                break
+            if not self._events:
+                continue
+            if self._observed.changes_state(self._events[0]):
+                self._observed.flush(now_ns, out)
+                if any(isinstance(m, SignalBlock) for m in out):
+                    break  # the node tells one state, and before the rows: what comes after waits for the next tick
+            event = self._events.popleft()
+            if isinstance(event, Command):
+                self.command(event, now_ns)
+            self._observed.hear(event, now_ns, out)
+            taken += 1
+        self._observed.flush(now_ns, out)
+        if self._open:
+            self.beat(now_ns)
+        self._live(now_ns, out)
+        if now_ns - self._counted_ns >= COUNTS_EVERY_NS:
+            self._tell_counts(now_ns, out)
+        return out
+
+    def _next_chunk(self, now_ns: int, out: list[Message]) -> bool:
+        """Read the next chunk into events; False when there is none."""
+        if not self._waiting:
+            return False
+        chunk = self._waiting.popleft()
+        self._credit.release()
+        match chunk.kind:
+            case ChunkKind.OPENED:
+                self._open, self._asked = True, False
+                self._opened_ns = self._heard_ns = now_ns
+                self._setting.log(LogLevel.INFO, f"{self._name}: connected to {chunk.text or self._where}")
+                self._told_closed = ""
+                out.append(self._alarm("connection", ConditionLevel.NORMAL, "", now_ns))
+                self.opened(now_ns)
+            case ChunkKind.BYTES:
+                self._heard_ns = now_ns
+                self._events.extend(self._decoder.receive(chunk.payload))
+                if not self._events or all(isinstance(e, Command) for e in self._events):
+                    self._observed.unchanged(now_ns, out)
+            case ChunkKind.CLOSED:
+                self._closed(chunk.text, now_ns, out)
+        return True
+
+    def _closed(self, why: str, now_ns: int, out: list[Message]) -> None:
+        if self._open:
+            self._events.extend(self._decoder.close())
+            self._observed.forget(now_ns, out)
+            if now_ns - self._opened_ns > SOUND_NS:
+                self._backoff_ns = BACKOFF_FIRST_NS
+        self._open = self._asked = False
+        jitter = self._setting.rng.uniform(0.8, 1.2)
+        self._connect_ns = now_ns + round(self._backoff_ns * jitter)
+        self._backoff_ns = min(2 * self._backoff_ns, BACKOFF_MOST_NS)
+        text = f"no connection to {self._where}: {why}"
+        if text != self._told_closed:
+            self._told_closed = text
+            self._setting.log(LogLevel.WARNING, f"{self._name}: {text}")
+            out.append(self._alarm("connection", ConditionLevel.UNAVAILABLE, text, now_ns))
+
+    def _live(self, now_ns: int, out: list[Message]) -> None:
+        alive = self._open and now_ns - self._heard_ns <= SILENT_NS
+        if alive != self._alive:
+            self._alive = alive
+            self._revision += 1
+
+    def _tell_counts(self, now_ns: int, out: list[Message]) -> None:
+        self._counted_ns = now_ns
+        text = self._observed.misunderstood()
+        if text != self._told_bad:
+            self._told_bad = text
+            out.append(self._alarm("lines", ConditionLevel.WARNING, text, now_ns))
+
+    def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
+        return Alarm(
+            stamp_ns=now_ns,
+            alarm_id=f"{self._name}/{code}",
+            level=level,
+            origin=self._name,
+            native_code=code.upper(),
+            text=text,
+        )
+
+    def deferred(self) -> Sequence[SignalBlock]:
+        return ()
+
+    def state(self, stamp_ns: int) -> MachineState:
+        return self._observed.state(stamp_ns, alive=self._alive)
+
+    def hold(self, action_id: str, now_ns: int, *, stop: bool) -> Answer:
+        return Answer(False, "", f"{self._where} only tells: it cannot {'stop' if stop else 'hold'} this machine")
+
+    def reset(self, action_id: str, now_ns: int) -> Answer:
+        return Answer(False, "", f"{self._where} only tells: it cannot reset this machine")
+
+    def inject(self, request: InjectRequest, now_ns: int) -> InjectReply:
+        return InjectReply(accepted=False, text="only a simulated machine can be made to fail")
+
+    # --- the worker ---------------------------------------------------------------------------------------------------
+
+    def pieces(self, data: bytes) -> Iterator[Chunk]:
+        """Bytes as chunks of a size that a tick can read."""
+        for n in range(0, len(data), CHUNK_BYTES):
+            yield Chunk(kind=ChunkKind.BYTES, payload=data[n : n + CHUNK_BYTES])
+
+    def paced(self, chunks: Iterator[Chunk], end: threading.Event) -> Iterator[Chunk]:
+        """The same, never more than CHUNKS_AHEAD before the node's thread: TCP holds back the rest."""
+        for chunk in chunks:
+            while not self._credit.acquire(timeout=0.2):
+                if end.is_set():
+                    return
+            yield chunk
