@@ -198,7 +198,7 @@ class Observed:
         available = event.text.strip().upper() != UNAVAILABLE
         for item in found:
             try:
-                value = item.read(event.text) if available else None
+                value = item.read(event.text) if available or item.name == "availability" else None
             except ValueError as error:
                 self._bad("value", f"{event.key} is {shown(event.text)}: {error}")
                 value = None

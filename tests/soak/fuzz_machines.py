@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nodes.sensory_cortex.chunk import Chunk, ChunkKind
+from schemas.codec import codec
 from schemas.wire.shdr import Asset, Bad, Command, Condition, Decoder, Event, Kind, TimeSeries, Value, encode
+from tests.nodes.sensory_cortex.stage import Stage
 from tests.soak.fuzz_mutate import Grammar
 from tests.soak.fuzz_target import LONGEST_TEXT, Target
 
 KINDS = {"cond": Kind.CONDITION, "msg": Kind.MESSAGE, "vib": Kind.TIME_SERIES}
 STAMP_NS = 1_659_966_694_716_714_600
+LOG = Path(__file__).parents[1] / "nodes" / "sensory_cortex" / "adapter.shdr"
 SHDR_WORDS = (b"|", b"||||", b'"', b"\\|", b"\n", b"* PING", b"--multiline--", b"@ASSET@", b"NORMAL", b"\xef\xbb\xbf")
 
 
@@ -45,3 +53,38 @@ def shdr() -> Target:
         b"".join([encode(event) for event in said]),
     ]
     return Target("shdr", run, (), [bytes((40,)) + line for line in lines], Grammar("bytes", head=1, words=SHDR_WORDS))
+
+
+class _Observed:
+    """A sensory cortex behind an adapter, for a batch of lines; each message that comes of them can be sent."""
+
+    items: Mapping[str, Any] = {"vib": {"signal": "x_accel", "series": True}}
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.stage = Stage({"driver": "shdr", "address": "localhost", "items": dict(self.items)})
+        self.stage.node.on_chunk(Chunk(kind=ChunkKind.OPENED))
+
+    def run(self, data: bytes) -> None:
+        self.stage.node.on_chunk(Chunk(kind=ChunkKind.BYTES, payload=data))
+        self.stage.run(0.002)
+
+    def settle(self) -> None:
+        try:
+            self.stage.node.on_chunk(Chunk(kind=ChunkKind.CLOSED, text="over"))
+            self.stage.run(1.5)
+            for _, topic, message in self.stage.sent:
+                codec(topic.type).encode(message)
+            assert all(len(text) < LONGEST_TEXT for _, text in self.stage.logged)
+        finally:
+            self.begin()
+
+
+def observed() -> Target:
+    """What a sensory cortex makes of an adapter's lines."""
+    target = _Observed()
+    lines = LOG.read_bytes().splitlines(keepends=True)
+    seeds = [b"".join(lines), *lines, b"|vib|3|1000|1 2 3\n", b"|path_pos|1 2 3|Sload|UNAVAILABLE\n"]
+    return Target("observed", target.run, (), seeds, Grammar("bytes", words=SHDR_WORDS), settle=target.settle)

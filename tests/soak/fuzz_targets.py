@@ -28,7 +28,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "expected",
     ),
     "logs": ("log", "cursor"),
-    "machines": ("shdr",),
+    "machines": ("shdr", "observed"),
     "nodes": ("impact", "sensory", "console", "recorder"),
     "text": (
         "entry",
