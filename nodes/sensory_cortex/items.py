@@ -44,7 +44,7 @@ class Item:
     read: Callable[[str], Any]
     """from the text of an observation that is not UNAVAILABLE; raises ValueError"""
     keys: tuple[str, ...] = ()
-    """usual names"""
+    """usual names; its own is one, too"""
 
 
 # --- read functions ---------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def items(own: Mapping[str, Any]) -> Items:
     rows: dict[str, tuple[Item, ...]] = {}
     kinds: dict[str, Kind] = {}
     for row in ROWS:
-        for key in row.keys:
+        for key in dict.fromkeys((*row.keys, row.name)):
             rows[key] = (*rows.get(key, ()), row)
     wrong: list[str] = []
     for key, given in own.items():

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
@@ -178,24 +179,28 @@ class Telling:
         while taken < EVENTS_PER_TICK and len(out) < MESSAGES_PER_TICK:
             if not self._events and not self._next_chunk(now_ns, out):
                 break
-            if not self._events:
-                continue
-            if self._observed.changes_state(self._events[0]):
-                self._observed.flush(now_ns, out)
-                if any(isinstance(m, SignalBlock) for m in out):
-                    break  # the node tells one state, and before the rows: what comes after waits for the next tick
-            event = self._events.popleft()
-            if isinstance(event, Command):
-                self.command(event, now_ns)
-            self._observed.hear(event, now_ns, out)
-            taken += 1
-        self._observed.flush(now_ns, out)
+            moment = self._moment()
+            if any(map(self._observed.changes_state, moment)) and any(type(m) is SignalBlock for m in out):
+                break  # the node tells one state, and before the rows: what comes under another waits for the next tick
+            for event in moment:
+                if isinstance(event, Command):
+                    self.command(event, now_ns)
+                self._observed.hear(event, now_ns, out)
+            taken += len(moment)
+            for _ in moment:
+                self._events.popleft()
+            self._observed.flush(now_ns, out)
         if self._open:
             self.beat(now_ns)
         self._live(now_ns, out)
         if now_ns - self._counted_ns >= COUNTS_EVERY_NS:
             self._tell_counts(now_ns, out)
         return out
+
+    def _moment(self) -> list[Event]:
+        """The next events of one stamp: a state is never told with half of a line."""
+        stamp_ns = getattr(self._events[0], "stamp_ns", None) if self._events else None
+        return list(takewhile(lambda e: getattr(e, "stamp_ns", stamp_ns) == stamp_ns, self._events))
 
     def _next_chunk(self, now_ns: int, out: list[Message]) -> bool:
         """Read the next chunk into events; False when there is none."""
