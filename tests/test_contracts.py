@@ -30,6 +30,7 @@ IMPORTERS = {
     "uvicorn": WEB,
     "flask": WEB,
     "werkzeug": WEB,
+    "http": ("nodes.sensory_cortex.drivers.mtconnect",),
     "aiohttp": ("nodes.sensory_cortex.drivers.mtconnect",),
     "httpx": ("nodes.sensory_cortex.drivers.mtconnect",),
     "requests": ("nodes.sensory_cortex.drivers.mtconnect",),

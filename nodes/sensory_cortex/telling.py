@@ -128,7 +128,10 @@ class Telling:
         self._opened_ns = self._heard_ns = self._connect_ns = 0
         self._backoff_ns = BACKOFF_FIRST_NS
         self._asked = False
-        self._told_bad = self._told_closed = ""
+        self.lost = 0
+        """observations that the sender had no longer when they were asked for"""
+        self._told: dict[str, str] = {}
+        self._told_closed = ""
         self._counted_ns = 0
         self._revision = 0
 
@@ -249,10 +252,11 @@ class Telling:
 
     def _tell_counts(self, now_ns: int, out: list[Message]) -> None:
         self._counted_ns = now_ns
-        text = self._observed.misunderstood()
-        if text != self._told_bad:
-            self._told_bad = text
-            out.append(self._alarm("lines", ConditionLevel.WARNING, text, now_ns))
+        lost = f"{self.lost} observations lost: the sender held them no longer" if self.lost else ""
+        for code, text in (("lines", self._observed.misunderstood()), ("lost", lost)):
+            if text != self._told.get(code, ""):
+                self._told[code] = text
+                out.append(self._alarm(code, ConditionLevel.WARNING, text, now_ns))
 
     def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
         return Alarm(

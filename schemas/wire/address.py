@@ -44,8 +44,9 @@ def address(text: str, ports: dict[str, int]) -> Address:
     try:
         parts = urlsplit(f"//{rest}")
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise BadAddress(f"{wanted}: {error}") from None
+        (host or "").encode("idna")  # as it is looked up: a name with an empty or a too long part is none
+    except ValueError:
+        raise BadAddress(wanted) from None
     if (
         not host
         or not host.isprintable()

@@ -8,7 +8,10 @@ from typing import Any
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from schemas.codec import codec
+from schemas.wire import address as addresses
+from schemas.wire.mtconnect import BadDocument, Parts, Streams, parse
 from schemas.wire.shdr import Asset, Bad, Command, Condition, Decoder, Event, Kind, TimeSeries, Value, encode
+from tests.nodes.sensory_cortex.agent import DEVICES
 from tests.nodes.sensory_cortex.stage import Stage
 from tests.soak.fuzz_mutate import Grammar
 from tests.soak.fuzz_target import LONGEST_TEXT, Target
@@ -88,3 +91,69 @@ def observed() -> Target:
     lines = LOG.read_bytes().splitlines(keepends=True)
     seeds = [b"".join(lines), *lines, b"|vib|3|1000|1 2 3\n", b"|path_pos|1 2 3|Sload|UNAVAILABLE\n"]
     return Target("observed", target.run, (), seeds, Grammar("bytes", words=SHDR_WORDS), settle=target.settle)
+
+
+HEADER = '<Header instanceId="1" firstSequence="1" nextSequence="4" version="1.4"/>'
+AT = "2022-08-08T13:51:34"
+STREAMS = f"""<?xml version="1.0" encoding="UTF-8"?>
+<MTConnectStreams xmlns="urn:mtconnect.org:MTConnectStreams:1.4">{HEADER}<Streams><DeviceStream name="m" uuid="u">
+<ComponentStream component="Linear" name="X"><Samples>
+<Position dataItemId="xp" timestamp="{AT}.7167146Z" sequence="1" subType="ACTUAL">4656.0595</Position>
+<AccelerationTimeSeries dataItemId="v" timestamp="{AT}Z" sequence="2" sampleCount="2" sampleRate="100">1 2
+</AccelerationTimeSeries></Samples><Condition>
+<Fault dataItemId="c" timestamp="{AT}Z" sequence="3" type="SYSTEM" nativeCode="7" qualifier="HIGH">a &amp; b</Fault>
+</Condition><Events><VariableDataSet dataItemId="d" sequence="3"><Entry key="a">1</Entry></VariableDataSet></Events>
+</ComponentStream></DeviceStream></Streams></MTConnectStreams>""".encode()
+ERROR = (
+    f'<MTConnectError>{HEADER}<Errors><Error errorCode="OUT_OF_RANGE">from</Error></Errors></MTConnectError>'.encode()
+)
+
+
+def mtconnect() -> Target:
+    """A document of an agent; what it tells can be told as an adapter would."""
+
+    def run(data: bytes) -> None:
+        found = parse(data)
+        for told in found.told if isinstance(found, Streams) else ():
+            try:
+                Decoder().receive(encode(told.observation))
+            except ValueError:  # a time that no calendar has
+                continue
+
+    words = (
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
+        b"&b;",
+        b"<a>",
+        b"</a>",
+        b'sequence="-1"',
+        b"<![CDATA[",
+        b'encoding="x"',
+    )
+    seeds = [STREAMS, ERROR, DEVICES.format(HEADER).encode()]
+    return Target("mtconnect", run, (BadDocument,), seeds, Grammar("bytes", words=words))
+
+
+def parts() -> Target:
+    """A multipart stream in pieces as long as the first byte says."""
+
+    def run(data: bytes) -> None:
+        piece, stream = (data[0] or 1, data[1:]) if data else (1, b"")
+        read = Parts("multipart/x-mixed-replace;boundary=b0")
+        for n in range(0, len(stream), piece):
+            for document in read.receive(stream[n : n + piece]):
+                assert len(document) < 10**9
+
+    one = b"--b0\r\nContent-type: text/xml\r\nContent-length: 3\r\n\r\n<a>\r\n"
+    return Target("parts", run, (BadDocument,), [b"\x20" + one, b"\x05" + one * 3], Grammar("bytes", head=1))
+
+
+def address() -> Target:
+    """Where a machine is said to answer."""
+
+    def run(data: bytes) -> None:
+        found = addresses.address(data.decode("utf-8", "replace"), {"shdr": 7878, "http": 5000})
+        assert 0 < found.port < 65536
+        assert found.host
+
+    seeds = [b"shdr://mill:7878", b"http://[::1]:5000/OKUMA", b"mill", b"http://a@b:0/?x#y"]
+    return Target("address", run, (addresses.BadAddress,), seeds, Grammar("text"))

@@ -28,7 +28,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "expected",
     ),
     "logs": ("log", "cursor"),
-    "machines": ("shdr", "observed"),
+    "machines": ("shdr", "observed", "mtconnect", "parts", "address"),
     "nodes": ("impact", "sensory", "console", "recorder"),
     "text": (
         "entry",

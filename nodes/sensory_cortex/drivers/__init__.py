@@ -22,6 +22,7 @@ DRIVERS: Mapping[str, str] = {
     "simulator": "nodes.sensory_cortex.drivers.simulator:Simulator",
     "recording": "nodes.sensory_cortex.drivers.recording:Recording",
     "shdr": "nodes.sensory_cortex.drivers.shdr:Shdr",
+    "mtconnect": "nodes.sensory_cortex.drivers.mtconnect:MTConnect",
 }
 
 

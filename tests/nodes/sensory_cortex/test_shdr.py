@@ -39,9 +39,9 @@ LOG = (Path(__file__).parent / "adapter.shdr").read_bytes()
 class Machine:
     """A sensory cortex behind an adapter, and everything it says."""
 
-    def __init__(self, domain: Domain, address: str, **parameters: Any) -> None:
+    def __init__(self, domain: Domain, address: str, driver: str = "shdr") -> None:
         self.ear = Ear()
-        self._running = domain.running(mill(driver="shdr", address=address, **parameters))
+        self._running = domain.running(mill(driver=driver, address=address))
         self._session = domain.session(select=of_machine, heard=self.ear)
 
     def __enter__(self) -> Machine:
@@ -75,7 +75,7 @@ class Machine:
         return {a.alarm_id.removeprefix("m/"): a for a in self.ear.of(topics.ALARM)}
 
     def last(self, name: str) -> float:
-        names = [s.name for s in self.ear.of(topics.SIGNALS)[-1].signals]
+        names = [s.name for signals in self.ear.of(topics.SIGNALS)[-1:] for s in signals.signals]
         rows = self.blocks()
         if name not in names or not rows or rows[-1].data.array.shape[1] <= names.index(name):
             return -1.0
