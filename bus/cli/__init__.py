@@ -22,6 +22,7 @@ NOUNS = {
     "service": "services: list, call",
     "param": "parameters: list, get, set, describe, dump, load",
     "bag": "bags: record, play, usage, merge, info, check, cut, convert",
+    "machine": "machines that are not on the bus yet: probe",
     "replay": "replay a bag through a node, in lock-step",
     "interface": "message types: list, show",
     "doctor": "is this computer fit for it",

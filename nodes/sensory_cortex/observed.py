@@ -107,7 +107,9 @@ class Observed:
         self._row_keys: set[str] = set()
         self._columns_new = False
         self._first_rows: Counter[str] = Counter()
-        self._unknown: set[str] = set()
+        self.unknown: dict[str, str] = {}
+        """keys that no row has, and the first text of each"""
+        self._seconds: set[str] = set()
         self._active: dict[str, dict[str, Condition]] = {}
         self._message = ""
         self._told_s = 0
@@ -214,8 +216,8 @@ class Observed:
 
     def _stranger(self, key: str, text: str) -> None:
         self.counts["unknown"] += 1
-        if key not in self._unknown and len(self._unknown) < UNKNOWN_MAX:
-            self._unknown.add(key)
+        if key not in self.unknown and len(self.unknown) < UNKNOWN_MAX:
+            self.unknown[key] = text[:TEXT_MAX]
             hint = "`items` says what it is, or that it is not wanted"
             self._log(LogLevel.INFO, f"{self._source}: unknown key {shown(key)}, {shown(text)}; the parameter {hint}")
 
@@ -232,8 +234,8 @@ class Observed:
                 ))  # fmt: skip
         elif owner != key:
             self.counts["second key"] += 1
-            if key not in self._unknown and len(self._unknown) < UNKNOWN_MAX:
-                self._unknown.add(key)
+            if key not in self._seconds and len(self._seconds) < UNKNOWN_MAX:
+                self._seconds.add(key)
                 text = f"{self._source}: {item.name} is read from {shown(owner)}, not from {shown(key)}, too"
                 self._log(LogLevel.INFO, text)
         return owner in (None, key)

@@ -167,6 +167,11 @@ class Telling:
         """What came, and what could not be read of it."""
         return self._observed.counts
 
+    @property
+    def unknown(self) -> Mapping[str, str]:
+        """Keys that no row has, and what was told of each first."""
+        return self._observed.unknown
+
     def start(self, now_ns: int) -> None:
         self._connect_ns = self._counted_ns = now_ns
 

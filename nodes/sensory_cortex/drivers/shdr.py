@@ -37,19 +37,20 @@ class Shdr(Telling):
         super().__init__(setting, "shdr", str(self._at), "MTConnect adapter")
         self._ping_ns = 0
         self._heartbeat_ns = 0
-        self._told_pong = False
+        self._told_pong = self._hanging_up = False
 
     def opened(self, now_ns: int) -> None:
         self._ping_ns = now_ns
         self._heartbeat_ns = 0
+        self._hanging_up = False
 
     def beat(self, now_ns: int) -> None:
         if now_ns >= self._ping_ns:
             self._ping_ns = now_ns + min(PING_NS, max(PING_LEAST_NS, self._heartbeat_ns // 2 or PING_NS))
             self.send(PING)
         patience_ns = 2 * self._heartbeat_ns or MUTE_NS
-        if now_ns - self._heard_ns > patience_ns:
-            self._heard_ns = now_ns  # once per silence
+        if now_ns - self._heard_ns > patience_ns and not self._hanging_up:
+            self._hanging_up = True
             self.hang_up(f"silent for {patience_ns / 1e9:g} s")
 
     def command(self, command: Command, now_ns: int) -> None:

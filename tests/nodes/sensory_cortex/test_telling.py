@@ -1,0 +1,155 @@
+"""When to connect, what to send, when to hang up: in the node's time, without a socket."""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+import pytest
+
+from nodes.sensory_cortex.chunk import Chunk, ChunkKind
+from nodes.sensory_cortex.drivers.shdr import Shdr
+from nodes.sensory_cortex.telling import BACKOFF_MOST_NS, Do, Order, Orders
+from schemas import topics
+from schemas.machine import Execution, SignalBlock
+from tests.nodes.sensory_cortex.stage import Stage
+
+
+class Behind(Stage):
+    """A sensory cortex whose adapter is this test."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__({"driver": "shdr", "address": "mill", **parameters})
+        driver = self.node.source_driver
+        assert isinstance(driver, Shdr)
+        self.driver: Shdr = driver
+
+    def orders(self) -> list[Order]:
+        found = []
+        while (order := self.driver.orders.get()) is not None:
+            found.append(order)
+        return found
+
+    def open(self, *lines: str) -> None:
+        self.node.on_chunk(Chunk(kind=ChunkKind.OPENED))
+        self.say(*lines)
+
+    def say(self, *lines: str) -> None:
+        for line in lines:
+            self.node.on_chunk(Chunk(kind=ChunkKind.BYTES, payload=line.encode() + b"\n"))
+        self.run(0.01)
+
+    def execution(self) -> Execution:
+        return self.of(topics.MACHINE_STATE)[-1].execution
+
+
+def test_connections_are_tried_ever_more_seldom_and_never_all_at_once() -> None:
+    behind = Behind()
+    waits: list[float] = []
+    last_ns = behind.time_ns
+    for _ in range(9):
+        assert behind.run(10.0, lambda: bool(found := behind.orders()) and found[0].do is Do.CONNECT)
+        waits.append((behind.time_ns - last_ns) / 1e9)
+        assert not behind.run(0.5, lambda: bool(behind.orders())), "one attempt at a time"
+        behind.node.on_chunk(Chunk(kind=ChunkKind.CLOSED, text="Connection refused"))
+        behind.run(0.001)
+        last_ns = behind.time_ns
+    assert waits[0] < 0.01
+    assert waits[1:] == sorted(waits[1:])
+    assert 0.08 <= waits[1] <= 0.13
+    assert 0.8 * BACKOFF_MOST_NS / 1e9 <= waits[-1] <= 1.21 * BACKOFF_MOST_NS / 1e9
+    told = [a.text for a in behind.of(topics.ALARM) if a.alarm_id == "vmc1/shdr/connection"]
+    assert told == ["no connection to shdr://mill:7878: Connection refused"]
+
+
+def test_after_a_sound_connection_the_next_attempt_is_soon() -> None:
+    behind = Behind()
+    behind.open("|execution|ACTIVE")
+    for _ in range(12):
+        behind.run(0.2)
+        behind.say("* PONG 10000")
+    behind.orders()
+    behind.node.on_chunk(Chunk(kind=ChunkKind.CLOSED, text="the adapter hung up"))
+    assert behind.run(0.2, lambda: any(o.do is Do.CONNECT for o in behind.orders()))
+
+
+@pytest.mark.parametrize(("heartbeat_ms", "pings"), [(10_000, 5), (200, 10), (20, 20)])
+def test_pings_go_out_five_times_a_second_or_at_half_the_heartbeat(heartbeat_ms: int, pings: int) -> None:
+    behind = Behind()
+    behind.open(f"* PONG {heartbeat_ms}")
+    behind.orders()
+    for _ in range(100):
+        behind.say(f"* PONG {heartbeat_ms}")
+    sent = [o.data for o in behind.orders() if o.do is Do.SEND]
+    assert set(sent) == {b"* PING\n"}
+    assert abs(len(sent) - pings) <= 1
+
+
+def test_silence_is_unavailable_and_after_two_heartbeats_the_end() -> None:
+    behind = Behind()
+    behind.open("* PONG 1000", "|execution|ACTIVE|Sload|5")
+    assert behind.execution() is Execution.ACTIVE
+    assert behind.run(1.0, lambda: behind.execution() is Execution.UNAVAILABLE)
+    behind.orders()
+    assert behind.run(3.0, lambda: any(o == Order(Do.CLOSE, b"silent for 2 s") for o in behind.orders()))
+    assert not behind.run(1.0, lambda: any(o.do is Do.CLOSE for o in behind.orders())), "told once"
+    assert behind.execution() is Execution.UNAVAILABLE
+    behind.say("|Sload|6")
+    assert behind.run(0.3, lambda: behind.execution() is Execution.ACTIVE), "it was slow, not gone"
+
+
+def test_a_pong_repeats_the_last_row_and_silence_does_not() -> None:
+    behind = Behind()
+    behind.open("|Sload|5")
+    rows = len(behind.of(topics.SAMPLES))
+    behind.run(0.3)
+    assert len(behind.of(topics.SAMPLES)) == rows
+    behind.say("* PONG 10000")
+    last = behind.of(topics.SAMPLES)[-1]
+    assert (len(behind.of(topics.SAMPLES)), last.data.array.tolist()) == (rows + 1, [[5.0]])
+
+
+def test_state_is_told_before_its_rows_and_after_those_of_the_state_before() -> None:
+    behind = Behind()
+    at = "2026-01-01T00:00:0"
+    behind.open(f"{at}1Z|execution|READY|Sload|1")
+    behind.say(f"{at}2Z|Sload|2\n{at}3Z|Sload|3|execution|ACTIVE\n{at}4Z|Sload|4")
+    told: list[Any] = []
+    for _, topic, message in behind.sent:
+        if topic is topics.MACHINE_STATE:
+            told.append(message.execution)  # type: ignore[attr-defined] # it is a MachineState
+        elif isinstance(message, SignalBlock):
+            told.append(float(message.data.array[0, 0]))
+    assert told[told.index(Execution.READY) :] == [Execution.READY, 1.0, 2.0, Execution.ACTIVE, 3.0, 4.0]
+
+
+def test_a_half_line_is_never_a_state() -> None:
+    behind = Behind()
+    behind.open("|execution|READY|program|O1")
+    line = "2026-01-01T00:00:02Z|" + "|".join(f"k{n}|1" for n in range(100)) + "|execution|ACTIVE|program|O2"
+    behind.say(line)
+    pairs = {(s.execution, s.program) for s in behind.of(topics.MACHINE_STATE)}
+    assert pairs == {(Execution.UNAVAILABLE, ""), (Execution.READY, "O1"), (Execution.ACTIVE, "O2")}
+
+
+def test_a_broken_pong_is_told_once() -> None:
+    behind = Behind()
+    behind.open("* PONG", "* PONG x", "* PONG " + "9" * 400)
+    assert sum("no heartbeat in PONG" in text for _, text in behind.logged) == 1
+
+
+def test_orders_wake_whoever_waits_and_are_bounded() -> None:
+    orders = Orders()
+    orders.put(Order(Do.CONNECT))
+    with orders as fd:
+        assert select.select([fd], [], [], 0)[0]
+        assert orders.wait(0.0) == Order(Do.CONNECT)
+        orders.seen()
+        assert orders.wait(0.0) is None
+        for n in range(1000):
+            orders.put(Order(Do.SEND, b"%d" % n))
+        orders.seen()
+    left = 0
+    while orders.get() is not None:
+        left += 1
+    assert left == 64
