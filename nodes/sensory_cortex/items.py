@@ -162,7 +162,7 @@ def items(own: Mapping[str, Any]) -> Items:
     rows: dict[str, tuple[Item, ...]] = {}
     kinds: dict[str, Kind] = {}
     for row in ROWS:
-        for key in dict.fromkeys((*row.keys, row.name)):
+        for key in dict.fromkeys((*row.keys, *(() if row.name in rows else (row.name,)))):
             rows[key] = (*rows.get(key, ()), row)
     wrong: list[str] = []
     for key, given in own.items():

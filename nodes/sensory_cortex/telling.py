@@ -39,9 +39,9 @@ BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 100_000_000, 5_000_000_000
 SOUND_NS = 2_000_000_000
 """a connection that lived so long was a sound one: the next attempt may be at once"""
 CHUNKS_AHEAD = 8
-CHUNK_BYTES = 2048
+CHUNK_BYTES = 1024
 """small, so that what is read of one at a time does not make a tick too long"""
-EVENTS_PER_TICK, MESSAGES_PER_TICK = 48, 8
+EVENTS_PER_TICK, MESSAGES_PER_TICK = 24, 4
 COUNTS_EVERY_NS = 1_000_000_000
 
 

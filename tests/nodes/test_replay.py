@@ -13,6 +13,7 @@ from nodes.impact_cortex import ImpactCortex
 from nodes.sensory_cortex import SensoryCortex
 from schemas import topics
 from schemas.machine import Fault, InjectRequest
+from tests.nodes.sensory_cortex.adapter import Adapter
 
 INTERVENTION = "vmc1/impact/intervention"
 HEARD = {INTERVENTION, "vmc1/machine/state", "bag/status"}
@@ -60,3 +61,44 @@ def test_a_higher_limit_would_have_let_the_crash_pass(crash: Path) -> None:
     first = next(line for line in told if line.startswith("vmc1 impact/intervention"))
     assert "FEED_HOLD -> " in first
     assert not first.endswith("(after divergence)")
+
+
+def test_a_machine_behind_an_adapter_replays_to_the_byte(tmp_path: Path) -> None:
+    """What came through the wire is an input of the replay, so it runs through the whole driver without a socket."""
+    heard: list[Raw] = []
+    lines = b"|execution|ACTIVE|program|O1|Sload|5\n|system|FAULT|7||HIGH|hot\n"
+    with (
+        Adapter(lines) as adapter,
+        Domain() as domain,
+        domain.process("nodes.recorder", "-p", f'directory="{tmp_path}"') as recorder,
+    ):
+        core = [
+            "nodes.sensory_cortex",
+            "--namespace",
+            "vmc1",
+            "-p",
+            'driver="shdr"',
+            "-p",
+            f'address="{adapter.address}"',
+        ]
+        with (
+            domain.session(select=lambda topic, _: topic in HEARD, heard=heard.extend) as session,
+            domain.process(*core) as mill,
+        ):
+            assert session.spin(lambda: any(b"ACTIVE" in r.payload for r in heard), 10.0)
+            adapter.say(b"|Sload|much\n|Sload|6\n")
+            adapter.cut()
+            assert session.spin(lambda: adapter.connected == 2, 10.0)
+            adapter.say(b"|execution|READY\n")
+            assert session.spin(lambda: any(b"READY" in r.payload for r in heard), 10.0)
+            mill.terminate()
+            mill.wait(10)
+            told = sum(r.topic == "bag/status" for r in heard)
+            assert session.spin(lambda: sum(r.topic == "bag/status" for r in heard) >= told + 2, 10.0)
+        recorder.terminate()
+        assert recorder.wait(20) == 0
+    (bag,) = (p for p in tmp_path.rglob("*.mcap") if "black_box" not in p.name)
+    result = replay(SensoryCortex, bag)
+    assert (result.problems, result.notes, result.errors) == ([], [], [])
+    assert differences(result.recorded, result) == []
+    assert identical(result.recorded, result)

@@ -32,7 +32,8 @@ from schemas.wire.mtconnect import (
 )
 from schemas.wire.shdr import Command, Kind, MessageText, Observation, TimeSeries, Value, encode
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 2.0
+"""of any wait for the agent; that it is silent is told sooner, by the node"""
 INTERVAL_MS, HEARTBEAT_MS, COUNT = 50, 250, 1000
 POLL_S = 0.25
 """for an agent that does not stream"""

@@ -119,8 +119,7 @@ def test_what_an_adapter_tells_is_the_machine(domain: Domain, adapter: Adapter) 
         assert (held.accepted, "only tells" in held.text) == (False, True)
         # an idle adapter is alive: its PONG says that what was told holds
         pings = adapter.pings
-        machine.until(lambda: adapter.pings >= pings + 4)
-        assert machine.is_(Execution.ACTIVE)
+        machine.until(lambda: adapter.pings >= pings + 4 and machine.is_(Execution.ACTIVE))
         adapter.say(b"|system|NORMAL|SV0436|||\n|p1execution|READY|S1load|UNAVAILABLE\n")
         machine.until(lambda: machine.is_(Execution.READY) and np.isnan(machine.last("spindle_load_pct")))
         machine.until(lambda: machine.alarms()["shdr/system/SV0436"].level is ConditionLevel.NORMAL)
@@ -145,7 +144,7 @@ def test_a_cut_cable_is_unavailable_at_once_and_heals(domain: Domain, adapter: A
         assert machine.alarms()["shdr/system/SV0436"].level is ConditionLevel.UNAVAILABLE
 
 
-def test_a_frozen_adapter_is_unavailable_within_a_second(domain: Domain, tmp_path: Path) -> None:
+def test_a_frozen_adapter_is_unavailable_and_hung_up_on(domain: Domain, tmp_path: Path) -> None:
     file = tmp_path / "dump.shdr"
     file.write_bytes(LOG)
     command = [sys.executable, "-P", "-m", "tests.nodes.sensory_cortex.adapter", str(file), "1000"]
@@ -156,13 +155,8 @@ def test_a_frozen_adapter_is_unavailable_within_a_second(domain: Domain, tmp_pat
             with Machine(domain, f"127.0.0.1:{port}") as machine:
                 machine.until(lambda: machine.is_(Execution.ACTIVE))
                 process.send_signal(signal.SIGSTOP)
-                stopped_ns = machine.session.now_ns
-                machine.until(lambda: machine.is_(Execution.UNAVAILABLE))
-                first = next(
-                    s for s in machine.states() if s.stamp_ns > stopped_ns and s.execution is Execution.UNAVAILABLE
-                )
-                assert first.stamp_ns - stopped_ns <= 1_000_000_000  # the design's figure, in the node's own time
-                machine.until(lambda: machine.ear.last_is(topics.ALARM, "SOURCE_SILENT"))
+                machine.until(lambda: machine.is_(Execution.UNAVAILABLE))  # how soon: test_telling.py
+                machine.until(lambda: any(a.native_code == "SOURCE_SILENT" for a in machine.ear.of(topics.ALARM)))
                 # twice the heartbeat later it hangs up; the kernel still answers for the frozen one
                 machine.until(lambda: any("silent for 2 s" in a.text for a in machine.ear.of(topics.ALARM)))
                 process.send_signal(signal.SIGCONT)
@@ -223,8 +217,10 @@ def expected(log: bytes) -> tuple[int, int, dict[str, list[str]]]:
 def test_a_real_log_comes_through_without_one_lost_observation(domain: Domain) -> None:
     log = real("okuma_shdr/okuma_part1.shdr").read_bytes()
     count, back, values = expected(log)
-    with Adapter(log) as adapter, Machine(domain, adapter.address) as machine:
+    with Adapter() as adapter, Machine(domain, adapter.address) as machine:
+        machine.until(lambda: machine.states() and machine.driver.counts["commands"])  # both ends are heard
         counts = machine.driver.counts
+        adapter.say(log)
         machine.until(lambda: counts["observations"] >= count, 40.0)
         machine.until(lambda: machine.ear.rows(topics.SAMPLES) >= machine.driver._observed._first_rows["shdr"])
         assert counts["observations"] == count

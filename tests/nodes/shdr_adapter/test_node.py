@@ -9,6 +9,7 @@ from bus.host import Spec
 from bus.node import Raw
 from bus.testing import Domain
 from nodes.sensory_cortex import SensoryCortex
+from nodes.sensory_cortex.drivers.shdr import Shdr
 from nodes.shdr_adapter import ShdrAdapter
 from schemas import topics
 from schemas.codec import codec
@@ -63,7 +64,7 @@ def test_a_machine_read_through_its_adapter_is_the_same_machine(domain: Domain) 
         node = next(h.node for h in executor.hosts if isinstance(h.node, ShdrAdapter))
         assert spin(lambda: bool(node.listening), 10.0)
         copy = Spec(SensoryCortex, namespace="copy", parameters={"driver": "shdr", "address": node.listening})
-        with Domain.running(domain, copy):
+        with domain.running(copy) as copying:
             states = heard.states
             assert spin(lambda: any(s.execution is Execution.ACTIVE for s in states["copy"]), 10.0)
             seen = len(states["copy"])
@@ -75,6 +76,10 @@ def test_a_machine_read_through_its_adapter_is_the_same_machine(domain: Domain) 
             # every state and every reading of the copy is one of the machine's
             spin(lambda: {said(s) for s in states["copy"][seen:]} <= {said(s) for s in states["m"]}, 3.0)
             told = {said(s) for s in states["m"]}
+            reader = copying.hosts[0].node
+            assert isinstance(reader, SensoryCortex)
+            assert isinstance(reader.source_driver, Shdr)
+            assert not [n for n in reader.source_driver.counts if n.startswith(("bad", "unknown", "second"))]
             assert not [s for s in states["copy"][seen:] if said(s) not in told]
     copied, own = heard.rows["copy"], heard.rows["m"]
     assert set(copied) == set(own)
