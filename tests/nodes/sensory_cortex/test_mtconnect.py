@@ -41,15 +41,15 @@ class OverHttp(Machine):
 def test_what_an_agent_tells_is_the_machine(domain: Domain, agent: Agent) -> None:
     with OverHttp(domain, agent.address) as machine:
         machine.until(lambda: machine.is_(Execution.ACTIVE) and machine.last("x_mm") == 1.5)
-        assert machine.last("feed_mm_min") == 600.0
-        assert np.isnan(machine.last("spindle_load_pct"))
-        assert machine.alarms()["mtconnect/logic/SV0436"].level is ConditionLevel.FAULT
+        machine.until(lambda: machine.last("feed_mm_min") == 600.0 and np.isnan(machine.last("spindle_load_pct")))
+        machine.until(lambda: machine.level("mtconnect/logic/SV0436") is ConditionLevel.FAULT)
+        machine.until(lambda: machine.ear.of(topics.MACHINE_INFO))
         assert not machine.info().can_stop
         agent.tell("xp", "Position", "2.5")
         agent.tell("s", "Normal", "")
         agent.tell("e", "Execution", "READY")
         machine.until(lambda: machine.is_(Execution.READY) and machine.last("x_mm") == 2.5)
-        machine.until(lambda: machine.alarms()["mtconnect/logic/SV0436"].level is ConditionLevel.NORMAL)
+        machine.until(lambda: machine.level("mtconnect/logic/SV0436") is ConditionLevel.NORMAL)
         # an idle agent's empty documents are signs of life
         rows = machine.ear.rows(topics.SAMPLES)
         machine.until(lambda: machine.ear.rows(topics.SAMPLES) > rows + 3 and machine.is_(Execution.READY))
@@ -74,8 +74,7 @@ def test_what_the_buffer_no_longer_holds_is_counted(domain: Domain) -> None:
                 for n in range(1, 101):
                     agent.tell("xp", "Position", str(n))
             machine.until(lambda: machine.last("x_mm") == 100.0)
-            machine.until(lambda: "mtconnect/lost" in machine.alarms())
-            assert machine.alarms()["mtconnect/lost"].text.startswith("95 observations lost")
+            machine.until(lambda: machine.text("mtconnect/lost").startswith("95 observations lost"))
 
 
 def test_an_agent_that_goes_is_unavailable_and_comes_back(domain: Domain) -> None:
@@ -110,8 +109,7 @@ def test_no_agent_at_all_is_told(domain: Domain) -> None:
     from tests.nodes.sensory_cortex.adapter import Adapter
 
     with Adapter(b"* PONG 10000\n") as adapter, OverHttp(domain, f"http://127.0.0.1:{adapter.port}") as machine:
-        machine.until(lambda: "mtconnect/connection" in machine.alarms())
-        assert machine.alarms()["mtconnect/connection"].level is ConditionLevel.UNAVAILABLE
+        machine.until(lambda: machine.level("mtconnect/connection") is ConditionLevel.UNAVAILABLE)
         assert machine.is_(Execution.UNAVAILABLE)
 
 
