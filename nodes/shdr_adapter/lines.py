@@ -20,6 +20,8 @@ AVAILABILITY = "avail"
 SYSTEM = "system"
 """the key of every condition: the alarm's id is its native code"""
 ALARMS_MAX = 500
+LATEST_NS = 253_402_300_799 * 1_000_000_000
+"""the end of the year 9999"""
 LEFT_OUT = ("stamp_ns", "run_id")
 
 
@@ -62,7 +64,7 @@ class Lines:
         """A condition; one whose source is UNAVAILABLE is a warning, since UNAVAILABLE would end all others."""
         code = message.alarm_id
         level = "WARNING" if message.level is ConditionLevel.UNAVAILABLE else message.level.value
-        said = Condition(message.stamp_ns, SYSTEM, level, code, "", "", message.text)
+        said = Condition(_calendar(message.stamp_ns), SYSTEM, level, code, "", "", message.text)
         if level == "NORMAL":
             if self._alarms.pop(code, None) is None:
                 return b""
@@ -84,7 +86,7 @@ class Lines:
         return self._line(now_ns, {n: UNAVAILABLE for n in names if n in self._told and n != AVAILABILITY})
 
     def _line(self, stamp_ns: int, texts: dict[str, str]) -> bytes:
-        line = b""
+        line, stamp_ns = b"", _calendar(stamp_ns)
         for name, text in texts.items():
             before = self._told.get(name)
             if before is not None and before.text == text:
@@ -93,6 +95,11 @@ class Lines:
             one = encode(said)
             line = one if not line else line[:-1] + one[one.index(b"|") :]
         return line
+
+
+def _calendar(stamp_ns: int) -> int:
+    """An odd stamp must arrive, too, as one that a calendar has."""
+    return min(max(stamp_ns, 0), LATEST_NS)
 
 
 def _fields(message: Message) -> Iterable[tuple[str, Any]]:

@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
+from nodes.shdr_adapter import ShdrAdapter
+from nodes.shdr_adapter.clients import Client, PeerEvent, heard
+from schemas.base import Message
 from schemas.codec import codec
+from schemas.machine import Alarm, Cause, CoolantState, MachineInfo, MachineState, SignalBlock, Signals
 from schemas.wire import address as addresses
 from schemas.wire.mtconnect import BadDocument, Parts, Streams, parse
 from schemas.wire.shdr import Asset, Bad, Command, Condition, Decoder, Event, Kind, TimeSeries, Value, encode
 from tests.nodes.sensory_cortex.agent import DEVICES
 from tests.nodes.sensory_cortex.stage import Stage
 from tests.soak.fuzz_mutate import Grammar
+from tests.soak.fuzz_nodes import Alive, plain
 from tests.soak.fuzz_target import LONGEST_TEXT, Target
+from tests.soak.fuzz_wire import example
 
 KINDS = {"cond": Kind.CONDITION, "msg": Kind.MESSAGE, "vib": Kind.TIME_SERIES}
 STAMP_NS = 1_659_966_694_716_714_600
@@ -157,3 +163,39 @@ def address() -> Target:
 
     seeds = [b"shdr://mill:7878", b"http://[::1]:5000/OKUMA", b"mill", b"http://a@b:0/?x#y"]
     return Target("address", run, (addresses.BadAddress,), seeds, Grammar("text"))
+
+
+class _Adapter(Alive):
+    """The adapter of a machine that says anything, and a client that does."""
+
+    def begin(self) -> None:
+        self.stage = stage = Stage()
+        self.node = node = ShdrAdapter(stage, {})
+        node.on_configure()
+        self.client = Client(1, "client", 0)
+        self.doors = [
+            (MachineState, node.on_state), (Signals, node.on_signals), (Alarm, node.on_alarm),
+            (MachineInfo, node.on_info), (CoolantState, node.on_coolant), (PeerEvent, node.on_peer),
+            (SignalBlock, lambda block: node.on_samples([block])), (Cause, self.say),
+        ]  # fmt: skip
+
+    def say(self, cause: Cause) -> None:
+        heard(self.client, cause.topic.encode("utf-8", "surrogatepass"), b"* PONG 1\n")
+
+    def after(self) -> None:
+        self.stage.time_ns += 10**8
+        self.node.tell_rows()
+
+    def look(self) -> None:
+        dump = self.node.lines.dump()
+        found = Decoder().receive(dump)
+        assert not [e for e in found if isinstance(e, Bad)], found
+        assert len(self.client.line) <= 2048
+
+
+def adapter() -> Target:
+    """The way out to MTConnect: whatever is heard of a machine, each line of it can be read."""
+    kinds: tuple[type[Message], ...] = (MachineState, Signals, Alarm, MachineInfo, CoolantState, PeerEvent, SignalBlock)
+    one = [[n, plain(example(kind))] for n, kind in enumerate(kinds)]
+    ping = [7, plain(Cause(publisher="", topic="* PING\n", seq=1))]
+    return _Adapter().target("adapter", [one, [one[1], one[6], one[6]], [ping, ping]])

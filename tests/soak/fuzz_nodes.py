@@ -81,7 +81,7 @@ def _with_source(node: Node, topic: str, act: Callable[[Any], Any]) -> Callable[
     return heard
 
 
-class _Alive(ABC):
+class Alive(ABC):
     """A node that lives through a batch of inputs; then it is looked at, and another one begins."""
 
     doors: list[Door]
@@ -118,7 +118,7 @@ class _Alive(ABC):
         return Target(name, self.run, (), packed, Grammar("msgpack"), settle=self.settle, batch=self.batch)
 
 
-class _Impact(_Alive):
+class _Impact(Alive):
     def begin(self) -> None:
         self.world = world = World(mode=Mode.STOP)
         self.node = node = world.node
@@ -163,7 +163,7 @@ def impact() -> Target:
     ])  # fmt: skip
 
 
-class _Sensory(_Alive):
+class _Sensory(Alive):
     def begin(self) -> None:
         self.stage = stage = Stage()
         node = stage.node
@@ -194,7 +194,7 @@ def sensory() -> Target:
     return _Sensory().target("sensory", [one, *([a, pause, b] for a, b in itertools.pairwise(faults))])
 
 
-class _Console(_Alive):
+class _Console(Alive):
     batch = 200  # it is the drawing that takes long
     kinds: tuple[type[Message], ...] = (
         MachineState, MachineInfo, Assessment, Protection, Protection, Intervention, ReactionResult, MotionEvent,
@@ -234,7 +234,7 @@ def console() -> Target:
     return _Console().target("console", [one[:4], one[4:8], one[8:], [[8, counts], [8, counts | {"stamp_ns": 10**9}]]])
 
 
-class _Recorder(_Alive):
+class _Recorder(Alive):
     def __init__(self) -> None:
         self.folder = scratch()
         super().__init__()

@@ -28,7 +28,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "expected",
     ),
     "logs": ("log", "cursor"),
-    "machines": ("shdr", "observed", "mtconnect", "parts", "address"),
+    "machines": ("shdr", "observed", "mtconnect", "parts", "address", "adapter"),
     "nodes": ("impact", "sensory", "console", "recorder"),
     "text": (
         "entry",

@@ -233,13 +233,18 @@ class Agent:
             answer = connection.getresponse()
             kind = answer.getheader("Content-Type", "")
             if not kind.lower().startswith("multipart/"):
-                yield _streams(answer.read(DOCUMENT_MAX_BYTES + 1))
+                found = _document(answer)
+                if not isinstance(found, Streams):
+                    raise BadDocument("sample was answered with devices")
+                yield found
                 end.wait(POLL_S)
                 return
             parts = Parts(kind)
             while not end.is_set() and (data := answer.read1(65_536)):
                 for document in parts.receive(data):
-                    yield _streams(document)
+                    found = parse(document)
+                    if isinstance(found, Streams):
+                        yield found
             end.wait(POLL_S)  # whoever ends an answer at once is not asked without pause
         finally:
             connection.close()
@@ -248,13 +253,17 @@ class Agent:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
         try:
             connection.request("GET", self._path + what, headers={"Accept": "text/xml"})
-            return parse(connection.getresponse().read(DOCUMENT_MAX_BYTES + 1))
+            return _document(connection.getresponse())
         finally:
             connection.close()
 
 
-def _streams(document: bytes) -> Streams:
-    found = parse(document)
-    if not isinstance(found, Streams):
-        raise BadDocument("sample was answered with devices")
-    return found
+def _document(answer: http.client.HTTPResponse) -> Devices | Streams:
+    """Raises BadDocument, AgentError: an agent's refusal is a document, too."""
+    body = answer.read(DOCUMENT_MAX_BYTES + 1)
+    try:
+        return parse(body)
+    except AgentError:
+        raise
+    except BadDocument as error:
+        raise BadDocument(f"HTTP status {answer.status}, {error}") from None

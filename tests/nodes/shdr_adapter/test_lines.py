@@ -129,5 +129,11 @@ def test_alarms_are_conditions_by_their_id() -> None:
     assert lines.dump().count(b"|system|") == ALARMS_MAX + 1
 
 
+def test_an_odd_stamp_arrives() -> None:
+    lines = Lines()
+    assert lines.fields(STATE.model_copy(update={"stamp_ns": 2**63 - 1})).startswith(b"2262-04-11T")
+    assert lines.fields(STATE.model_copy(update={"stamp_ns": -5, "block_number": 9})).startswith(b"1970-01-01T")
+
+
 def test_nobody_knows_anything_at_first() -> None:
     assert read(Lines().dump()) == {"avail": "UNAVAILABLE"}

@@ -11,9 +11,12 @@ from bus.testing import Domain
 from nodes.sensory_cortex import SensoryCortex
 from nodes.sensory_cortex.drivers.shdr import Shdr
 from nodes.shdr_adapter import ShdrAdapter
+from nodes.shdr_adapter.clients import PeerEvent, PeerKind
 from schemas import topics
 from schemas.codec import codec
 from schemas.machine import Alarm, Execution, Fault, InjectRequest, MachineState, SignalBlock, Signals
+from schemas.system import LogLevel
+from tests.nodes.sensory_cortex.stage import Stage
 from tests.nodes.sensory_cortex.test_live import of_machine
 
 LEFT_OUT = {"stamp_ns", "run_id"}
@@ -87,3 +90,24 @@ def test_a_machine_read_through_its_adapter_is_the_same_machine(domain: Domain) 
         readings = {v for v in values if not np.isnan(v)}
         assert readings <= own[name], name
         assert len(readings) > 1 or len({v for v in own[name] if not np.isnan(v)}) < 3, name
+
+
+def test_who_may_read_and_who_is_slow_is_said() -> None:
+    stage = Stage()
+    node = ShdrAdapter(stage, {"host": "0.0.0.0", "port": 0})
+    node.on_configure()
+    node.on_peer(PeerEvent(kind=PeerKind.LISTENING, client=7878, text="0.0.0.0:7878"))
+    assert stage.logged[-1] == (LogLevel.WARNING, "SHDR adapter on 0.0.0.0:7878: whoever reaches it reads this machine")
+    node.on_peer(PeerEvent(kind=PeerKind.FAILED, text="0.0.0.0:7878: Address already in use"))
+    assert stage.findings["adapter_port"] == "cannot listen on 0.0.0.0:7878: Address already in use"
+    for lost in (5, 9):
+        node.on_peer(PeerEvent(kind=PeerKind.LOST_LINES, client=1, lost_lines=lost, text="a"))
+    node.on_peer(PeerEvent(kind=PeerKind.CUT, client=2, lost_lines=3, text="b"))
+    assert stage.findings["slow_client"].startswith("12 lines left out for slow clients, the last b")
+
+
+def test_a_host_that_is_no_address_is_told_by_check() -> None:
+    assert dict(ShdrAdapter.mistakes({"host": "mill"})) == {
+        "adapter-host": "host: an IP address was expected, not 'mill'"
+    }
+    assert not list(ShdrAdapter.mistakes({"host": "::1"}))
