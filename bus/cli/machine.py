@@ -73,6 +73,9 @@ def _lines(found: Any) -> list[str]:
         f"  {told} observations in {found.seconds:.1f} s ({told / per_s:.1f}/s)"
         + "".join(f"; {source}: {rows / per_s:.1f} rows/s" for source, rows in sorted(found.rows.items())),
     ]
+    if not math.isnan(found.clock_offset_ms):
+        word = "behind" if found.clock_offset_ms >= 0 else "before"
+        out.append(f"  its clock is {abs(found.clock_offset_ms) / 1e3:.3f} s {word} ours")
     state = {k: v for k, v in found.state.__dict__.items() if k not in ("stamp_ns", "run_id")}
     out += ["state:", *(f"  {k:<28} {_shown(v)}" for k, v in state.items())]
     out += ["signals:"] if found.signals else ["signals: none of the usual keys was told"]
@@ -115,6 +118,7 @@ def _plain(found: Any) -> dict[str, Any]:
         "address": found.address,
         "model": found.model,
         "seconds": found.seconds,
+        "clock_offset_ms": found.clock_offset_ms,
         "counts": found.counts,
         "rows": dict(found.rows),
         "state": {k: getattr(v, "value", v) for k, v in (found.state.__dict__ if found.state else {}).items()},

@@ -28,11 +28,13 @@ class SenderClock:
         """The stamp in our time; `now_ns` where the sender gave none."""
         at_ns = now_ns
         if stamp_ns is not None:
-            at_ns = min(now_ns, stamp_ns + self._learn(now_ns - stamp_ns, now_ns))
+            at_ns = min(now_ns, stamp_ns + self.learn(stamp_ns, now_ns))
         self._given_ns = max(self._given_ns, at_ns)
         return self._given_ns
 
-    def _learn(self, delay_ns: int, now_ns: int) -> int:
+    def learn(self, stamp_ns: int, now_ns: int) -> int:
+        """Something with this stamp came now; returns the offset."""
+        delay_ns = now_ns - stamp_ns
         if now_ns - self._window_ns > WINDOW_NS:
             # the last window's least counts for one more, so that an offset is never of a moment only
             self._window_ns = now_ns

@@ -43,6 +43,8 @@ class Item:
     unit: str
     read: Callable[[str], Any]
     """from the text of an observation that is not UNAVAILABLE; raises ValueError"""
+    series: bool = False
+    """what comes are time series"""
     keys: tuple[str, ...] = ()
     """usual names; its own is one, too"""
 
@@ -91,15 +93,15 @@ def one_of(kind: type[E_]) -> Callable[[str], E_]:
 
 
 def _signal(name: str, *keys: str, read: Callable[[str], float] = number) -> Item:
-    return Item(name, SAMPLES.name, *VOCABULARY[name], read, keys)
+    return Item(name, SAMPLES.name, *VOCABULARY[name], read, keys=keys)
 
 
 def _state(name: str, mtconnect_type: str, read: Callable[[str], Any], *keys: str, unit: str = "") -> Item:
-    return Item(name, MACHINE_STATE.name, mtconnect_type, unit, read, keys)
+    return Item(name, MACHINE_STATE.name, mtconnect_type, unit, read, keys=keys)
 
 
 def _coolant(name: str, mtconnect_type: str, unit: str, *keys: str) -> Item:
-    return Item(name, COOLANT.name, mtconnect_type, unit, number, keys)
+    return Item(name, COOLANT.name, mtconnect_type, unit, number, keys=keys)
 
 
 AXES = "XYZ"
@@ -137,8 +139,8 @@ ROWS: tuple[Item, ...] = (
     _coolant("level_pct", "FILL_LEVEL", "%", "coolant_level"),
     _coolant("concentration_pct", "CONCENTRATION", "%", "coolant_concentration"),
     _coolant("temperature_c", "TEMPERATURE", "°C", "coolant_temperature"),
-    Item("message", LOG.name, "MESSAGE", "", words, ("message", "msg", "operator_message", "messages")),
-    Item("condition", ALARM.name, "SYSTEM", "", words, ("system", "logic", "motion_program", "servo", "comms")),
+    Item("message", LOG.name, "MESSAGE", "", words, keys=("message", "msg", "operator_message", "messages")),
+    Item("condition", ALARM.name, "SYSTEM", "", words, keys=("system", "logic", "motion_program", "servo", "comms")),
 )  # fmt: skip
 
 FIELDS: Mapping[str, Item] = {i.name: i for i in ROWS if i.topic not in SIGNAL_TOPICS}
@@ -171,7 +173,7 @@ def items(own: Mapping[str, Any]) -> Items:
         except ValueError as error:
             wrong.append(f"items: {key}: {error}")
             continue
-        if isinstance(given, Mapping) and given.get("series"):
+        if rows[key][0].series:
             kinds[key] = Kind.TIME_SERIES
     if wrong:
         raise BadItems("\n".join(wrong))
@@ -232,10 +234,11 @@ def _own_row(given: Any) -> Item:
     mtconnect_type, unit = given.get("type", known[0]), given.get("unit", known[1])
     if not (name and mtconnect_type and unit):
         raise ValueError("a signal needs `signal`, and `type` and `unit` where the name is not a usual one")
-    topic = given.get("topic", VIBRATION.name if given.get("series") else SAMPLES.name)
-    if topic not in SIGNAL_TOPICS:
-        raise ValueError(f"topic is {' or '.join(SIGNAL_TOPICS)}, not {topic!r}")
+    series = given.get("series", False)
+    topic = given.get("topic", VIBRATION.name if series else SAMPLES.name)
+    if topic not in (SIGNAL_TOPICS if series else (SAMPLES.name,)):
+        raise ValueError(f"topic is {SAMPLES.name}, or with `series` {VIBRATION.name}; not {topic!r}")
     factor = float(given.get("factor", 1.0))
     if not math.isfinite(factor):
         raise ValueError(f"factor is {factor}")
-    return Item(name, topic, mtconnect_type, unit, scaled(factor))
+    return Item(name, topic, mtconnect_type, unit, scaled(factor), series)

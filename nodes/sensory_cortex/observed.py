@@ -51,7 +51,7 @@ UNKNOWN_MAX = 200
 """unknown keys that are told by name"""
 CONDITIONS_MAX = 200
 """conditions in force at a time"""
-WORD_MAX, TEXT_MAX = 100, 1000
+WORD_MAX, TEXT_MAX = 100, 400
 """characters of a key or a code, and of a text, that go into an alarm"""
 MESSAGES_PER_S = 5
 """of the control's messages that go to the log"""
@@ -125,6 +125,7 @@ class Observed:
         """Take in one event; what it makes known is appended to `out`. Readings wait for `flush` or the next moment."""
         if (stamp_ns := getattr(event, "stamp_ns", None)) is not None and stamp_ns != self._moment_ns:
             self._moment_ns = stamp_ns
+            self.clock.learn(stamp_ns, now_ns)
             if self._newest_ns is not None and stamp_ns < self._newest_ns:
                 self.counts["time back"] += 1
                 if self.counts["time back"] == 1:
@@ -182,7 +183,9 @@ class Observed:
         self._values = [math.nan] * len(self._values)
         self._owner.clear()  # another adapter may have other keys; the columns stay
         self._row_keys.clear()
-        self._coolant.clear()
+        if self._coolant:
+            self._coolant.clear()
+            self._tell_coolant(now_ns, out)
         self.clock.restart()
         self._newest_ns = None
         self._run_id = ""
@@ -190,7 +193,7 @@ class Observed:
 
     def _bad(self, kind: str, text: str) -> None:
         self.counts[f"bad {kind}"] += 1
-        self.last_bad = text
+        self.last_bad = text[:TEXT_MAX]
 
     def _value(self, event: Value, now_ns: int, out: list[Message]) -> None:
         found = self._rows.get(event.key)
@@ -199,6 +202,10 @@ class Observed:
             return
         available = event.text.strip().upper() != UNAVAILABLE
         for item in found:
+            if item.series:
+                if available:
+                    self._bad("series", f"{event.key} is no time series: {shown(event.text)}")
+                continue
             try:
                 value = item.read(event.text) if available or item.name == "availability" else None
             except ValueError as error:
@@ -267,8 +274,6 @@ class Observed:
         """A time series is a source of its own, since its rows are its own; its stamp is that of the last value."""
         found = self._rows.get(event.key, ())
         for item in found:
-            if item.topic not in SIGNAL_TOPICS:
-                continue
             if not 0.001 <= event.rate_hz <= 1e9 or not event.values:
                 self._bad("series", f"{event.key}: {len(event.values)} values at {event.rate_hz:g} Hz")
                 continue

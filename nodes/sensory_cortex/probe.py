@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import random
 import threading
@@ -44,6 +45,8 @@ class Probed:
     counts: dict[str, int] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
     """by key: the first value"""
+    clock_offset_ms: float = math.nan
+    """ours less the machine's"""
     alarms: dict[str, Alarm] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
 
@@ -101,6 +104,7 @@ def probe(text: str, seconds: float, now_ns: Callable[[], int], *, items: Mappin
     found.state = driver.state(at_ns)
     found.signals = tuple(driver.signals)
     found.counts = dict(getattr(driver, "counts", {}))
+    found.clock_offset_ms = getattr(driver, "clock_offset_ms", math.nan)
     found.unknown = dict(getattr(driver, "unknown", {}))
     return found
 

@@ -7,19 +7,16 @@ tick, and goes to it as orders. What it gives back are chunks: OPENED, BYTES, CL
 from __future__ import annotations
 
 import math
-import os
-import select
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import takewhile
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
 from nodes.sensory_cortex.items import items
 from nodes.sensory_cortex.observed import Observed
+from nodes.sensory_cortex.orders import Do, Order, Orders
 from schemas.base import Message
 from schemas.machine import (
     Alarm,
@@ -35,6 +32,8 @@ from schemas.wire.shdr import Command, Decoder, Event
 
 SILENT_NS = 600_000_000
 """nothing was heard for so long: what was told may not hold any longer"""
+REPEAT_NS = 150_000_000
+"""at least between two rows that only say that nothing changed"""
 BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 100_000_000, 5_000_000_000
 SOUND_NS = 2_000_000_000
 """a connection that lived so long was a sound one: the next attempt may be at once"""
@@ -43,63 +42,6 @@ CHUNK_BYTES = 1024
 """small, so that what is read of one at a time does not make a tick too long"""
 EVENTS_PER_TICK, MESSAGES_PER_TICK = 24, 4
 COUNTS_EVERY_NS = 1_000_000_000
-
-
-class Do(StrEnum):
-    CONNECT = "CONNECT"
-    SEND = "SEND"
-    CLOSE = "CLOSE"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the worker is to do."""
-
-    do: Do
-    data: bytes = b""
-    """SEND: the bytes; CLOSE: why"""
-
-
-class Orders:
-    """From the node's thread to the worker: bounded, never blocking, and seen by `select` through `fd`."""
-
-    def __init__(self) -> None:
-        self._queue: deque[Order] = deque(maxlen=64)
-        self._lock = threading.Lock()
-        self._fd = -1
-
-    def put(self, order: Order) -> None:
-        with self._lock:
-            self._queue.append(order)
-            if self._fd >= 0:
-                os.eventfd_write(self._fd, 1)
-
-    def get(self) -> Order | None:
-        with self._lock:
-            return self._queue.popleft() if self._queue else None
-
-    def wait(self, timeout_s: float) -> Order | None:
-        """The next one, None when there is none in time."""
-        if (order := self.get()) is not None:
-            return order
-        if select.select([self._fd], [], [], timeout_s)[0]:
-            self.seen()
-        return self.get()
-
-    def seen(self) -> None:
-        """`select` woke by it: be quiet until the next order."""
-        os.eventfd_read(self._fd)
-
-    def __enter__(self) -> int:
-        """The worker begins; gives the descriptor."""
-        with self._lock:
-            self._fd = os.eventfd(1 if self._queue else 0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            return self._fd
-
-    def __exit__(self, *exc: object) -> None:
-        with self._lock:
-            fd, self._fd = self._fd, -1
-        os.close(fd)
 
 
 class Telling:
@@ -127,7 +69,8 @@ class Telling:
         self._open = self._alive = False
         self._opened_ns = self._heard_ns = self._connect_ns = 0
         self._backoff_ns = BACKOFF_FIRST_NS
-        self._asked = False
+        self._asked = self._fresh = False
+        self._row_ns = 0
         self.lost = 0
         """observations that the sender had no longer when they were asked for"""
         self._told: dict[str, str] = {}
@@ -168,6 +111,12 @@ class Telling:
         return self._observed.counts
 
     @property
+    def clock_offset_ms(self) -> float:
+        """Our clock less the sender's, with the least delay on the way; NaN where it gives no time."""
+        offset_ns = self._observed.clock.offset_ns
+        return math.nan if offset_ns is None else offset_ns / 1e6
+
+    @property
     def unknown(self) -> Mapping[str, str]:
         """Keys that no row has, and what was told of each first."""
         return self._observed.unknown
@@ -198,9 +147,15 @@ class Telling:
             for _ in moment:
                 self._events.popleft()
             self._observed.flush(now_ns, out)
+        if any(type(m) is SignalBlock for m in out):
+            self._row_ns, self._fresh = now_ns, False
+        elif self._fresh and not self._events and not self._waiting and now_ns - self._row_ns >= REPEAT_NS:
+            # a sign of life without a reading: what was told still holds
+            self._row_ns, self._fresh = now_ns, False
+            self._observed.unchanged(now_ns, out)
         if self._open:
             self.beat(now_ns)
-        self._live(now_ns, out)
+        self._live(now_ns)
         if now_ns - self._counted_ns >= COUNTS_EVERY_NS:
             self._tell_counts(now_ns, out)
         return out
@@ -227,8 +182,7 @@ class Telling:
             case ChunkKind.BYTES:
                 self._heard_ns = now_ns
                 self._events.extend(self._decoder.receive(chunk.payload))
-                if not self._events or all(isinstance(e, Command) for e in self._events):
-                    self._observed.unchanged(now_ns, out)
+                self._fresh = True
             case ChunkKind.CLOSED:
                 self._closed(chunk.text, now_ns, out)
         return True
@@ -249,7 +203,7 @@ class Telling:
             self._setting.log(LogLevel.WARNING, f"{self._name}: {text}")
             out.append(self._alarm("connection", ConditionLevel.UNAVAILABLE, text, now_ns))
 
-    def _live(self, now_ns: int, out: list[Message]) -> None:
+    def _live(self, now_ns: int) -> None:
         alive = self._open and now_ns - self._heard_ns <= SILENT_NS
         if alive != self._alive:
             self._alive = alive

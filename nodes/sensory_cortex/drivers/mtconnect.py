@@ -17,7 +17,8 @@ from dataclasses import replace
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.drivers import Setting
 from nodes.sensory_cortex.items import PORTS, Items
-from nodes.sensory_cortex.telling import Do, Telling
+from nodes.sensory_cortex.orders import Do
+from nodes.sensory_cortex.telling import Telling
 from schemas.system import LogLevel
 from schemas.wire.address import address
 from schemas.wire.mtconnect import (

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.drivers import Setting
 from nodes.sensory_cortex.items import PORTS
-from nodes.sensory_cortex.telling import CHUNK_BYTES, Do, Telling
+from nodes.sensory_cortex.orders import Do
+from nodes.sensory_cortex.telling import CHUNK_BYTES, Telling
 from schemas.system import LogLevel
 from schemas.wire.address import address
 from schemas.wire.shdr import Command, encode

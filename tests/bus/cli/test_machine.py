@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.bus.cli.shop import rise
 from tests.nodes.sensory_cortex.adapter import Adapter
 from tests.nodes.sensory_cortex.agent import Agent
 
-LINES = b"|avail|AVAILABLE|execution|ACTIVE|Sload|31|S2speed|5\n|system|FAULT|7||HIGH|hot\n"
+LINES = b"2022-08-08T13:51:34Z|x|1\n|avail|AVAILABLE|execution|ACTIVE|Sload|31|S2speed|5\n|system|FAULT|7||HIGH|hot\n"
 
 
 def test_an_adapter_and_a_block_that_can_be_pasted(tmp_path: Path) -> None:
@@ -22,7 +23,8 @@ def test_an_adapter_and_a_block_that_can_be_pasted(tmp_path: Path) -> None:
         done = rise("machine", "probe", adapter.address, "--seconds", "1", "--name", "mill7")
     assert done.exit_code == 0
     assert f"{adapter.address} answers: MTConnect adapter" in done.stdout
-    assert "5 observations in" in done.stdout
+    assert "6 observations in" in done.stdout
+    assert re.search(r"its clock is \d+\.\d{3} s behind ours", done.stdout)
     assert "rows/s" in done.stdout
     for words in (
         ("execution", "ACTIVE"),
@@ -32,12 +34,12 @@ def test_an_adapter_and_a_block_that_can_be_pasted(tmp_path: Path) -> None:
     ):
         assert any(line.split()[: len(words)] == list(words) for line in done.stdout.splitlines()), words
     file = tmp_path / "site.toml"
-    file.write_text(done.stdout.partition("# for site.toml\n")[2].replace("# S2speed", "S2speed"))
+    file.write_text(done.stdout.partition("# for site.toml\n")[2].replace("# S2speed", "S2speed").replace("# x", "x"))
     site, mistakes = read_site(file)
     assert not mistakes
     assert [(m.name, m.mode) for m in site.machines] == [("mill7", "OBSERVE")]
     given = {name: g.value for name, g in site.parameters["mill7/sensory_cortex"].items()}
-    assert given == {"driver": "shdr", "address": adapter.address, "items": {"S2speed": ""}}
+    assert given == {"driver": "shdr", "address": adapter.address, "items": {"S2speed": "", "x": ""}}
     values = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
     assert not list(SensoryCortex.mistakes(values | given))
 

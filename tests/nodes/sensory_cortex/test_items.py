@@ -53,7 +53,10 @@ def test_a_shops_own_rows() -> None:
         ({"signal": "x_mm", "colour": 1}, "no 'colour' here"),
         ({"signal": "x_mm", "factor": True}, "factor is"),
         ({"signal": "x_mm", "factor": float("inf")}, "factor is inf"),
-        ({"signal": "x_mm", "topic": "machine/state"}, "topic is machine/samples or machine/vibration"),
+        (
+            {"signal": "x_mm", "topic": "machine/vibration"},
+            "topic is machine/samples, or with `series` machine/vibration",
+        ),
     ],
 )
 def test_mistakes_are_told_by_key(given: Any, text: str) -> None:

@@ -97,6 +97,14 @@ def test_a_series_is_a_source_of_its_own() -> None:
     assert "1 number" in watch.observed.misunderstood()
 
 
+def test_a_series_that_is_none_is_told_and_unavailable_is_no_row() -> None:
+    watch = Watch({"vib": {"signal": "x_accel", "series": True}})
+    assert watch.say("|vib|UNAVAILABLE") == []
+    assert watch.observed.misunderstood() == ""
+    watch.say("|vib|3")
+    assert "1 number" in watch.observed.misunderstood()
+
+
 def test_the_state_is_what_was_told_and_unavailable_without_its_sender() -> None:
     watch = Watch()
     watch.say("|execution|active|mode|AUTOMATIC|estop|ARMED|program|O1|line|7.0|Fovr|80|tool_id|4")
@@ -157,6 +165,11 @@ def test_what_was_in_force_when_the_line_was_cut_is_not_known_and_can_be_told_ag
     assert isinstance(out[-1], SignalBlock)
     assert np.isnan(out[-1].data.array).all()
     assert watch.alarms("|system|FAULT|1||HIGH|a") == [("system/1", "FAULT")]
+    (told,) = watch.say("|coolant_level|80")
+    assert isinstance(told, CoolantState)
+    out.clear()
+    watch.observed.forget(watch.now, out)
+    assert any(isinstance(m, CoolantState) and math.isnan(m.level_pct) for m in out)
 
 
 def test_what_strangers_make_up_is_bounded() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import select
+import math
 from typing import Any
 
 import pytest
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.drivers.shdr import Shdr
-from nodes.sensory_cortex.telling import BACKOFF_MOST_NS, Do, Order, Orders
+from nodes.sensory_cortex.orders import Do, Order
+from nodes.sensory_cortex.telling import BACKOFF_MOST_NS
 from schemas import topics
 from schemas.machine import Execution, SignalBlock
-from tests.nodes.sensory_cortex.stage import Stage
+from tests.nodes.sensory_cortex.stage import START_NS, Stage
 
 
 class Behind(Stage):
@@ -109,6 +110,15 @@ def test_a_pong_repeats_the_last_row_and_silence_does_not() -> None:
     assert (len(behind.of(topics.SAMPLES)), last.data.array.tolist()) == (rows + 1, [[5.0]])
 
 
+def test_a_sign_of_life_among_other_lines_repeats_the_row_too() -> None:
+    behind = Behind()
+    behind.open("|Sload|5")
+    rows = len(behind.of(topics.SAMPLES))
+    for n in range(100):
+        behind.say(f"* PONG 10000\n|chatter|{n}")
+    assert 6 <= len(behind.of(topics.SAMPLES)) - rows <= 7  # in a second, however much it chatters
+
+
 def test_state_is_told_before_its_rows_and_after_those_of_the_state_before() -> None:
     behind = Behind()
     at = "2026-01-01T00:00:0"
@@ -132,24 +142,17 @@ def test_a_half_line_is_never_a_state() -> None:
     assert pairs == {(Execution.UNAVAILABLE, ""), (Execution.READY, "O1"), (Execution.ACTIVE, "O2")}
 
 
+def test_the_senders_clock_is_known_by_its_least_delay() -> None:
+    behind = Behind()
+    behind.open("|Sload|1")
+    assert math.isnan(behind.driver.clock_offset_ms)
+    for second, late_ms in ((1, 30), (2, 0), (3, 50)):
+        behind.run((second * 1000 + late_ms - (behind.time_ns - START_NS) / 1e6) / 1000)
+        behind.say(f"2020-01-01T00:00:{second:02d}Z|Sload|{second}")
+    assert behind.driver.clock_offset_ms == pytest.approx((START_NS - 1_577_836_800 * 10**9) / 1e6, abs=1.5)
+
+
 def test_a_broken_pong_is_told_once() -> None:
     behind = Behind()
     behind.open("* PONG", "* PONG x", "* PONG " + "9" * 400)
     assert sum("no heartbeat in PONG" in text for _, text in behind.logged) == 1
-
-
-def test_orders_wake_whoever_waits_and_are_bounded() -> None:
-    orders = Orders()
-    orders.put(Order(Do.CONNECT))
-    with orders as fd:
-        assert select.select([fd], [], [], 0)[0]
-        assert orders.wait(0.0) == Order(Do.CONNECT)
-        orders.seen()
-        assert orders.wait(0.0) is None
-        for n in range(1000):
-            orders.put(Order(Do.SEND, b"%d" % n))
-        orders.seen()
-    left = 0
-    while orders.get() is not None:
-        left += 1
-    assert left == 64
