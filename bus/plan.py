@@ -354,8 +354,13 @@ class _Loader:
         names = {n.name for d in self.drafts for n in d.nodes}
         for name, values in given.items() if not self.bad_namespaces else ():
             where = min((v.where for v in values.values()), default=Where(str(self.site.path)))
-            if name and name not in names and (name in overridden or self.looks_mistyped(name, names)):
+            if not name or name in names:
+                continue
+            if name in overridden or self.looks_mistyped(name, names):
                 self.wrong("unknown-node", where, f"no node {name!r} is launched", did_you_mean(name, names))
+            elif any(n.rpartition("/")[0] == name.rpartition("/")[0] for n in names):
+                text = f"no node {name!r} is launched: its parameters are for another launch, or its name is wrong"
+                self.mistakes.append(Mistake("unknown-node", where, text, did_you_mean(name, names), "warning"))
         homes = {n.name: d.name for d in self.drafts for n in d.nodes} | {d.name: d.name for d in self.drafts}
         processes = []
         for d in self.drafts:

@@ -171,7 +171,7 @@ class _Reader:
                     "site-key",
                     (*keys, key),
                     f"machine {name} has no key {key!r}",
-                    did_you_mean(key, ("mode",)) + f" A node's parameters go below [machines.{name}.NODE]",
+                    f"{did_you_mean(key, ('mode',))}. A node's parameters go below [machines.{name}.NODE]",
                 )
         return SiteMachine(name, mode)
 

@@ -210,8 +210,8 @@ def _commands(board: Board, stories: Stories, shell: Shell) -> Iterable[list[str
         yield crash
     bags, part = board.to_replay(steps[0].stamp_ns if steps else None)
     if bags:
-        paths = [shell.short(bag) for bag in bags]
-        yield [shell.rise, "replay", f"{name}/impact_cortex", *paths, *part, "-p", "limit_pct=155"]
+        paths, asks = [shell.short(bag) for bag in bags], board.machines[name].what_if
+        yield [shell.rise, "replay", f"{name}/impact_cortex", *paths, *part, *(["-p", asks] if asks else [])]
     if steps:
         reset = '{"operator": "me", "reason": "checked the tool"}'
         yield shell.asks("service", "call", f"{name}/machine/reset", reset)

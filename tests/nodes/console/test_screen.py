@@ -79,7 +79,7 @@ def crashed(*names: str) -> Board:
 
 def decided(at_ns: int, reaction: Reaction) -> Intervention:
     said = {"stamp_ns": at_ns, "intervention_id": f"{at_ns}", "reaction": reaction, "reason": "too much", "run_id": ""}
-    return intervention().model_copy(update=said)
+    return intervention().model_copy(update={**said, "task": "load_limit"})
 
 
 @pytest.mark.parametrize("text", ["[/] is what was opened", "[/bold]", "see [vmc1]", "[red", "\\[x]"])
