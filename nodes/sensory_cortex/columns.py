@@ -17,7 +17,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from nodes.sensory_cortex.signals import TOPICS, VOCABULARY, signal
@@ -205,3 +205,19 @@ def toml_map(text: str, where: str) -> ColumnMap:
     except (ValueError, RecursionError) as error:  # a number of 5000 digits is no TOMLDecodeError
         raise BadColumnMap(f"{where}: not TOML: {error}") from error
     return column_map(table, PurePath(where).name)
+
+
+def map_of(given: str | Mapping[str, Any]) -> ColumnMap:
+    """The column map that an option gives: the path of a TOML file, or the map itself.
+
+    Raises:
+        BadColumnMap: with every mistake.
+    """
+    if not given:
+        raise BadColumnMap("column_map: give the path of a TOML file, or the map itself")
+    if not isinstance(given, str):
+        return column_map(given, "column_map")
+    try:
+        return toml_map(Path(given).read_text("utf-8"), given)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadColumnMap(f"column_map: cannot read {given}: {error}") from error

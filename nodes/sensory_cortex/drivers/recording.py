@@ -10,16 +10,18 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from bus.bag.records import MAGIC
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
-from nodes.sensory_cortex.columns import BadColumnMap, ColumnMap, column_map, toml_map
-from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
+from nodes.sensory_cortex.columns import BadColumnMap, ColumnMap, map_of
+from nodes.sensory_cortex.drivers import NO_QUALITY, Abilities, Answer, Setting, Source
+from nodes.sensory_cortex.options import Options, Wrong, option
 from nodes.sensory_cortex.recorded import bag_chunks, restamped, shifted
 from nodes.sensory_cortex.rows import BadRow, BadTable, Row, read_rows
 from schemas.base import Message, Samples
@@ -48,25 +50,67 @@ ROWS_PER_MESSAGE = 4
 """what a message out of a bag counts for in `fast_rows_s`"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingOptions(Options):
+    """What the playing of a file may be told."""
+
+    knows_state: ClassVar[bool] = True
+
+    path: str = option("", doc="a table (CSV and its kin) or a bag (.mcap)")
+    column_map: str | Mapping[str, Any] = option(
+        "", also=dict, doc="how the table is read: a TOML file, or the map itself"
+    )
+    bag_namespace: str = option("", doc="whose topics of a bag to play; empty when it holds one machine")
+    on_bad_row: str = option("stop", choices=("stop", "skip"), doc="what a row that cannot be read does")
+    loop: bool = option(True, doc="begin again at the end of the recording")
+    speed: float = option(
+        1.0, ge=0.0, le=1000.0, doc="1 is the recording's own pace; 0 is as fast as can be kept up with"
+    )
+    fast_rows_s: float = option(12_800.0, unit="1/s", ge=1.0, le=1e6, doc="most rows a second at speed 0")
+    start_delay_s: float = option(2.0, unit="s", ge=0.0, le=3600.0, doc="time for listeners to come")
+
+    @property
+    def is_bag(self) -> bool:
+        return self.path.endswith(".mcap")
+
+    def mistakes(self) -> Iterator[Wrong]:
+        if not self.path:
+            yield "recording-path", "driver recording needs `path`: a table (CSV and its kin) or a bag (.mcap)"
+            return
+        try:
+            by = None if self.is_bag else map_of(self.column_map)
+        except BadColumnMap as error:
+            yield from (("column-map", line) for line in str(error).splitlines())
+        else:
+            if text := unplayable(Path(self.path), by, skip_bad=self.on_bad_row == "skip"):
+                yield "recording-path", f"path: {text}"
+
+    def signals(self, name: str) -> Sequence[SignalInfo] | None:
+        try:
+            return None if self.is_bag else [c.info for c in map_of(self.column_map).columns]
+        except BadColumnMap:  # which is told by `mistakes`
+            return None
+
+
 class Recording:
     """Plays a file as if the machine were there."""
 
+    Options = RecordingOptions
+    quality = NO_QUALITY
     last_stop_ms = math.nan
     lost_rows = 0
 
     def __init__(self, setting: Setting) -> None:
-        p = setting.parameters
+        options: RecordingOptions = setting.options
         self._setting = setting
-        self._path = Path(p["path"])
-        if not p["path"]:
-            raise ValueError("path: the recording driver needs the path of a table or of a bag")
-        self._map = None if self._path.suffix == ".mcap" else map_of(p)
-        self._bag_namespace = str(p["bag_namespace"])
-        self._skip_bad = p["on_bad_row"] == "skip"
-        self._loop = bool(p["loop"])
-        self._speed = float(p["speed"])
-        self._fast_rows_s = float(p["fast_rows_s"])
-        self._delay_ns = round(float(p["start_delay_s"]) * 1e9)
+        self._path = Path(options.path)
+        self._map = None if options.is_bag else map_of(options.column_map)
+        self._bag_namespace = options.bag_namespace
+        self._skip_bad = options.on_bad_row == "skip"
+        self._loop = options.loop
+        self._speed = options.speed
+        self._fast_rows_s = options.fast_rows_s
+        self._delay_ns = round(options.start_delay_s * 1e9)
         self._program = self._path.name
         rows = self._map
         model = rows.model if rows is not None else f"recording of {self._bag_namespace or 'a machine'}"
@@ -230,7 +274,7 @@ class Recording:
             out.append(self._alarm("bad_rows", ConditionLevel.WARNING, text, now_ns))
 
     def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
-        name = f"{self._setting.machine}/recording"
+        name = f"{self._setting.machine}/{self._setting.name}"
         return Alarm(
             stamp_ns=now_ns, alarm_id=f"{name}/{code}", level=level, origin=name, native_code=code.upper(), text=text
         )
@@ -284,23 +328,6 @@ class Recording:
             if end.is_set():
                 return
             yield chunk
-
-
-def map_of(parameters: Any) -> ColumnMap:
-    """The column map that the node's parameters give.
-
-    Raises:
-        BadColumnMap: with every mistake.
-    """
-    file, inline = parameters["column_map"], parameters["columns"]
-    if bool(file) == bool(inline):
-        raise BadColumnMap("give either `column_map` (the path of a TOML file) or `columns` (the map itself)")
-    if inline:
-        return column_map(inline, "columns")
-    try:
-        return toml_map(Path(file).read_text("utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadColumnMap(f"column_map: cannot read {file}: {error}") from error
 
 
 def unplayable(path: Path, by: ColumnMap | None, *, skip_bad: bool) -> str:
