@@ -34,6 +34,7 @@ IMPORTERS = {
     "httpx": ("nodes.sensory_cortex.drivers.mtconnect",),
     "requests": ("nodes.sensory_cortex.drivers.mtconnect",),
     "pyarrow": ("bus.bag.parquet",),
+    "serial": ("nodes.sensory_cortex.endpoints", "nodes.legacy_bridge"),
     "pickle": (),
     "tests": (),
     "launch": (),

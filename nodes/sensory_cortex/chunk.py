@@ -17,6 +17,8 @@ class ChunkKind(StrEnum):
     """everything was read once"""
     FAILED = "FAILED"
     """reading stopped; `text` says where and why"""
+    BAD = "BAD"
+    """nothing that came could be read: `bad_rows`, `text`"""
     LINK = "LINK"
     """a connection came (`text` is empty) or went (`text` says why); it is tried again"""
 

@@ -227,8 +227,10 @@ class SensoryCortex(Node):
 
     def _tell_losses(self) -> None:
         machine = self.machine
-        if machine.lost_rows:
-            self.report("rows_lost", ConditionLevel.WARNING, f"{machine.lost_rows} rows lost: this node ran late")
+        if lost := self.watch.lost_rows:
+            text = ", ".join(f"{rows} of {source}" for source, rows in lost.items())
+            late = f"; {machine.lost_rows} because this node ran late" if machine.lost_rows else ""
+            self.report("rows_lost", ConditionLevel.WARNING, f"rows lost: {text}{late}")
         if dropped := sum(f.dropped for f in machine.fitted):
             self.report("chunks_dropped", ConditionLevel.WARNING, f"{dropped} pieces read and not taken in time")
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nodes.sensory_cortex.drivers import Quality, Source
 from nodes.sensory_cortex.machine import Fitted
+from nodes.sensory_cortex.schedule import LeastDelay
 from schemas.machine import SignalBlock, SourceStatus
 
 SILENT_NS = 500_000_000
 """a source is lost after this, or after three of its periods, but at the latest after SILENT_MOST_NS"""
 SILENT_MOST_NS = 700_000_000
-OFFSET_WINDOW = 30
-"""measurements, one a second, over which the least delay is taken for the offset of the clocks"""
 
 
 @dataclass(slots=True)
@@ -26,23 +24,11 @@ class _Seen:
     rate_hz: float = 0.0
     next_row: int = -1
     lost_rows: int = 0
-    least_ns: float = math.inf
-    """arrival - stamp since the last measurement"""
-    least: deque[float] = field(default_factory=lambda: deque(maxlen=OFFSET_WINDOW))
-    """the same, of the measurements before"""
+    offset: LeastDelay = field(default_factory=LeastDelay)
+    """arrival - stamp of the newest row. What it waits on its way (the network, a full queue, a late tick) only adds to
+    the difference, so the least is the offset of the clocks plus the shortest way there is: an upper bound"""
     available: bool | None = None
     """None until it came, or did not come in time"""
-
-    @property
-    def offset_ms(self) -> float:
-        """How far the source's clock is behind ours: the least of arrival - stamp of the newest row in the last
-        OFFSET_WINDOW s.
-
-        What a row waits on its way (the network, a full queue, a late tick) only adds to the difference, so its least
-        value is the offset of the clocks plus the shortest way there is: an upper bound. NaN before the first row.
-        """
-        least = min(self.least_ns, *self.least) if self.least else self.least_ns
-        return least / 1e6 if math.isfinite(least) else math.nan
 
 
 class SourceWatch:
@@ -66,8 +52,7 @@ class SourceWatch:
         seen.next_row = block.first_row + rows
         seen.heard_ns = now_ns
         seen.rows += rows
-        behind_ns = now_ns - block.stamp_ns - (rows - 1) * block.period_ns
-        seen.least_ns = min(seen.least_ns, behind_ns)
+        seen.offset.heard(now_ns - block.stamp_ns - (rows - 1) * block.period_ns, now_ns)
 
     def judge(self, source: Source, now_ns: int) -> bool | None:
         """Whether the source came (True) or went, or did not come at all (False); None when nothing changed."""
@@ -80,6 +65,11 @@ class SourceWatch:
             return None
         seen.available = alive
         return alive
+
+    @property
+    def lost_rows(self) -> dict[str, int]:
+        """By source, rows that its numbers show and that did not come."""
+        return {name: seen.lost_rows for name, seen in self._seen.items() if seen.lost_rows}
 
     def lost(self, source: str) -> bool:
         seen = self._seen.get(source)
@@ -95,9 +85,6 @@ class SourceWatch:
         for seen in self._seen.values():
             seen.rate_hz = (seen.rows - seen.rows_measured) / elapsed_s if elapsed_s > 0 else 0.0
             seen.rows_measured = seen.rows
-            if math.isfinite(seen.least_ns):
-                seen.least.append(seen.least_ns)
-                seen.least_ns = math.inf
 
     def status(self, source: Source, fitted: Fitted, quality: Quality, now_ns: int, *, stops: bool) -> SourceStatus:
         seen = self._of(source.name, now_ns)
@@ -110,7 +97,7 @@ class SourceWatch:
             available=bool(seen.available) and not ended,
             rate_hz=seen.rate_hz,
             age_ms=self.age_ms(source.name, now_ns),
-            clock_offset_ms=seen.offset_ms if math.isnan(said_ms) else said_ms,
+            clock_offset_ms=seen.offset.ms if math.isnan(said_ms) else said_ms,
             signals=tuple(owned),
             carries_state=fitted.entry.state and source.carries_state,
             takes_stop=stops,

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from bus.bag.records import MAGIC
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.columns import BadColumnMap, ColumnMap, map_of
 from nodes.sensory_cortex.drivers import NO_QUALITY, Abilities, Answer, Setting, Source
+from nodes.sensory_cortex.gathered import joins, rows_chunk
 from nodes.sensory_cortex.options import Options, Wrong, option
 from nodes.sensory_cortex.recorded import bag_chunks, restamped, shifted
 from nodes.sensory_cortex.rows import BadRow, BadTable, Row, read_rows
@@ -42,7 +41,6 @@ from schemas.machine import (
 from schemas.system import LogLevel
 from schemas.topics import MACHINE_STATE
 
-ROWS_PER_CHUNK = 512
 ROWS_PER_BLOCK = 64
 CHUNKS_AHEAD = 8
 BLOCKS_PER_TICK = 4
@@ -362,12 +360,12 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
                         bad, text = bad + 1, row.text
                         if not skip_bad:
                             if gathered:
-                                yield _rows_chunk(gathered, base_ns, base_row, 0, "", by)
+                                yield rows_chunk(gathered, base_ns, base_row, 0, "", by)
                             yield Chunk(kind=ChunkKind.FAILED, bad_rows=bad, text=text)
                             return
                         continue
-                    if gathered and not _joins(gathered, row):
-                        yield _rows_chunk(gathered, base_ns, base_row, bad, text, by)
+                    if gathered and not joins(gathered, row):
+                        yield rows_chunk(gathered, base_ns, base_row, bad, text, by)
                         gathered = []
                     gathered.append(row)
                     last = row
@@ -375,7 +373,7 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
             yield Chunk(kind=ChunkKind.FAILED, bad_rows=bad, text=str(error))
             return
         if gathered:
-            yield _rows_chunk(gathered, base_ns, base_row, bad, text, by)
+            yield rows_chunk(gathered, base_ns, base_row, bad, text, by)
         if last is None:
             yield Chunk(
                 kind=ChunkKind.FAILED, bad_rows=bad, text=f"{path.name}: no row" + (f"; {text}" if text else "")
@@ -387,33 +385,3 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
             return
         base_ns += ended_ns + (by.period_ns or 1_000_000)
         base_row += last.index + 1
-
-
-def _joins(gathered: list[Row], row: Row) -> bool:
-    """Whether a row continues a chunk: none missing, evenly spaced, came in at the same time, nothing else changed."""
-    last = gathered[-1]
-    if row.index != last.index + 1:
-        return False
-    if len(gathered) >= ROWS_PER_CHUNK or row.arrival_ns != last.arrival_ns:
-        return False
-    if row.motion is not last.motion or row.block != last.block:
-        return False
-    return len(gathered) < 2 or row.offset_ns - last.offset_ns == last.offset_ns - gathered[-2].offset_ns
-
-
-def _rows_chunk(rows: list[Row], base_ns: int, base_row: int, bad: int, text: str, by: ColumnMap) -> Chunk:
-    with np.errstate(over="ignore"):
-        data = np.array([r.values for r in rows], dtype=np.float64).astype(np.float32)
-    first = rows[0]
-    return Chunk(
-        kind=ChunkKind.ROWS,
-        offset_ns=base_ns + first.offset_ns,
-        period_ns=rows[1].offset_ns - first.offset_ns if len(rows) > 1 else by.period_ns,
-        arrival_ns=-1 if first.arrival_ns < 0 else base_ns + first.arrival_ns,
-        motion=first.motion,
-        block=first.block,
-        first_row=base_row + first.index,
-        bad_rows=bad,
-        text=text,
-        data=Samples.take(data),
-    )
