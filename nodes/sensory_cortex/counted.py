@@ -27,6 +27,8 @@ class Counted:
     first_row: int
     """rows of the source before it, over all sessions, the missing ones counted"""
     session: int
+    offset_ns: int
+    """of its first row, by the device's time since the session began"""
     arrival_ns: int
 
 
@@ -39,6 +41,8 @@ class Counter:
         self._next: int | None = None
         self._base = 0
         """row = base + counter"""
+        self._begun = 0
+        """the counter with which the session began"""
         self._shape: tuple[int, int] | None = None
         self._late = 0
         self._anew = False
@@ -112,7 +116,8 @@ class Counter:
     def _begin(self, frame: Frame, shape: tuple[int, int]) -> None:
         row = 0 if self._next is None else self._base + self._next
         self.session += self._next is not None
-        self._base, self._next, self._shape, self._late = row - frame.counter, frame.counter, shape, 0
+        self._base, self._next, self._begun = row - frame.counter, frame.counter, frame.counter
+        self._shape, self._late = shape, 0
 
     def _place(self, frame: Frame, arrival_ns: int) -> Counted:
         """The frame, or the part of it that is new."""
@@ -122,4 +127,5 @@ class Counter:
             stamp = frame.stamp_ns and frame.stamp_ns + behind * frame.period_ns
             frame = replace(frame, counter=frame.counter + behind, stamp_ns=stamp, data=frame.data[behind:])
         self._next = frame.end
-        return Counted(frame, self._base + frame.counter, self.session, arrival_ns)
+        offset_ns = (frame.counter - self._begun) * frame.period_ns
+        return Counted(frame, self._base + frame.counter, self.session, offset_ns, arrival_ns)

@@ -19,6 +19,8 @@ from schemas.base import Samples
 
 GATHER_NS = 5_000_000
 """small frames that came at once travel together, but no longer than this, so that the lateness of each shows"""
+TELL_NS = 100_000_000
+"""what cannot be read is told no more often than this: it may be all that comes"""
 
 Now = Callable[[], int]
 
@@ -36,7 +38,7 @@ class FrameReader:
         self._now_ns = now_ns
         self._ordered = ordered
         self._counter = Counter(ordered=ordered)
-        self._bad = 0
+        self._bad = self._told_bad = 0
         self._text = ""
 
     def chunks(self, packets: Iterable[bytes]) -> Iterator[Chunk]:
@@ -44,7 +46,7 @@ class FrameReader:
         parser = FrameParser()
         self._counter.connected()
         bad = self._bad
-        misfits = 0
+        misfits = told_ns = 0
         for data in packets:
             now_ns = self._now_ns()
             frames = parser.feed(data)
@@ -52,8 +54,9 @@ class FrameReader:
                 parser.end()  # a datagram holds whole frames
             fitting = [f for f in frames if f.data.shape[1] == self._channels]
             misfits += len(frames) - len(fitting)
-            if bad + parser.resynced + misfits != self._bad:
-                self._bad = bad + parser.resynced + misfits
+            self._bad = bad + parser.resynced + misfits
+            if self._bad != self._told_bad and now_ns - told_ns >= TELL_NS:
+                self._told_bad, told_ns = self._bad, now_ns
                 self._text = f"{parser.garbage_bytes} bytes that are no frame"
                 if misfits:
                     self._text = f"{misfits} frames without {self._channels} channels, as many as `columns` has"
@@ -83,7 +86,7 @@ class FrameReader:
         return Chunk(
             kind=ChunkKind.ROWS,
             session=first.session,
-            offset_ns=first.frame.counter * first.frame.period_ns,
+            offset_ns=first.offset_ns,
             period_ns=first.frame.period_ns,
             origin_ns=first.frame.stamp_ns,
             arrival_ns=first.arrival_ns,
@@ -126,7 +129,7 @@ class LineReader:
         """
         cutter = LineCutter()
         waiting: deque[str] = deque()
-        arrival_ns = 0
+        arrival_ns = told_ns = 0
         base_row = self._rows
         self._session += 1
 
@@ -148,7 +151,8 @@ class LineReader:
             if isinstance(row, BadRow):
                 self._bad, self._text = self._bad + 1, row.text
                 self._rows += 1
-                if not waiting and not gathered:
+                if not waiting and not gathered and arrival_ns - told_ns >= TELL_NS:
+                    told_ns = arrival_ns
                     yield Chunk(kind=ChunkKind.BAD, bad_rows=self._bad, text=self._text)
             else:
                 if gathered and not joins(gathered, row):

@@ -79,7 +79,7 @@ def daq_frames() -> Target:
 
 def daq_lines() -> Target:
     """Lines of text: the first byte picks the map, the second how the bytes are cut."""
-    known = [*maps(), column_map({"columns": {"x_mm": 0}, "period_ms": 1e9 - 1, "motion_column": 1})]
+    known = [*maps(), column_map({"columns": {"x_mm": 0}, "period_ms": 1.0, "motion_column": 1})]
 
     def run(data: bytes) -> None:
         head, rest = data[:2].ljust(2, b"\0"), data[2:]
@@ -93,8 +93,9 @@ def daq_lines() -> Target:
             except BadTable as error:
                 node.take(Chunk(kind=ChunkKind.LINK, text=str(error)))
 
-    lines = (b"t,x,y\n0.0,1,2\n0.1,,nan\n1e18,3,4\n", b"1,2,3\n4,5,6\n", b"\xff\n" + b"9" * 70_000 + b"\n1,2,3\n")
-    seeds = [bytes((n, size)) + text for n in range(len(known)) for size in (1, 255) for text in lines]
+    lines = (b"t,x,y\n0.0,1,2\n0.1,,nan\n1e18,3,4\n", b"1,2,3\n4,5,6\n")
+    seeds = [bytes((n, size)) + text for n in range(len(known)) for size in (2, 255) for text in lines]
+    seeds.append(b"\1\xfe\xff\n" + b"9" * 70_000 + b"\n1,2,3\n")
     return Target("daq_lines", run, (), seeds, Grammar("bytes", 2, (b"\n", b"\r", b",", b"nan", b"1e308", b"9" * 30)))
 
 
