@@ -186,7 +186,7 @@ class _Reader:
         mode: str = "OBSERVE"
         sources: tuple[Any, ...] = ()
         for key, value in values.items():
-            if isinstance(value, Mapping):
+            if isinstance(value, Mapping) and key != "sources":
                 self.node(f"{name}/{key}", value, (*keys, key))
             elif key == "mode":
                 if isinstance(value, str):

@@ -51,7 +51,7 @@ def alarms(ear: Ear, name: str) -> list[Alarm]:
 
 def test_a_device_beside_a_mill_comes_whole_goes_alone_and_comes_back(domain: Domain) -> None:
     ear, total = Ear(), 8000
-    with device("tcp:0", "--rate=4000", "--rows=40", f"--total={total}") as first:
+    with device("tcp:0", "--rate=4000", "--rows=40") as first:
         port = port_of(first)
         spec = cortex(MILL, daq(f"tcp://127.0.0.1:{port}"))
         with domain.running(spec), domain.session(select=of_machine, heard=ear) as session:
