@@ -30,11 +30,11 @@ def values(first: int, rows: int, channels: int) -> np.ndarray[Any, Any]:
     return (numbers[:, None] + 1000 * np.arange(channels)[None, :]).astype(np.float32)
 
 
-def packet(form: str, first: int, rows: int, channels: int, period_ns: int) -> bytes:
+def packet(form: str, first: int, rows: int, channels: int, period_ns: int, start_ns: int = 0) -> bytes:
     measured = values(first, rows, channels)
     if form == "csv":
         return "".join(",".join(f"{v:g}" for v in row) + "\n" for row in measured).encode()
-    stamp_ns = time.time_ns() - rows * period_ns
+    stamp_ns = start_ns + first * period_ns
     if form == "int16":
         scale, offset = np.full(channels, 0.5, np.float32), 1000.0 * np.arange(channels, dtype=np.float32)
         return encode_int16(first, period_ns, (measured - offset) / scale, scale, offset, stamp_ns=stamp_ns)
@@ -46,12 +46,13 @@ def send(to: Send, given: argparse.Namespace, start_s: float, first: int) -> int
     done, rows = first, int(given.rows)
     pause = threading.Event()
     period_ns = round(1e9 / given.rate)
+    start_ns = time.time_ns() - round((time.monotonic() - start_s) * 1e9)
     while done < given.total:
         due_s = start_s + (done + given.rows) / given.rate
         if (wait_s := due_s - time.monotonic()) > 0:
             pause.wait(wait_s)
         try:
-            to(packet(given.format, done, given.rows, given.channels, period_ns))
+            to(packet(given.format, done, given.rows, given.channels, period_ns, start_ns))
         except OSError:
             return done + rows
         done += rows

@@ -40,10 +40,8 @@ def run(
 def test_stamps_are_the_schedule_and_not_the_arrivals(drift: float, late_ms: float) -> None:
     schedule, errors = run(60.0, drift, late_ms)
     settled = errors[2000:]
-    # least delay 0.1 ms; of the added delay only what the earliest of 50 still had
-    assert min(settled) > -late_ms / 100
-    assert max(settled) < 0.1 + late_ms / 4
-    assert np.ptp(settled) < late_ms / 4
+    # the least delay there is, 0.1 ms, cannot be told from the offset of the clocks; of the rest a hundredth is left
+    assert max(abs(error - 0.1) for error in settled) < 0.01 + late_ms / 100
     # of an exponential distribution 99 of 100 are below 4.6 times its mean
     assert schedule.jitter_p99_ms == pytest.approx(4.6 * late_ms, rel=0.4)
     assert schedule.period_ns(SECOND_NS) / SECOND_NS - 1.0 == pytest.approx(drift, abs=3e-6 * max(late_ms, 1.0))
@@ -52,7 +50,7 @@ def test_stamps_are_the_schedule_and_not_the_arrivals(drift: float, late_ms: flo
 def test_the_stamps_step_by_less_than_the_delays_do() -> None:
     _, errors = run(60.0, late_ms=5.0)
     steps = np.abs(np.diff(errors[2000:]))
-    assert steps.max() < 0.5
+    assert steps.max() < 0.05
 
 
 def test_a_network_that_stood_still_moves_no_stamp() -> None:
