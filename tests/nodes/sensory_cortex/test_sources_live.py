@@ -65,10 +65,10 @@ def test_a_device_beside_a_mill_comes_whole_goes_alone_and_comes_back(domain: Do
             assert spin(lambda: daq_rows(ear) >= total, 20.0)
             first.kill()
             first.wait()
-            assert spin(lambda: bool(alarms(ear, "daq")), 10.0)
-            assert alarms(ear, "daq")[0].level is ConditionLevel.UNAVAILABLE
+            # a busy computer may have called it silent before, and not said why
+            assert spin(lambda: any("closed" in a.text or "refused" in a.text for a in alarms(ear, "daq")), 10.0)
+            assert alarms(ear, "daq")[-1].level is ConditionLevel.UNAVAILABLE
             assert spin(lambda: (s := source(ear, "daq")) is not None and not s.available, 10.0)
-            assert "closed" in alarms(ear, "daq")[0].text or "refused" in alarms(ear, "daq")[0].text
             assert ear.of(topics.MACHINE_STATE)[-1].execution is Execution.ACTIVE, "the machine goes on"
             with device(f"tcp:{port}", "--rate=4000", "--rows=40"):
                 assert spin(lambda: alarms(ear, "daq")[-1].level is ConditionLevel.NORMAL, 20.0)
@@ -78,7 +78,10 @@ def test_a_device_beside_a_mill_comes_whole_goes_alone_and_comes_back(domain: Do
     rows = np.concatenate([b.data.array for b in mine])
     assert (rows[: total - begin] == values(begin, total - begin, 3)).all()
     mill = [b for b in ear.of(topics.SAMPLES) if b.source == "drive"]
-    assert sum(len(b.data.array) for b in mill) == mill[-1].first_row + len(mill[-1].data.array) - mill[0].first_row
+    missing = mill[-1].first_row + len(mill[-1].data.array) - mill[0].first_row - sum(len(b.data.array) for b in mill)
+    told_lost = source(ear, "drive")
+    assert told_lost is not None
+    assert missing <= told_lost.lost_rows, "what a late node lost is counted"
     assert ear.lost == 0
 
 
