@@ -51,14 +51,20 @@ class Entry:
 
 def objections(tables: Sequence[Any]) -> list[Objection]:
     """Everything that is wrong with the list, what it names in the world included."""
-    entries, wrong = read_entries(tables)
-    for n, entry in enumerate(entries if not wrong else ()):
+    read, wrong = _read(tables)
+    for n, entry in read:
         wrong += [(id_, f"source {n + 1}: {text}", "sources", n) for id_, text in entry.options.mistakes()]
     return wrong
 
 
 def read_entries(tables: Sequence[Any]) -> tuple[tuple[Entry, ...], list[Objection]]:
     """The sources that can be made of the list, and what is wrong with how it is written."""
+    read, wrong = _read(tables)
+    return tuple(entry for _, entry in read), wrong
+
+
+def _read(tables: Sequence[Any]) -> tuple[list[tuple[int, Entry]], list[Objection]]:
+    """The same, each source with its place in the list."""
     wrong: list[Objection] = []
     if not tables:
         wrong.append(("no-source", 'the machine has no source: sources = [{ driver = "simulator" }]', "sources"))
@@ -72,7 +78,7 @@ def read_entries(tables: Sequence[Any]) -> tuple[tuple[Entry, ...], list[Objecti
             read.append((n, entry))
     if len(read) == len(tables):  # else what is missing would be called wrong too
         wrong += _together(read)
-    return tuple(entry for _, entry in read), wrong
+    return read, wrong
 
 
 def _entry(table: Any) -> tuple[Entry | None, list[tuple[str, str]]]:

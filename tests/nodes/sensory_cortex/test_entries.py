@@ -74,3 +74,8 @@ def test_a_mistake_is_told_with_its_line_in_the_site_file(tmp_path: Path) -> Non
     found = {(m.where.line, m.id) for m in check(load(SHIPPED / "shop.py", ["record:=false"], site=site))}
     assert {(4, "stream-url"), (9, "unknown-driver")} <= found
     assert any(id_ == "no-source" for _, id_ in found)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    told = said(MILL | {"sped": 1.0}, DAQ | {"url": "tcp://10.0.0.9"}, DAQ | {"driver": "strem"})
+    assert [line.split()[0] for line in told] == ["unknown-option", "unknown-driver", "stream-url"]
