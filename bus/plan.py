@@ -19,7 +19,7 @@ from typing import Any
 
 from bus.arguments import convert, value_of
 from bus.launch import SETTINGS, Compose, Group, Include, Process, Settings, Site
-from bus.site import Given, Mistake, Placed, Where, did_you_mean, read_site
+from bus.site import Given, Mistake, Placed, PlacedList, Where, did_you_mean, read_site
 from bus.target import default_name, is_path, split
 from schemas.base import BadName, check_name, resolve
 
@@ -308,7 +308,7 @@ class _Loader:
             namespace,
             target,
             {
-                k: Given(str(v), v.where) if isinstance(v, Placed) else Given(v, action.where)
+                k: v.given() if isinstance(v, Placed | PlacedList) else Given(v, action.where)
                 for k, v in parameters.items()
             },
             remappings,

@@ -1,7 +1,8 @@
 """The board as lines that fit the terminal: colour only for what is not normal, shape and text beside every colour.
 
-What a terminal is too small for goes in this order: the oldest steps of stories, what nodes complain of, the bag,
-commands, details of machines. That no safety function is here, and what protects each machine, stays.
+What a terminal is too small for goes in this order: sources of signals, the oldest steps of stories, what nodes
+complain of, the bag, commands, details of machines. That no safety function is here, and what protects each machine,
+stays.
 """
 
 from __future__ import annotations
@@ -45,7 +46,11 @@ def render(board: Board, now_ns: int, shell: Shell, terminal: Console) -> Render
     room -= len(bag)
     troubles = [_text(f"{node}: {text}", "yellow") for node, text in sorted(board.troubles.items())][: max(0, room)]
     room -= len(troubles)
-    said = [*top, *_stories(stories, room), *troubles, *bag]
+    steps = _stories(stories, room)
+    sources = _sources(board)
+    if len(sources) > room - len(steps):
+        sources = []
+    said = [*top, *sources, *steps, *troubles, *bag]
     for line in said:
         line.truncate(width, overflow="ellipsis")
     parts = [*said, *pasted, *foot]
@@ -165,6 +170,25 @@ def _wrong(m: MachineBoard, now_ns: int, terminal: Console) -> list[Text]:
         if len(wrapped) > 2:
             wrapped[1].append("…")
         lines += [Text(INDENT).append_text(line) for line in wrapped[:2]]
+    return lines
+
+
+def _sources(board: Board) -> list[Text]:
+    """A line per machine: the sources of its signals, how fast each comes, and what is wrong with it."""
+    lines: list[Text] = []
+    for name, m in sorted(board.machines.items()):
+        if m.info is None or not m.info.sources:
+            continue
+        line = _text(f"{name} sources: ", "dim")
+        for n, s in enumerate(m.info.sources):
+            said = f"{s.name} {s.rate_hz:.0f}/s" if s.available else f"{s.name} silent"
+            said += f" lost {s.lost_rows}" if s.lost_rows else ""
+            said += f" bad {s.bad_rows}" if s.bad_rows else ""
+            said += "" if math.isnan(s.jitter_p99_ms) else f" jitter {s.jitter_p99_ms:.1f} ms"
+            said += f" ({s.trouble})" if s.trouble else ""
+            wrong = not s.available or s.lost_rows or s.bad_rows or s.trouble
+            line.append_text(_text("   " if n else "")).append_text(_text(said, "yellow" if wrong else "dim"))
+        lines.append(line)
     return lines
 
 

@@ -29,6 +29,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     ),
     "logs": ("log", "cursor"),
     "nodes": ("impact", "sensory", "console", "recorder"),
+    "streams": ("daq_frames", "daq_lines", "sources"),
     "text": (
         "entry",
         "anchor",
