@@ -128,8 +128,10 @@ def _parameters(node: PlannedNode, cls: type[Node]) -> Iterator[Mistake]:
             yield Mistake("bad-parameter", given.where, f"{node.name}: {name} is no plain data: {error}")
             sound = False
     if sound:
-        where = max((g.where for g in node.parameters.values()), default=node.where)
-        yield from (Mistake(id_, where, f"{node.name}: {text}") for id_, text in cls.mistakes(values))
+        last = max((g.where for g in node.parameters.values()), default=node.where)
+        for id_, text, *path in cls.mistakes(values):
+            of = node.parameters.get(str(path[0])) if path else None
+            yield Mistake(id_, of.at(*path[1:]) if of else last, f"{node.name}: {text}")
 
 
 def _remappings(node: PlannedNode, cls: type[Node]) -> Iterator[Mistake]:

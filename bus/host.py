@@ -153,7 +153,9 @@ class Host:
     # --- Context ---------------------------------------------------------------------------------------------------
 
     def now_ns(self) -> int:
-        return self._now_ns if self._inside else self.clock.now_ns()
+        # time is held for the callback alone: a worker's thread stamps what arrives while one runs
+        held = self._inside and threading.get_ident() == self.executor.thread
+        return self._now_ns if held else self.clock.now_ns()
 
     def resolve(self, name: str, namespace: str | None = None) -> str:
         name = self.spec.remappings.get(name, name)

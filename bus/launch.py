@@ -4,7 +4,7 @@
         \"\"\"Every mill with its cortices, and a recorder.\"\"\"
         for machine in site.machines:
             core = [
-                Process("nodes.sensory_cortex", parameters={"driver": "simulator"}),
+                Process("nodes.sensory_cortex", parameters={"sources": machine.sources}),
                 Process("nodes.impact_cortex", parameters={"limit_pct": limit_pct, "mode": machine.mode}),
             ]
             group = Compose("core", core, critical="namespace", realtime=10) if compose else Group(core)

@@ -31,12 +31,24 @@ from bus.site import did_you_mean
 from bus.supervisor import Supervisor
 from schemas import topics
 from schemas.machine import ActionReply, ConditionLevel, FeedHoldRequest, StopRequest
-from schemas.system import BagSplit, Done, LogLevel, LogRecord, Processes, ProcessRequest, ProcessState, ProcessStatus
+from schemas.system import (
+    BagSplit,
+    Done,
+    LogLevel,
+    LogRecord,
+    Processes,
+    ProcessRequest,
+    ProcessState,
+    ProcessStatus,
+    RecorderStatus,
+)
 
 NAME = "launch"
 """the full name of the launcher's node: one launch per domain"""
 REACTION_TIMEOUT_S = 1.0
 BAGS_TOLD = 20
+TWICE_S = 0.5
+"""a second signal so soon is the first one, heard twice"""
 
 
 def jobs(plan: Plan, domain: str) -> Iterator[Job]:
@@ -100,11 +112,23 @@ class Launcher(Node):
     file: ClassVar[str]
     bags: ClassVar[list[str]]
     """a line for every bag that was closed: the last thing a user is told"""
+    open_bags: Mapping[str, str]
+    """by recorder, the bag it writes"""
 
     @subscription(topics.BAG_CLOSED, cursor=None)
     def on_bag(self, bag: BagSplit) -> None:
+        self.open_bags = {who: path for who, path in self.open_bags.items() if path != bag.path}
         if len(self.bags) < BAGS_TOLD:
             self.bags.append(f"{bag.path} ({bag.size_bytes / 1e6:.1f} MB, {bag.messages} messages, {bag.lost} lost)")
+
+    def all_bags(self) -> list[str]:
+        """A line for each: those closed, and those that a recorder's death left open."""
+        left = [path for path in self.open_bags.values() if os.path.exists(path)]
+        return [*self.bags, *(f"{path} (not closed: `rise bag check --recover` closes it)" for path in left)]
+
+    @subscription(topics.RECORDER)
+    def on_recorder(self, status: RecorderStatus) -> None:
+        self.open_bags = {**self.open_bags, self.source.node: status.path}
 
     @timer(1.0)
     def say(self) -> None:
@@ -197,7 +221,7 @@ class BusThread:
     """
 
     def __init__(self, supervisor: Supervisor, file: str, domain: str) -> None:
-        cls = type("Launcher", (Launcher,), {"supervisor": supervisor, "file": file, "bags": []})
+        cls = type("Launcher", (Launcher,), {"supervisor": supervisor, "file": file, "bags": [], "open_bags": {}})
         self.failure: BaseException | None = None
         self.node: Launcher | None = None
         self.executor: Executor | None = None
@@ -298,7 +322,9 @@ def bring_up(plan: Plan, domain: str) -> int:
     supervisor = Supervisor(jobs(plan, domain), environment=environment, on_event=told, kept=kept)
 
     def on_signal(number: int, frame: object) -> None:
-        supervisor.ask("kill" if supervisor.ending else "end", signal.Signals(number).name)
+        # the same wish twice within moments (`timeout` asks the child and its group) is not impatience
+        again = supervisor.ending and time.monotonic() - supervisor.ending_s > TWICE_S
+        supervisor.ask("kill" if again else "end", signal.Signals(number).name)
 
     before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     began_s = time.monotonic()
@@ -318,7 +344,7 @@ def bring_up(plan: Plan, domain: str) -> int:
         janitor.communicate()
         for number, handler in before.items():
             signal.signal(number, handler)
-    bags = bus.node.bags if bus.node is not None else []
+    bags = bus.node.all_bags() if bus.node is not None else []
     return _epilogue(screen, supervisor, domain, bags, time.monotonic() - since_s, time.monotonic() - began_s)
 
 

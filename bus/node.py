@@ -66,13 +66,16 @@ from schemas.system import LogLevel
 
 __all__ = [
     "EVERY", "BadParameter", "BlockingCallError", "CallError", "CallFailed", "Client", "ClientDeclaration", "Context",
-    "DeclarationError", "Gone", "Interface", "Link", "LinkEvent", "Log", "LogLost", "Lost", "Node", "Outcome",
-    "Parameter", "Publisher", "PublisherDeclaration", "Raw", "Server", "Source", "Stale", "Subscription", "Synced",
-    "Tap", "Timer", "Worker", "client", "on_link", "parameter", "publisher", "service", "subscription", "tap", "timer",
-    "worker",
+    "DeclarationError", "Gone", "Interface", "Link", "LinkEvent", "Log", "LogLost", "Lost", "Node", "Objection",
+    "Outcome", "Parameter", "Publisher", "PublisherDeclaration", "Raw", "Server", "Source", "Stale", "Subscription",
+    "Synced", "Tap", "Timer", "Worker", "client", "on_link", "parameter", "publisher", "service", "subscription", "tap",
+    "timer", "worker",
 ]  # fmt: skip
 
 T = TypeVar("T")
+
+Objection = tuple[str, str, *tuple[str | int, ...]]
+"""what is wrong with a node's parameters: stable id, text, and which one: the parameter's name, the item of its list"""
 
 
 class Log:
@@ -150,8 +153,8 @@ class Node:
         self.context.clear(code)
 
     @classmethod
-    def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-        """What is wrong with these parameters taken together, as (stable id, text), for `rise launch --check`.
+    def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[Objection]:
+        """What is wrong with these parameters taken together, for `rise launch --check`.
 
         Every value has been checked alone; those not given have their defaults. Must not touch the world.
         """

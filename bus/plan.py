@@ -19,7 +19,7 @@ from typing import Any
 
 from bus.arguments import convert, value_of
 from bus.launch import SETTINGS, Compose, Group, Include, Process, Settings, Site
-from bus.site import Given, Mistake, Placed, Where, did_you_mean, read_site
+from bus.site import Given, Mistake, Placed, PlacedList, Where, did_you_mean, read_site
 from bus.target import default_name, is_path, split
 from schemas.base import BadName, check_name, resolve
 
@@ -308,7 +308,7 @@ class _Loader:
             namespace,
             target,
             {
-                k: Given(str(v), v.where) if isinstance(v, Placed) else Given(v, action.where)
+                k: v.given() if isinstance(v, Placed | PlacedList) else Given(v, action.where)
                 for k, v in parameters.items()
             },
             remappings,
@@ -354,8 +354,13 @@ class _Loader:
         names = {n.name for d in self.drafts for n in d.nodes}
         for name, values in given.items() if not self.bad_namespaces else ():
             where = min((v.where for v in values.values()), default=Where(str(self.site.path)))
-            if name and name not in names and (name in overridden or self.looks_mistyped(name, names)):
+            if not name or name in names:
+                continue
+            if name in overridden or self.looks_mistyped(name, names):
                 self.wrong("unknown-node", where, f"no node {name!r} is launched", did_you_mean(name, names))
+            elif any(n.rpartition("/")[0] == name.rpartition("/")[0] for n in names):
+                text = f"no node {name!r} is launched: its parameters are for another launch, or its name is wrong"
+                self.mistakes.append(Mistake("unknown-node", where, text, did_you_mean(name, names), "warning"))
         homes = {n.name: d.name for d in self.drafts for n in d.nodes} | {d.name: d.name for d in self.drafts}
         processes = []
         for d in self.drafts:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bus.check import Graph
+from bus.launch import Settings
 from bus.node import Node
 from bus.plan import Plan, PlannedNode
 from bus.target import BadTarget, node_class
@@ -29,6 +30,7 @@ def plain(plan: Plan) -> dict[str, Any]:
                 "realtime": p.settings.realtime,
                 "nice": p.settings.nice,
                 "cpus": list(p.settings.cpus),
+                **{k: v if isinstance(v, (int, float)) else str(v) for k, v in unusual(p.settings).items()},
                 "where": str(p.settings.where),
                 "nodes": [
                     {
@@ -61,6 +63,7 @@ def text(plan: Plan) -> Iterator[str]:
         notes += [f"nice {s.nice}"] if s.nice else []
         notes += [f"CPU {','.join(map(str, s.cpus))}"] if s.cpus else []
         notes += ["not restarted"] if s.restart is None else []
+        notes += [f"{name} {value}" for name, value in unusual(s).items()]
         composed = [n.name for n in process.nodes] != [process.name]
         yield f"{process.name}{'  ' if notes else ''}{'; '.join(notes)}"
         for node in process.nodes:
@@ -69,6 +72,22 @@ def text(plan: Plan) -> Iterator[str]:
                 yield f"    {name} = {given.value!r}  ({given.where})"
             for old, new in node.remappings.items():
                 yield f"    {old} := {new}"
+
+
+def unusual(s: Settings) -> dict[str, object]:
+    """How a process is run otherwise than most are, what `text` says in words of its own left out."""
+    usual = Settings()
+    given = {
+        name: getattr(s, name) for name in ("ready_timeout_s", "hang_s", "end_s", "on_death", "outside", "restart")
+    }
+    told = {name: value for name, value in given.items() if value != getattr(usual, name) and value is not None}
+    if s.terminal:
+        told["terminal"] = "its own"
+    if s.ends_launch:
+        told["at its end"] = "the launch ends"
+    if s.env:
+        told["env"] = " ".join(f"{k}={v}" for k, v in s.env.items())
+    return told
 
 
 def dot(plan: Plan) -> str:

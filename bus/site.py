@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +70,13 @@ class Given:
 
     value: Any
     where: Where
+    items: tuple[Where, ...] = ()
+    """of a list, where each of its items was written, when that is known"""
+
+    def at(self, *path: str | int) -> Where:
+        """The place of an item of the value, or of the value itself."""
+        item = path[0] if path else None
+        return self.items[item] if isinstance(item, int) and item < len(self.items) else self.where
 
 
 class Placed(str):
@@ -78,13 +85,28 @@ class Placed(str):
     __slots__ = ("where",)
     where: Where
 
+    def given(self) -> Given:
+        return Given(str(self), self.where)
+
+
+class PlacedList(tuple[Any, ...]):
+    """A list that remembers where it and its items were written."""
+
+    where: Where
+    items: tuple[Where, ...]
+
+    def given(self) -> Given:
+        return Given(tuple(self), self.where, self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class SiteMachine:
-    """A machine of the shop: its namespace, and how far its logic engine may go."""
+    """A machine of the shop: its namespace, how far its logic engine may go, and where its signals come from."""
 
     name: str
     mode: str = "OBSERVE"
+    sources: tuple[Any, ...] = ()
+    """one table each: `driver`, and that driver's options; what they may be sensory_cortex says"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +140,12 @@ def read_site(path: Path) -> tuple[Site, list[Mistake]]:
 class _Reader:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self.lines = dict(_key_lines(text))
+        self.text = text.splitlines()
+        self.headers: dict[tuple[str, ...], list[int]] = {}
+        """every line of a key: an array of tables has a header for each item"""
+        for keys, line in _key_lines(text):
+            self.headers.setdefault(keys, []).append(line)
+        self.lines = {keys: lines[-1] for keys, lines in self.headers.items()}
         self.mistakes: list[Mistake] = []
         self.parameters: dict[str, Mapping[str, Given]] = {}
 
@@ -157,8 +184,9 @@ class _Reader:
             self.wrong("site-key", keys, f"machine {name} must be a table, not {type(values).__name__}")
             return None
         mode: str = "OBSERVE"
+        sources: tuple[Any, ...] = ()
         for key, value in values.items():
-            if isinstance(value, Mapping):
+            if isinstance(value, Mapping) and key != "sources":
                 self.node(f"{name}/{key}", value, (*keys, key))
             elif key == "mode":
                 if isinstance(value, str):
@@ -166,14 +194,31 @@ class _Reader:
                     mode.where = self.where(*keys, key)
                 else:
                     self.wrong("site-value", (*keys, key), f"mode must be a string, not {shown(value)}")
+            elif key == "sources":
+                if isinstance(value, list):
+                    sources = self.placed((*keys, key), value)
+                else:
+                    text = f"sources must be a list, one {{ driver = ... }} each, not {shown(value)}"
+                    self.wrong("site-value", (*keys, key), text)
             else:
                 self.wrong(
                     "site-key",
                     (*keys, key),
                     f"machine {name} has no key {key!r}",
-                    did_you_mean(key, ("mode",)) + f" A node's parameters go below [machines.{name}.NODE]",
+                    f"{did_you_mean(key, ('mode', 'sources'))}. A node's parameters go below [machines.{name}.NODE]",
                 )
-        return SiteMachine(name, mode)
+        return SiteMachine(name, mode, sources)
+
+    def placed(self, keys: tuple[str, ...], values: list[Any]) -> PlacedList:
+        """The list with the line of each of its items: `[[keys]]` each, or within one `keys = [{...}, {...}]`."""
+        made = PlacedList(values)
+        made.where = self.where(*keys)
+        lines = self.headers.get(keys, [])
+        if lines and not self.text[lines[0] - 1].lstrip().startswith("[["):
+            lines = list(_item_lines(self.text, lines[-1]))
+        exact = len(lines) == len(values)
+        made.items = tuple(Where(str(self.path), line) for line in lines) if exact else ()
+        return made
 
     def node(self, full_name: str, values: Any, keys: tuple[str, ...]) -> None:
         if not isinstance(values, Mapping):
@@ -203,3 +248,20 @@ def _key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
                 yield table[:n], number
         elif key := _KEY.match(line):
             yield (*table, *parts(key[1])), number
+
+
+_TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\[\]{}#]")
+
+
+def _item_lines(lines: Sequence[str], first: int) -> Iterator[int]:
+    """The lines on which the tables of the list that begins on line `first` stand."""
+    depth = 0
+    for number, line in enumerate(lines[first - 1 :], first):
+        for token in _TOKEN.findall(line if number > first else line.partition("=")[2]):
+            if token == "#":
+                break
+            if token == "{" and depth == 1:
+                yield number
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token, 0)
+            if depth <= 0:
+                return

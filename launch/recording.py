@@ -33,7 +33,7 @@ def launch(
     `columns` is the path of a column map, or the name of one that lies beside this file;
     `machine` says whose topics of a bag to play, where it holds several machines.
     """
-    parameters = {
+    source: dict[str, object] = {
         "driver": "recording",
         "path": str(Path(file).resolve()),
         "bag_namespace": machine,
@@ -43,12 +43,12 @@ def launch(
     }
     if columns:
         # the map itself, not its path, so that a bag of this run says how its table was read
-        parameters["columns"] = _map(columns)
+        source["column_map"] = _map(columns)
     if record:
         # every row is kept: raw where nothing is cut, and vibration all the time
         yield Process("nodes.recorder", parameters={"vibration": True, "reduce_idle": False}, end_s=30)
     core = [
-        Process("nodes.sensory_cortex", namespace=name, parameters=parameters),
+        Process("nodes.sensory_cortex", namespace=name, parameters={"sources": (source,)}),
         Process("nodes.impact_cortex", namespace=name, parameters={"mode": mode, "limit_pct": limit_pct}),
     ]
     needs = ("/recorder",) if record else ()

@@ -25,11 +25,15 @@ def launch(
     if record:
         yield Process("nodes.recorder", parameters={"vibration": vibration}, end_s=30)
     for machine in site.machines:
+        sources = {"sources": machine.sources}
         parameters = {"limit_pct": limit_pct, "mode": machine.mode}
         if compose:
             yield Compose(
                 "core",
-                [Process("nodes.sensory_cortex"), Process("nodes.impact_cortex", parameters=parameters)],
+                [
+                    Process("nodes.sensory_cortex", parameters=sources),
+                    Process("nodes.impact_cortex", parameters=parameters),
+                ],
                 namespace=machine.name,
                 after=recorder,
                 critical="namespace",
@@ -38,7 +42,7 @@ def launch(
             )
         else:
             cortices = [
-                Process("nodes.sensory_cortex", after=recorder, realtime=10, restart=PATIENT),
+                Process("nodes.sensory_cortex", parameters=sources, after=recorder, realtime=10, restart=PATIENT),
                 Process(
                     "nodes.impact_cortex",
                     parameters=parameters,

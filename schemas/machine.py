@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 from schemas.base import (
@@ -67,14 +68,33 @@ class Motion(StrEnum):
 
 
 class SourceStatus(Message):
-    """One source of signals as its driver measures it."""
+    """One source of signals as it is measured."""
 
     name: str
     driver: str
     available: bool
     rate_hz: Hertz
     age_ms: Milliseconds
+    """since its last rows or its last sign of life came"""
     clock_offset_ms: Milliseconds
+    """how far its clock is behind ours: the least of arrival - stamp in the last 30 s, so that what rows wait on their
+    way does not count but for the shortest way there is; NaN before the first"""
+    signals: tuple[str, ...] = ()
+    """those that it owns"""
+    carries_state: bool = False
+    """machine/state is known through it"""
+    takes_stop: bool = False
+    """feed hold and stop go to its driver"""
+    jitter_p99_ms: Milliseconds = math.nan
+    """arrival after the schedule of the source's own counter, 99 of 100; NaN where it has no counter"""
+    lost_rows: int = 0
+    """rows, or an agent's observations, that its counter shows and that did not come"""
+    bad_rows: int = 0
+    """rows, frames of rows, or what else it told, that could not be read"""
+    doubled_rows: int = 0
+    """rows that came again, or after they had been given up"""
+    trouble: str = ""
+    """what is wrong with it now, in words"""
 
 
 class MachineInfo(Message):

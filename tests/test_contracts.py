@@ -35,6 +35,7 @@ IMPORTERS = {
     "httpx": ("nodes.sensory_cortex.drivers.mtconnect",),
     "requests": ("nodes.sensory_cortex.drivers.mtconnect",),
     "pyarrow": ("bus.bag.parquet",),
+    "serial": ("nodes.sensory_cortex.endpoints", "nodes.legacy_bridge"),
     "pickle": (),
     "tests": (),
     "launch": (),
@@ -112,7 +113,7 @@ def test_each_secret_package_is_imported_only_by_its_owner() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-IMPORTED_AS = {"pyzmq": {"zmq"}, "pydantic": {"pydantic", "pydantic_core"}}
+IMPORTED_AS = {"pyzmq": {"zmq"}, "pyserial": {"serial"}, "pydantic": {"pydantic", "pydantic_core"}}
 """What a distribution is imported as, where that is not its own name."""
 
 

@@ -122,7 +122,11 @@ def to_json(
         FileExistsError: the target is there, and is not to be replaced.
         OSError: no room.
     """
-    target = free_path(Path(target), replace and Path(target).resolve() != Path(source).resolve())
+    target = free_path(Path(target), replace)
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; give the name of a file")
+    if target.resolve() == Path(source).resolve():
+        raise FileExistsError(f"{target} is the bag that is read; give another name")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     made = Converted([str(target)], 0, 0)
     try:
@@ -197,12 +201,11 @@ def to_csv(
         FileExistsError: a file of that name is there, and is not to be replaced.
         OSError: no room.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     made = Converted([], 0, 0)
     tables: dict[tuple[str, str], _Table] = {}
     try:
         with BagReader(source) as bag:
+            folder = made_folder(folder)
             signals = signals_of(bag)
             for message, values in decoded(bag, topics, progress, made):
                 key = table_of(message, values)
@@ -222,6 +225,19 @@ def to_csv(
             table.part.unlink(missing_ok=True)
         raise
     return made
+
+
+def made_folder(folder: str | Path) -> Path:
+    """The folder, made where it is not there.
+
+    Raises:
+        NotADirectoryError: a file is there.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; give the name of a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def free_path(path: Path, replace: bool) -> Path:

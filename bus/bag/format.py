@@ -20,6 +20,7 @@ Progress = Callable[[int, int], None]
 """done, of"""
 MAX_SHOWN = 20
 _CLOSE_IT = "`rise bag check --recover` closes it"
+_COPY_IT = "`rise bag cut --skip-damaged` copies the rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +71,23 @@ Entries = dict[int, list[tuple[int, int]]]
 def check_format(data: Any, found: Problems, progress: Progress | None = None) -> None:
     """Compare every record of the file `data` with what the format asks and with one another."""
     size = len(data)
-    if data[: len(MAGIC)] != MAGIC:
+    if data[: len(MAGIC)] != MAGIC[:size]:
         found.add("format/magic", "byte 0: the magic is missing")
         return
+    closed = size > len(MAGIC) and data[size - len(MAGIC) : size] == MAGIC
     seen = _Seen()
     try:
         end = _data_section(data, seen, found, progress)
+        if end is not None:
+            _summary(data, end, seen, found)
     except Cut as cut:
-        found.add(
-            "format/unfinished", f"{cut}: the file was not closed; `rise bag check --recover` closes it", "warning"
-        )
+        if closed:
+            found.add("format/damaged", f"{cut}: the file had been closed, so this is damage; {_COPY_IT}")
+        else:
+            found.add("format/unfinished", f"{cut}: the file was not closed; {_CLOSE_IT}", "warning")
         return
     if end is None:
         found.add("format/unfinished", f"byte {size}: the file ends without a summary; {_CLOSE_IT}", "warning")
-        return
-    try:
-        _summary(data, end, seen, found)
-    except Cut as cut:
-        found.add("format/summary", str(cut))
 
 
 def _data_section(data: Any, seen: _Seen, found: Problems, progress: Progress | None) -> int | None:

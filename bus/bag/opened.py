@@ -78,23 +78,30 @@ class Opened:
                 self._note = "no summary"
                 return None
             statistics: records.Statistics | None = None
+            lost: list[str] = []
+            """what the indexes name and is not there"""
             for span in walk(data, found.summary_start, footer.start):
                 if span.opcode == Opcode.STATISTICS:
                     statistics = parse(records.Statistics, data, span)
                 elif span.opcode == Opcode.CHUNK_INDEX:
-                    self._add_indexed_chunk(parse(records.ChunkIndex, data, span))
+                    try:
+                        self._add_indexed_chunk(parse(records.ChunkIndex, data, span))
+                    except Cut as error:
+                        lost.append(str(error))
                 elif span.opcode == Opcode.METADATA_INDEX:
                     self._add_indexed(Opcode.METADATA, parse(records.MetadataIndex, data, span).offset)
                 elif span.opcode == Opcode.ATTACHMENT_INDEX:
                     self._add_indexed(Opcode.ATTACHMENT, parse(records.AttachmentIndex, data, span).offset)
                 else:
                     self._declare(span, data)
-            if statistics is None or statistics.chunk_count != len(self._chunks):
+            if statistics is None or statistics.chunk_count != len(self._chunks) + len(lost):
                 raise Cut(found.summary_start, "the summary has no statistics, or not every chunk")
         except Cut as error:
             self._note = f"summary unreadable, {error}"
             self._forget()
             return None
+        if lost:
+            self.damaged.append(lost[0] + (f"; so are {len(lost) - 1} more chunks" if len(lost) > 1 else ""))
         self._counts = dict(statistics.channel_message_counts)
         self._times = (statistics.message_start_time, statistics.message_end_time)
         return statistics
@@ -102,6 +109,12 @@ class Opened:
     def _forget(self) -> None:
         for found in (self.channels, self._schemas, self._metadata, self._attachments, self._chunks):
             found.clear()
+
+    def _cut(self, error: Cut) -> None:
+        """Where a file ends early: cut off, or, when it had been closed, damaged."""
+        self._note = f"ends in the middle of a record, {error}"
+        if self._data[-len(MAGIC) :] == MAGIC:
+            self.damaged.append(f"{error}; the file had been closed, and what lies behind is not found")
 
     def _add_indexed_chunk(self, index: records.ChunkIndex) -> None:
         span = self._span_at(Opcode.CHUNK, index.chunk_start_offset)
@@ -174,7 +187,7 @@ class Opened:
                 try:
                     found.append((span, chunk_head(self._data, span)))
                 except Cut as error:
-                    self._note = f"ends in the middle of a record, {error}"
+                    self._cut(error)
                     break
                 indexes.append({})
             elif span.opcode == Opcode.MESSAGE_INDEX and indexes and span.end - span.body >= _INDEX.size:
@@ -245,7 +258,7 @@ class Opened:
                     break
                 yield span
         except Cut as error:
-            self._note = f"ends in the middle of a record, {error}"
+            self._cut(error)
 
     def close(self) -> None:
         """Let the file go."""

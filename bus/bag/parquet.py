@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bus.bag.contents import BagMessage, Channel
-from bus.bag.convert import Converted, decoded, file_stem, free_path, samples_of, signals_of, table_of
+from bus.bag.convert import Converted, decoded, file_stem, free_path, made_folder, samples_of, signals_of, table_of
 from bus.bag.format import Progress
 from bus.bag.plain import numbers
 from bus.bag.reader import BagReader
@@ -56,12 +56,11 @@ def to_parquet(
         FileExistsError: a file of that name is there, and is not to be replaced.
         OSError: no room.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     made = Converted([], 0, 0)
     tables: dict[tuple[Any, ...], _Table] = {}
     try:
         with BagReader(source) as bag:
+            folder = made_folder(folder)
             signals = signals_of(bag)
             held = 0
             for message, values in decoded(bag, topics, progress, made):

@@ -263,6 +263,12 @@ def convert(bag: Path, kind: str, output: Path, topics: re.Pattern[str] | None, 
             raise
         line = f"{sys.executable} -m pip install 'fanuc-rise[parquet]'"
         raise BadInput(f"--to parquet needs pyarrow, which is not installed. Install it by:\n  {line}") from None
+    if topics is not None:
+        from bus.bag import BagReader
+
+        with BagReader(bag) as opened:
+            if not any(topics.search(channel.topic) for channel in opened.channels.values()):
+                raise BadInput(f"{bag}: no topic matches {topics.pattern}; `rise bag info` lists them")
     with progress("converting") as told:
         result = act(bag, output, topics=topics.search if topics else None, progress=told, replace=force)
     if as_json:

@@ -33,11 +33,13 @@ def reads_bags(function: F) -> F:
 
         try:
             return function(*args, **kwargs)
-        except (BadBag, BadCut, FileExistsError) as error:
+        except (BadBag, BadCut) as error:
             raise BadInput(str(error)) from None
         except BrokenPipeError:
             raise  # `| head`: main knows
         except OSError as error:
+            if error.strerror is None:  # our own words
+                raise BadInput(str(error)) from None
             raise click.ClickException(f"{error.filename or 'disk'}: {error.strerror}") from None
 
     return wrapped  # type: ignore[return-value] # the same signature, wrapped

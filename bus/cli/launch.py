@@ -40,7 +40,7 @@ def command(
     partial: bool,
     domain: str | None,
 ) -> None:
-    """Bring up the nodes of a launch FILE (a path, or the name of a shipped one: cell, shop).
+    """Bring up the nodes of a launch FILE (a path, or the name of a shipped one: cell, shop, recording).
 
     Every mistake in the file, its arguments, the site file and the graph is told at once; with one error nothing is
     started and the exit code is 2.

@@ -90,18 +90,19 @@ def _lines(found: Any) -> list[str]:
 
 
 def _site_block(found: Any, name: str) -> str:
-    """The lines of site.toml that make it a machine of the shop; unknown keys stand in it as rows to be filled in."""
+    """The lines of site.toml that make it a machine of the shop; unknown keys stand in a second list, to fill in."""
+    source = f"driver = {value(found.driver)}, address = {value(found.address)}"
     lines = [
         f"[machines.{name}]",
         'mode = "OBSERVE" # how far impact_cortex may go; this machine only tells',
-        "",
-        f"[machines.{name}.sensory_cortex]",
-        f"driver = {value(found.driver)}",
-        f"address = {value(found.address)}",
+        f"sources = [{{ {source} }}]",
     ]
     if found.unknown:
-        lines += ["", f'[machines.{name}.sensory_cortex.items] # what a key means: a signal, a field; "" is not wanted']
-        lines += [f'# {key(k)} = "" # told {value(v[:60])}' for k, v in sorted(found.unknown.items())]
+        items = ", ".join(f'{key(k)} = ""' for k in sorted(found.unknown))
+        lines += [
+            '# or, with what its unknown keys mean: a signal, a field; "" is not wanted',
+            f"# sources = [{{ {source}, items = {{ {items} }} }}]",
+        ]
     return "\n".join(lines) + "\n"
 
 

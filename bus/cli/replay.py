@@ -26,7 +26,7 @@ class BadInput(click.ClickException):
     exit_code = 2
 
 
-_WARM_UP = "Seconds replayed before such a part and not compared; 5 when not given."
+_WARM_UP = "Seconds replayed before such a part and not compared; when not given, what brings the node into step."
 
 
 @click.command()
@@ -119,13 +119,13 @@ def _window(
         return None
     if around is not None and (start is not None or end is not None):
         raise click.UsageError("--around, or --start and --end, not both")
-    from bus.replay.window import AFTER_S, BEFORE_S, WARM_UP_S, Window
+    from bus.replay.window import AFTER_S, BEFORE_S, Window
 
     if around is not None:
         start = around - (BEFORE_S if before is None else before)
         end = around + (AFTER_S if after is None else after)
     try:
-        return Window(start or 0.0, math.inf if end is None else end, WARM_UP_S if warm_up is None else warm_up)
+        return Window(start or 0.0, math.inf if end is None else end, warm_up)
     except ValueError as error:
         raise BadInput(str(error)) from None
 

@@ -10,12 +10,14 @@ the recorded world answers what was recorded, whatever the node decides now.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bus import trace
 from bus.bag import AnyBag, Bags, open_bags
 from bus.node import Node
 from bus.replay.context import Result
@@ -26,10 +28,13 @@ from bus.replay.inputs import Inputs, NotReplayable, RecordedNode, recorded_node
 from bus.replay.known import Known
 from bus.replay.lockstep import Invoke
 from bus.replay.run import Run
-from bus.replay.window import Span, Window
+from bus.replay.window import REACH_S, Span, Window, warm_up_s
 from bus.site import did_you_mean
 from bus.target import target_of
+from bus.trace import Kind
+from schemas.codec import DecodeError, codec
 from schemas.names import is_tool
+from schemas.system import TraceBlock
 
 __all__ = [
     "Decision",
@@ -105,8 +110,9 @@ def replay_many(
     """
     with open_bags(bag) as reader:
         inputs = Inputs()
-        span = _span(reader, window)
-        runs = [Run(w.cls, _choose(reader, w), inputs, span, w.parameters, invoke) for w in wanted]
+        nodes = [_choose(reader, w) for w in wanted]
+        span = _span(reader, window, nodes)
+        runs = [Run(w.cls, node, inputs, span, w.parameters, invoke) for w, node in zip(wanted, nodes, strict=True)]
         if window is not None and any(run.recorded.clock != "wall" for run in runs):
             raise NotReplayable(f"{reader.path}: a node on simulated time is replayed from the beginning: no window")
         started = time.perf_counter()
@@ -136,18 +142,31 @@ def reference(bag: Bags, cls: type[Node], node: str | None = None) -> Decisions:
         NotReplayable, BadBag: as `replay`.
     """
     with open_bags(bag) as reader:
-        run = Run(cls, _choose(reader, Wanted(cls, node or "")), Inputs(), _span(reader, None), dry=True)
+        run = Run(cls, _choose(reader, Wanted(cls, node or "")), Inputs(), _span(reader, None, ()), dry=True)
         follow(reader, [run])
         run.finish()
     return run.result.recorded
 
 
-def _span(reader: AnyBag, window: Window | None) -> Span:
+def _span(reader: AnyBag, window: Window | None, nodes: Sequence[RecordedNode]) -> Span:
     span = Span.of(window, reader.start_ns)
+    if window is not None and window.warm_up_s is None:
+        calls = _calls(reader, {node.trace_topic for node in nodes}, span.from_ns)
+        span = Span.of(window, reader.start_ns, warm_up_s(window.start_s, calls))
     if span.from_ns > reader.end_ns:
         length_s = (reader.end_ns - reader.start_ns) / 1e9
         raise NotReplayable(f"{reader.path}: nothing lies in that window; the bag is {length_s:.3f} s long")
     return span
+
+
+def _calls(reader: AnyBag, traces: set[str], until_ns: int) -> Iterator[float]:
+    """When these nodes called a service, seconds since the bag's first message."""
+    start_ns = max(reader.start_ns, until_ns - round(REACH_S * 1e9))
+    for message in reader.messages(topics=traces.__contains__, start_ns=start_ns, end_ns=until_ns):
+        with contextlib.suppress(DecodeError, trace.BadTrace):  # told when it is replayed
+            for record in trace.records(codec(TraceBlock).decode(message.payload)):
+                if record.kind == Kind.CALL:
+                    yield (record.now_ns - reader.start_ns) / 1e9
 
 
 def _choose(reader: AnyBag, wanted: Wanted) -> RecordedNode:

@@ -83,6 +83,8 @@ class ReplayContext:
         self._node = node
         self._result = result
         self._ordinals: dict[str, int] = {}
+        self.counted: set[str] | None = None
+        """the services of which it is known how often they were called before; None: all, it was never"""
 
     def now_ns(self) -> int:
         return self.stamp_ns
@@ -109,7 +111,9 @@ class ReplayContext:
         timeout_s: float,
         then: Callable[[Outcome[Any]], None] | None,
     ) -> Future[Any]:
-        ordinal = self._ordinals[full_name] = self._ordinals.get(full_name, 0) + 1
+        # one that was not recorded must not take the answer of one that was: it has a number that none has
+        step = 1 if self.counted is None or full_name in self.counted else -1
+        ordinal = self._ordinals[full_name] = self._ordinals.get(full_name, 0) + step
         kind: type[Message] = service.request
         payload = codec(kind).encode(zeroed(request))
         self._result.made.append(called(full_name, service, payload, self.stamp_ns))
@@ -122,8 +126,10 @@ class ReplayContext:
         return asked.future
 
     def called_before(self, full_name: str, count: int) -> None:
-        """So many calls of this service were made before the replay begins."""
-        self._ordinals[full_name] = max(count, self._ordinals.get(full_name, 0))
+        """So many calls of this service were made before what comes now."""
+        if self.counted is not None:
+            self.counted.add(full_name)
+        self._ordinals[full_name] = count
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         future: Future[Any] = Answer()

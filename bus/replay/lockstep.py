@@ -57,6 +57,8 @@ class Life:
         self.twin: Life | None = None
         """the same with the recorded parameters: what it does otherwise than recorded, it does for lack of its past"""
         self._numbered: set[str] = set()
+        self._numbering: deque[tuple[int, str, int]] = deque()
+        """from which callback on how many calls of a service were made before"""
         self._names = Names(recorded, cls.interface)
         self.hearing = Hearing(cls, self._names, inputs, self.skip)
         self._overrides = overrides
@@ -89,6 +91,8 @@ class Life:
         """
         context, node, kind = self.context, self._node, record[0]
         context.stamp_ns = record[2]
+        if self._numbering:
+            self._number()
         self.stepped += 1
         try:
             if kind == MESSAGE and node is not None:
@@ -154,21 +158,30 @@ class Life:
     def from_mid_run(self, begin_ns: int) -> None:
         """Follow it from here, where its state is not known."""
         self.mid_run, self.begin_ns = True, begin_ns
+        self.context.counted = set()
 
     def begin_twin(self, unchanged: Result) -> None:
         """From here on also with its parameters as recorded; `unchanged` collects what comes of it."""
         self.twin = Life(self.cls, self.recorded, self.inputs.as_recorded(), unchanged, {})
         self.twin.parameters_json, self.twin.queue = self.parameters_json, self.queue
+        self.twin.context.counted = set()
 
     def number_calls(self, records: list[Record]) -> None:
-        """Go on counting calls where the recording does, so that each gets its own answer."""
+        """Count calls as the recording does from its first call on, so that each gets its own answer."""
+        at = self.stepped + len(self.queue)
         for record in records:
-            if record.kind in (Kind.CALL, Kind.REPLY) and record.name not in self._numbered:
+            calls = record.kind == Kind.CALL
+            if (calls or record.kind == Kind.REPLY) and record.name not in self._numbered:
                 self._numbered.add(record.name)
-                before = record.seq - (record.kind == Kind.CALL)
-                for life in (self, self.twin):
-                    if life is not None:
-                        life.context.called_before(record.name, before)
+                self._numbering.append((at - calls, record.name, record.seq - calls))
+            at += not calls
+
+    def _number(self) -> None:
+        while self._numbering and self._numbering[0][0] <= self.stepped:
+            _, name, before = self._numbering.popleft()
+            for life in (self, self.twin):
+                if life is not None:
+                    life.context.called_before(name, before)
 
     def _begin_in_mid_run(self, record: Record) -> Node:
         node = self.build()

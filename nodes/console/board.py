@@ -139,7 +139,13 @@ class MachineBoard:
                 steps.append(Step(m.stamp_ns, _PHASES[m.phase], text))
             elif not run and m.phase is MotionPhase.ACCEPTED:
                 steps.append(Step(m.stamp_ns, "asked by hand", text))
-        return sorted(steps, key=lambda s: s.stamp_ns)
+        return sorted(steps, key=lambda s: (s.stamp_ns, _ORDER.get(s.what, 1)))
+
+    @property
+    def what_if(self) -> str:
+        """The parameter of impact_cortex that had another answer to the last event, as `-p` takes it."""
+        run = self.event()
+        return WHAT_IF.get(run[0].task, "") if run else WHAT_IF["load_limit"]
 
     def _moves(self, run: list[Intervention]) -> list[MotionEvent]:
         """The motion about an event; without one what came last. A release ends a story, so none goes past it."""
@@ -161,6 +167,22 @@ _PHASES = {
     MotionPhase.AXES_STANDING: "axes stood",
     MotionPhase.SPINDLE_STANDING: "spindle stood",
 }
+
+
+_ORDER = {"contact": 0, "accepted": 2, "REFUSED": 2, **dict.fromkeys([*_PHASES.values()][1:], 3)}
+"""of what has one and the same stamp; decisions stand between"""
+
+WHAT_IF = {
+    "load_limit": "limit_pct=155",
+    "load_hard": "hard_limit_pct=250",
+    "load_cusum": "cusum_threshold_pct_s=5",
+    "load_warning": "warn_pct=90",
+    "axis_limit": "axis_limit_pct=150",
+    "tool_broken": "breakage_fall_pct=80",
+    "tool_worn": "wear_rise_pct=40",
+    "vibration": "accel_limit=60",
+}
+"""by task: what to ask of the recording"""
 
 
 def _decision(i: Intervention) -> str:

@@ -1,7 +1,8 @@
 """The board as lines that fit the terminal: colour only for what is not normal, shape and text beside every colour.
 
-What a terminal is too small for goes in this order: the oldest steps of stories, what nodes complain of, the bag,
-commands, details of machines. That no safety function is here, and what protects each machine, stays.
+What a terminal is too small for goes in this order: sources of signals, the oldest steps of stories, what nodes
+complain of, the bag, commands, details of machines. That no safety function is here, and what protects each machine,
+stays.
 """
 
 from __future__ import annotations
@@ -45,7 +46,11 @@ def render(board: Board, now_ns: int, shell: Shell, terminal: Console) -> Render
     room -= len(bag)
     troubles = [_text(f"{node}: {text}", "yellow") for node, text in sorted(board.troubles.items())][: max(0, room)]
     room -= len(troubles)
-    said = [*top, *_stories(stories, room), *troubles, *bag]
+    steps = _stories(stories, room)
+    sources = _sources(board)
+    if len(sources) > room - len(steps):
+        sources = []
+    said = [*top, *sources, *steps, *troubles, *bag]
     for line in said:
         line.truncate(width, overflow="ellipsis")
     parts = [*said, *pasted, *foot]
@@ -168,6 +173,25 @@ def _wrong(m: MachineBoard, now_ns: int, terminal: Console) -> list[Text]:
     return lines
 
 
+def _sources(board: Board) -> list[Text]:
+    """A line per machine: the sources of its signals, how fast each comes, and what is wrong with it."""
+    lines: list[Text] = []
+    for name, m in sorted(board.machines.items()):
+        if m.info is None or not m.info.sources:
+            continue
+        line = _text(f"{name} sources: ", "dim")
+        for n, s in enumerate(m.info.sources):
+            said = f"{s.name} {s.rate_hz:.0f}/s" if s.available else f"{s.name} silent"
+            said += f" lost {s.lost_rows}" if s.lost_rows else ""
+            said += f" bad {s.bad_rows}" if s.bad_rows else ""
+            said += "" if math.isnan(s.jitter_p99_ms) else f" jitter {s.jitter_p99_ms:.1f} ms"
+            said += f" ({s.trouble})" if s.trouble else ""
+            wrong = not s.available or s.lost_rows or s.bad_rows or s.trouble
+            line.append_text(_text("   " if n else "")).append_text(_text(said, "yellow" if wrong else "dim"))
+        lines.append(line)
+    return lines
+
+
 # --- stories ----------------------------------------------------------------------------------------------------------
 
 
@@ -210,8 +234,8 @@ def _commands(board: Board, stories: Stories, shell: Shell) -> Iterable[list[str
         yield crash
     bags, part = board.to_replay(steps[0].stamp_ns if steps else None)
     if bags:
-        paths = [shell.short(bag) for bag in bags]
-        yield [shell.rise, "replay", f"{name}/impact_cortex", *paths, *part, "-p", "limit_pct=155"]
+        paths, asks = [shell.short(bag) for bag in bags], board.machines[name].what_if
+        yield [shell.rise, "replay", f"{name}/impact_cortex", *paths, *part, *(["-p", asks] if asks else [])]
     if steps:
         reset = '{"operator": "me", "reason": "checked the tool"}'
         yield shell.asks("service", "call", f"{name}/machine/reset", reset)

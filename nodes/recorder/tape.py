@@ -160,16 +160,20 @@ class Tape:
         """Finish the file; what it holds.
 
         Raises:
-            OSError: no room for the end of it; what was flushed stays and opens.
+            OSError: no room for the end of it; the file is let go, what was flushed stays and opens.
         """
-        if not self._attached:
-            self._attached = True
-            parameters: dict[str, Any] = {n: json.loads(e).get("parameters", {}) for n, e in self._nodes.items()}
-            text = json.dumps(parameters, ensure_ascii=False, indent=1)
-            self.writer.flush()
-            self.attach("parameters.json", "application/json", text.encode())
-            self.writer.metadata(WORDS, words(self.kind, self.cutting, self.run_ids, self.reason))
-        self.writer.close()
+        try:
+            if not self._attached:
+                self._attached = True
+                parameters: dict[str, Any] = {n: json.loads(e).get("parameters", {}) for n, e in self._nodes.items()}
+                text = json.dumps(parameters, ensure_ascii=False, indent=1)
+                self.writer.flush()
+                self.attach("parameters.json", "application/json", text.encode())
+                self.writer.metadata(WORDS, words(self.kind, self.cutting, self.run_ids, self.reason))
+            self.writer.close()
+        except OSError:
+            self.writer.abandon()  # else it would count as being written, and nobody could close it later
+            raise
         return BagSplit(
             stamp_ns=self._last_ns,
             path=str(self.path),

@@ -17,31 +17,40 @@ class ChunkKind(StrEnum):
     """everything was read once"""
     FAILED = "FAILED"
     """reading stopped; `text` says where and why"""
-    OPENED = "OPENED"
-    """a connection was made; `text` says with whom"""
+    BAD = "BAD"
+    """nothing that came could be read: `bad_rows`, `text`"""
+    LINK = "LINK"
+    """a connection came (`text` is empty) or went, or could not be made (`text` says why); it is tried again"""
     BYTES = "BYTES"
     """what came through it, in `payload`, cut anywhere"""
-    CLOSED = "CLOSED"
-    """it ended, or could not be made; `text` says why"""
 
 
 class Chunk(Message):
-    """A piece of a recording. Times are offsets from the recording's start."""
+    """A piece of a recording or of a stream. Times are offsets from its start."""
 
     kind: ChunkKind
+    entry: int = 0
+    """which of the machine's sources it comes from"""
+    dropped: int = 0
+    """chunks of this source that were dropped before it, because they were not taken"""
+    session: int = 0
+    """stream: changes when the device started anew, and with it its counter and its clock"""
     offset_ns: Nanoseconds = 0
     """of the first row"""
     period_ns: Nanoseconds = 0
     arrival_ns: Nanoseconds = -1
-    """when the rows came in, where the recording says so; -1 where it does not"""
+    """when the rows came in, where the recording says so; -1 where it does not. Stream: when the last of them came,
+    wall time"""
     origin_ns: Nanoseconds = 0
-    """MESSAGE: the recorded time that offset 0 stands for"""
+    """MESSAGE: the recorded time that offset 0 stands for. Stream: the device's clock at the first row; 0 has none"""
     motion: Motion = Motion.UNKNOWN
     block: str = ""
     first_row: int = 0
     """of the recording's rows, bad ones counted"""
     bad_rows: int = 0
-    """rows skipped so far"""
+    """rows skipped so far. Stream: rows or frames that could not be read"""
+    doubled_rows: int = 0
+    """stream: rows that came again, or after they had been given up"""
     text: str = ""
     """what was wrong with the last bad row, or why reading stopped"""
     topic: str = ""

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from nodes.sensory_cortex.signals import TOPICS, VOCABULARY, signal
@@ -205,3 +205,49 @@ def toml_map(text: str, where: str) -> ColumnMap:
     except (ValueError, RecursionError) as error:  # a number of 5000 digits is no TOMLDecodeError
         raise BadColumnMap(f"{where}: not TOML: {error}") from error
     return column_map(table, PurePath(where).name)
+
+
+def map_of(given: str | Mapping[str, Any]) -> ColumnMap:
+    """The column map that an option gives: the path of a TOML file, or the map itself.
+
+    Raises:
+        BadColumnMap: with every mistake.
+    """
+    if not given:
+        raise BadColumnMap("column_map: give the path of a TOML file, or the map itself")
+    if not isinstance(given, str):
+        return column_map(given, "column_map")
+    try:
+        return toml_map(Path(given).read_text("utf-8"), given)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadColumnMap(f"column_map: cannot read {given}: {error}") from error
+
+
+def channel_columns(listed: Sequence[Any], source: str, topic: str) -> tuple[Column, ...]:
+    """The columns of numbered channels: a signal's name each, or a table with `signal` and what a column map allows;
+    an empty name leaves the channel out.
+
+    Raises:
+        BadColumnMap: with every mistake.
+    """
+    made: list[Column] = []
+    wrong: list[str] = []
+    for n, entry in enumerate(listed):
+        rest = {k: v for k, v in entry.items() if k != "signal"} if isinstance(entry, Mapping) else {}
+        name = entry.get("signal") if isinstance(entry, Mapping) else entry
+        if name == "":
+            continue
+        if not isinstance(name, str):
+            wrong.append(f"channel {n + 1}: expected a signal's name, or {{ signal = ... }}, got {shown(entry)}")
+            continue
+        try:
+            made.append(_column(name, {**rest, "column": n}, source, topic))
+        except (BadColumnMap, KeyError) as error:
+            wrong.append(f"channel {n + 1}: {error.args[0] if isinstance(error, BadColumnMap) else _unknown(name)}")
+    names = [c.info.name for c in made]
+    wrong += [f"{name!r} stands there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    if not made and not wrong:
+        wrong.append("give the signal of each channel, in order")
+    if wrong:
+        raise BadColumnMap("\n".join(f"columns: {line}" for line in wrong))
+    return tuple(made)

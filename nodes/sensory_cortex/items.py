@@ -1,6 +1,6 @@
-"""What the keys of an MTConnect adapter or agent mean: a table. A signal more is a row more, here or by parameter.
+"""What the keys of an MTConnect adapter or agent mean: a table. A signal more is a row more, here or by option.
 
-Adapters name their keys as they like; the rows hold the usual names. A shop's own names come by the parameter `items`:
+Adapters name their keys as they like; the rows hold the usual names. A shop's own names come by the option `items`:
 
     items = { Xfrc = { signal = "x_force_n", type = "FORCE", unit = "N", factor = 0.001 }, cnc_state = "execution" }
 """
@@ -8,7 +8,7 @@ Adapters name their keys as they like; the rows hold the usual names. A shop's o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +17,6 @@ from nodes.sensory_cortex.signals import VOCABULARY
 from schemas.machine import ControllerMode, EmergencyStop, Execution, Motion
 from schemas.sayable import shown
 from schemas.topics import ALARM, COOLANT, LOG, MACHINE_STATE, SAMPLES, VIBRATION
-from schemas.wire.address import BadAddress, address
 from schemas.wire.shdr import Kind
 
 SIGNAL_TOPICS = (SAMPLES.name, VIBRATION.name)
@@ -29,7 +28,7 @@ E_ = TypeVar("E_", Execution, ControllerMode, EmergencyStop, Motion)
 
 
 class BadItems(ValueError):
-    """The parameter `items` is wrong; the text has a line for every mistake."""
+    """The option `items` is wrong; the text has a line for every mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,20 +186,6 @@ def items(own: Mapping[str, Any]) -> Items:
 
 PORTS = {"shdr": {"shdr": 7878}, "mtconnect": {"http": 5000}}
 """by driver, then by the scheme of its address: the usual port"""
-
-
-def mistaken(parameters: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """What is wrong with the address and the rows, as (stable id, text)."""
-    driver = parameters["driver"]
-    try:
-        address(parameters["address"], PORTS[driver])
-    except BadAddress as error:
-        yield "source-address", f"driver {driver} needs `address`: {error}"
-    try:
-        items(parameters["items"])
-    except BadItems as error:
-        yield from (("source-items", line) for line in str(error).splitlines())
-
 
 OWN_KEYS: Mapping[str, Any] = {
     "signal": str,

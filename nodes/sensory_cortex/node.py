@@ -1,10 +1,9 @@
-"""The hardware abstraction of one machine: what its driver says goes on the bus, what the bus asks goes back to it."""
+"""The hardware abstraction of one machine: what its sources say goes on the bus, what the bus asks goes back to one."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from bus.node import (
     Gone,
     LinkEvent,
     Node,
+    Objection,
     on_link,
     parameter,
     publisher,
@@ -23,9 +23,10 @@ from bus.node import (
     worker,
 )
 from nodes.sensory_cortex.chunk import Chunk
-from nodes.sensory_cortex.columns import BadColumnMap
-from nodes.sensory_cortex.drivers import DRIVERS, Driver, Setting, make
-from nodes.sensory_cortex.sensors import preset
+from nodes.sensory_cortex.drivers import Setting
+from nodes.sensory_cortex.entries import Entry, objections, read_entries
+from nodes.sensory_cortex.machine import Machine
+from nodes.sensory_cortex.merging import merged
 from nodes.sensory_cortex.sources import SourceWatch
 from schemas import topics
 from schemas.base import Message
@@ -61,25 +62,10 @@ OWN_PAUSE_NS = 100_000_000
 class SensoryCortex(Node):
     """Publishes what one machine does and senses, and lets it be held and stopped."""
 
-    driver = parameter("simulator", choices=tuple(DRIVERS), doc="kind of source")
-    autostart = parameter(True, doc="simulator: start the program at once, and again after a reset")
-    load_sensor = parameter(
-        "drive_torque",
-        doc="simulator: what spindle_load_pct is read with: drive_torque (1 kHz) or load_meter (100 ms, 1 %, 10 Hz)",
+    sources = parameter(
+        ({"driver": "simulator"},),
+        doc="where its signals and its state come from: a table each, `driver` and that driver's options",
     )
-    loop = parameter(True, doc="begin again at the end of the program or recording")
-    speed = parameter(1.0, ge=0.0, le=1000.0, doc="1 is the recording's own pace; 0 is as fast as can be kept up with")
-    path = parameter("", doc="recording: a table (CSV and its kin) or a bag (.mcap)")
-    column_map = parameter("", doc="recording: TOML file that says how the table is read")
-    columns = parameter({}, doc="recording: the same, as the map itself")  # type: ignore[var-annotated] # plain data of any shape
-    bag_namespace = parameter("", doc="recording: whose topics to play; empty when the bag holds one machine")
-    on_bad_row = parameter("stop", choices=("stop", "skip"), doc="recording: what a row that cannot be read does")
-    fast_rows_s = parameter(12_800.0, unit="1/s", ge=1.0, le=1e6, doc="recording: most rows a second at speed 0")
-    start_delay_s = parameter(2.0, unit="s", ge=0.0, le=3600.0, doc="recording: time for listeners to come")
-    address = parameter(
-        "", doc="shdr: shdr://HOST:PORT of the adapter; mtconnect: http://HOST:PORT/DEVICE of the agent"
-    )
-    items = parameter({}, doc="shdr, mtconnect: what keys mean beyond the usual ones")  # type: ignore[var-annotated] # plain data of any shape
     on_brain_lost = parameter("NONE", choices=("NONE", "FEED_HOLD"), doc="what the loss of impact_cortex's beat does")
 
     info = publisher(topics.MACHINE_INFO)
@@ -93,40 +79,19 @@ class SensoryCortex(Node):
     protection = publisher(topics.HAL_PROTECTION)
 
     @classmethod
-    def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-        """A sensor that is none, what a recording lacks, and what is wrong with its column map."""
-        try:
-            preset(parameters["load_sensor"], "load")
-        except ValueError as error:
-            yield "load-sensor", f"load_sensor: {error}"
-        if parameters["driver"] in ("shdr", "mtconnect"):
-            from nodes.sensory_cortex.items import mistaken
-
-            yield from mistaken(parameters)
-        if parameters["driver"] != "recording":
-            return
-        if not parameters["path"]:
-            yield "recording-path", "driver recording needs `path`: a table (CSV and its kin) or a bag (.mcap)"
-        else:
-            from nodes.sensory_cortex.drivers.recording import map_of, unplayable
-
-            try:
-                by = None if parameters["path"].endswith(".mcap") else map_of(parameters)
-            except BadColumnMap as error:
-                yield from (("column-map", line) for line in str(error).splitlines())
-            else:
-                if text := unplayable(Path(parameters["path"]), by, skip_bad=parameters["on_bad_row"] == "skip"):
-                    yield "recording-path", f"path: {text}"
+    def mistakes(cls, parameters: Mapping[str, Any]) -> Iterable[Objection]:
+        """What is wrong with a source, or between two of them."""
+        return objections(parameters["sources"])
 
     def on_configure(self) -> None:
         # the first stop must not be the one that waits for a compiler
         prepare(*(p.topic.type for p in self.interface.publishers), ServiceEvent, LogRecord)
         prepare(*(kind for s in self.interface.servers for kind in (s.service.request, s.service.reply)))
-        values: dict[str, Any] = {name: getattr(self, name) for name in self.interface.parameters}
-        machine = self.context.namespace or self.name
-        setting = Setting(machine, values, self.rng, self.next_id, self.context.log)
+        entries, wrong = read_entries(self.sources)
+        if wrong:
+            raise BadParameter("\n".join(f"{self.name}: {text}" for _, text, *_ in wrong))
         try:
-            self.source_driver: Driver = make(self.driver, setting)
+            self.machine = Machine(entries, self._setting)
         except ValueError as error:
             raise BadParameter(f"{self.name}: {error}") from error
         now_ns = self.now_ns()
@@ -141,28 +106,33 @@ class SensoryCortex(Node):
         self.beat_ns: int | None = None
         self.mode = Mode.OBSERVE
         self.protected: tuple[ProtectionState, Mode] | None = None
-        self.told_revision = -1
+        self.told_revision = (-1, -1)
         self.told_second = 0
         self.unavailable = False
         self.last_values: dict[str, Any] = {}
         self.lost_signals: set[str] = set()
         self.silent_sources: set[str] = set()
+        self.told_failed: set[str] = set()
         self.where: dict[str, Any] = {}
-        self.source_driver.start(now_ns)
-        self._tell_signals()
+        self.machine.start(now_ns)
+        self._tell_signals(Signals(signals=self.machine.signals))
         self._tell_state(now_ns)
         self._tell_info(now_ns)
 
-    # --- from the source to the bus ------------------------------------------------------------------------------
+    def _setting(self, entry: Entry) -> Setting:
+        c = self.context
+        return Setting(c.namespace or self.name, entry.name, entry.options, self.rng, self.next_id, c.log, self.now_ns)
+
+    # --- from the sources to the bus -----------------------------------------------------------------------------
 
     @worker(depth=16)
     def reader(self, end: threading.Event) -> Iterator[Chunk]:
-        """The driver's blocking side."""
-        yield from self.source_driver.read(end)
+        """The drivers' blocking sides."""
+        yield from merged(self.machine.readers(), end)
 
     @reader.received
     def on_chunk(self, chunk: Chunk) -> None:
-        self.source_driver.receive(chunk)
+        self.machine.receive(chunk)
 
     @timer(0.001)
     def tick(self) -> None:
@@ -177,16 +147,15 @@ class SensoryCortex(Node):
             self._brain_lost(now_ns, silent_ns)
 
     def _advance(self, now_ns: int) -> None:
-        driver = self.source_driver
-        out = driver.advance(now_ns)
-        if driver.revision != self.told_revision:
+        out = self.machine.advance(now_ns)
+        if self.machine.revision != self.told_revision:
             self._tell_state(now_ns)
         for message in out:
             if type(message) is SignalBlock:
                 self._tell_block(message, now_ns)
             else:
                 if type(message) is Signals:
-                    self._tell_signals()
+                    self._tell_signals(message)
                     continue
                 self.route[type(message)].publish(message)
                 if type(message) is MotionEvent and message.phase is MotionPhase.AXES_STANDING:
@@ -203,28 +172,31 @@ class SensoryCortex(Node):
     def later(self) -> None:
         """What would have made a tick too long."""
         now_ns = self.now_ns()
-        for message in self.source_driver.deferred():
+        for message in self.machine.deferred():
             self._tell_block(message, now_ns)
 
     @timer(0.2)
     def look(self) -> None:
         """Sources that fell silent, signals that read nothing; once a second the state of everything."""
         now_ns = self.now_ns()
-        driver = self.source_driver
-        for source in driver.sources:
-            if driver.ended and not self.watch.lost(source.name):
+        machine = self.machine
+        self._tell_failed(now_ns)
+        for fitted, source in machine.sources():
+            if fitted.driver is not None and fitted.driver.ended and not self.watch.lost(source.name):
                 continue
-            changed = self.watch.judge(source, now_ns)
+            changed = self.watch.judge(source, machine.quality(fitted, source.name), now_ns)
             if changed is None:
                 continue
             if not changed:
                 text = f"source {source.name} is silent for {self.watch.age_ms(source.name, now_ns):.0f} ms"
+                if why := machine.quality(fitted, source.name).trouble:
+                    text += f": {why}"
                 self._alarm(f"source/{source.name}", ConditionLevel.UNAVAILABLE, "SOURCE_SILENT", text, now_ns)
                 self.silent_sources.add(source.name)
             elif source.name in self.silent_sources:
                 self.silent_sources.discard(source.name)
                 self._alarm(f"source/{source.name}", ConditionLevel.NORMAL, "SOURCE_SILENT", "", now_ns)
-            if source.carries_state:
+            if source.carries_state and fitted.entry.state:
                 self.unavailable = not changed
                 self._tell_state(now_ns)
             self._tell_info(now_ns)
@@ -235,15 +207,39 @@ class SensoryCortex(Node):
             self.watch.measure(now_ns)
             self._tell_state(now_ns)
             self._tell_info(now_ns)
-            if driver.lost_rows:
-                self.report("rows_lost", ConditionLevel.WARNING, f"{driver.lost_rows} rows lost: this node ran late")
+            self._tell_losses()
+
+    def _tell_failed(self, now_ns: int) -> None:
+        """Once for each source whose driver failed, and each signal that two have."""
+        for fitted in self.machine.fitted:
+            name = fitted.entry.name
+            if fitted.failed and name not in self.told_failed:
+                self.told_failed.add(name)
+                text = f"source {name} ({fitted.entry.kind}) failed: {fitted.failed}"
+                self.log.error(text)
+                self.report(f"source_failed_{name}", ConditionLevel.FAULT, text)
+                self._alarm(f"source/{name}", ConditionLevel.FAULT, "SOURCE_FAILED", text, now_ns)
+        for signal, text in self.machine.doubly.items():
+            if signal not in self.told_failed:
+                self.told_failed.add(signal)
+                self.log.error(f"signal {signal}: {text}")
+                self.report("two_owners", ConditionLevel.FAULT, f"signal {signal}: {text}; use `take` or `leave`")
+
+    def _tell_losses(self) -> None:
+        machine = self.machine
+        if lost := self.watch.lost_rows:
+            text = ", ".join(f"{rows} of {source}" for source, rows in lost.items())
+            late = f"; {machine.lost_rows} because this node ran late" if machine.lost_rows else ""
+            self.report("rows_lost", ConditionLevel.WARNING, f"rows lost: {text}{late}")
+        if dropped := sum(f.dropped for f in machine.fitted):
+            self.report("chunks_dropped", ConditionLevel.WARNING, f"{dropped} pieces read and not taken in time")
 
     def _look_for_lost_signals(self, now_ns: int) -> None:
         lost: set[str] = set()
         for source, values in self.last_values.items():
             missing = np.isnan(values[-1])
             if missing.any():
-                names = [s.name for s in self.source_driver.signals if s.source == source]
+                names = [s.name for s in self.machine.signals if s.source == source]
                 lost.update(name for name, gone in zip(names, missing, strict=False) if gone)
         for name in sorted(lost ^ self.lost_signals):
             gone = name in lost
@@ -255,21 +251,20 @@ class SensoryCortex(Node):
     # --- latched words -------------------------------------------------------------------------------------------
 
     def _tell_state(self, now_ns: int) -> None:
-        self.told_revision = self.source_driver.revision
-        state: MachineState = self.source_driver.state(now_ns)
+        state: MachineState = self.machine.state(now_ns)
+        self.told_revision = self.machine.revision
         if self.unavailable:
             state = state.model_copy(update={"execution": Execution.UNAVAILABLE, "motion": Motion.UNKNOWN})
         self.state.publish(state)
 
-    def _tell_signals(self) -> None:
-        driver = self.source_driver
+    def _tell_signals(self, told: Signals) -> None:
         by_topic = {topics.SAMPLES.name: self.samples, topics.VIBRATION.name: self.vibration}
-        self.where = {s.source: by_topic[s.topic] for s in driver.signals if s.topic in by_topic}
-        self.signals.publish(Signals(signals=tuple(driver.signals)))
+        self.where = {s.source: by_topic[s.topic] for s in told.signals if s.topic in by_topic}
+        self.signals.publish(told)
 
     def _tell_info(self, now_ns: int) -> None:
-        driver = self.source_driver
-        can = driver.abilities
+        machine = self.machine
+        can, acting = machine.abilities, machine.acting()
         self.info.publish(
             MachineInfo(
                 machine=self.context.namespace or self.name,
@@ -278,8 +273,11 @@ class SensoryCortex(Node):
                 can_feed_hold=can.can_feed_hold,
                 can_stop=can.can_stop,
                 stop_path=can.stop_path,
-                last_stop_ms=driver.last_stop_ms,
-                sources=tuple(self.watch.status(s, self.driver, now_ns, ended=driver.ended) for s in driver.sources),
+                last_stop_ms=machine.last_stop_ms,
+                sources=tuple(
+                    self.watch.status(s, f, machine.quality(f, s.name), now_ns, stops=f is acting)
+                    for f, s in machine.sources()
+                ),
             )
         )
 
@@ -331,7 +329,7 @@ class SensoryCortex(Node):
         if not self._tell_protection(ProtectionState.UNPROTECTED, reason):
             return
         self.log.warning(f"UNPROTECTED: {reason}")
-        if self.on_brain_lost == "FEED_HOLD" and self.source_driver.abilities.can_feed_hold:
+        if self.on_brain_lost == "FEED_HOLD" and self.machine.abilities.can_feed_hold:
             self._hold(f"{reason}; requested by {self.name}", stop=False)
 
     # --- what is asked -------------------------------------------------------------------------------------------
@@ -347,7 +345,7 @@ class SensoryCortex(Node):
     def _hold(self, reason: str, *, stop: bool) -> ActionReply:
         now_ns = self.now_ns()
         self._advance(now_ns)
-        answer = self.source_driver.hold(self.next_id(), now_ns, stop=stop)
+        answer = self.machine.hold(self.next_id(), now_ns, stop=stop)
         self._advance(now_ns)
         return ActionReply(accepted=answer.accepted, action_id=answer.action_id, text=answer.text, stamp_ns=now_ns)
 
@@ -358,7 +356,7 @@ class SensoryCortex(Node):
             return ActionReply(
                 accepted=False, action_id="", text="a reset needs the operator's name and a reason", stamp_ns=now_ns
             )
-        answer = self.source_driver.reset(self.next_id(), now_ns)
+        answer = self.machine.reset(self.next_id(), now_ns)
         self._advance(now_ns)
         if answer.accepted:
             self.log.info(f"reset by {request.operator}: {request.reason}")
@@ -366,9 +364,7 @@ class SensoryCortex(Node):
 
     @service(topics.INJECT)
     def inject(self, request: InjectRequest) -> InjectReply:
-        if not self.source_driver.abilities.simulated:
-            return InjectReply(accepted=False, text="only a simulated machine can be made to fail")
-        return self.source_driver.inject(request, self.now_ns())
+        return self.machine.inject(request, self.now_ns())
 
     def on_parameter(self, name: str) -> None:
         if name != "on_brain_lost":

@@ -226,7 +226,7 @@ class Observed:
         if key not in self.unknown and len(self.unknown) < UNKNOWN_MAX:
             self.unknown[key] = text[:TEXT_MAX]
             hint = "`items` says what it is, or that it is not wanted"
-            self._log(LogLevel.INFO, f"{self._source}: unknown key {shown(key)}, {shown(text)}; the parameter {hint}")
+            self._log(LogLevel.INFO, f"{self._source}: unknown key {shown(key)}, {shown(text)}; the option {hint}")
 
     # --- readings ----------------------------------------------------------------------------------------------------
 
@@ -371,6 +371,11 @@ class Observed:
         if not alive or self._fields["availability"].upper() in (UNAVAILABLE, "OFF"):
             fields |= {"execution": Execution.UNAVAILABLE, "motion": Motion.UNKNOWN}
         return MachineState(stamp_ns=stamp_ns, run_id=self._run_id, **fields)
+
+    @property
+    def bad(self) -> int:
+        """How much was not understood so far."""
+        return sum(n for name, n in self.counts.items() if name.startswith("bad "))
 
     def misunderstood(self) -> str:
         """What was not understood so far, in words; empty when all was."""

@@ -13,9 +13,8 @@ from typing import Any
 
 from bus.site import did_you_mean
 from nodes.sensory_cortex.chunk import Chunk
-from nodes.sensory_cortex.drivers import Driver, Setting, make
+from nodes.sensory_cortex.drivers import Driver, Quality, Setting, driver_class, options_class
 from nodes.sensory_cortex.items import PORTS
-from nodes.sensory_cortex.node import SensoryCortex
 from schemas.base import Message
 from schemas.machine import Alarm, MachineState, SignalBlock, SignalInfo
 from schemas.system import LogLevel
@@ -69,18 +68,17 @@ def probe(text: str, seconds: float, now_ns: Callable[[], int], *, items: Mappin
 
     Args:
         now_ns: the caller's clock; a node has none of its own.
-        items: rows beyond the usual ones, as the driver's parameter.
+        items: rows beyond the usual ones, as the driver's option.
 
     Raises:
         BadAddress: it is none.
         ValueError: the driver refuses `items`.
     """
     kind = driver_of(text)
-    values = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
-    values |= {"driver": kind, "address": text, "items": dict(items or {})}
+    options = options_class(kind)(address=text, items=dict(items or {}))  # type: ignore[call-arg] # those of a Telling
     found = Probed(kind, text)
     log: Callable[[LogLevel, str], None] = lambda level, line: found.log.append(line)  # noqa: E731 # one line of it
-    driver = make(kind, Setting("machine", values, random.Random(0), lambda: "run", log))
+    driver = driver_class(kind)(Setting("machine", kind, options, random.Random(0), lambda: "run", log))
     found.model = driver.abilities.model
     chunks: queue.Queue[Chunk] = queue.Queue(16)
     end = threading.Event()
@@ -104,7 +102,7 @@ def probe(text: str, seconds: float, now_ns: Callable[[], int], *, items: Mappin
     found.state = driver.state(at_ns)
     found.signals = tuple(driver.signals)
     found.counts = dict(getattr(driver, "counts", {}))
-    found.clock_offset_ms = getattr(driver, "clock_offset_ms", math.nan)
+    found.clock_offset_ms = driver.quality.get(kind, Quality()).clock_offset_ms
     found.unknown = dict(getattr(driver, "unknown", {}))
     return found
 

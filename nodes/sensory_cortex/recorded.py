@@ -105,4 +105,9 @@ def shifted(chunk: Chunk, start_ns: int) -> Message:
 
 def restamped(message: M, stamp_ns: int) -> M:
     """The same message with another time stamp."""
-    return type(message)(**{**message.__dict__, "stamp_ns": stamp_ns})
+    return replaced(message, stamp_ns=stamp_ns)
+
+
+def replaced(message: M, **fields: Any) -> M:
+    """The same message but for these fields."""
+    return type(message)(**{**message.__dict__, **fields})

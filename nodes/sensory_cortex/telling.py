@@ -1,7 +1,7 @@
 """A machine that only tells, behind a connection: the node's side of a driver, in the node's time and without a socket.
 
 The worker of such a driver knows no time: when to connect, what to send and when to hang up is decided here, tick by
-tick, and goes to it as orders. What it gives back are chunks: OPENED, BYTES, CLOSED. So a replay runs through it.
+tick, and goes to it as orders. What it gives back are chunks: LINK, BYTES. So a replay runs through it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any, ClassVar
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
-from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
-from nodes.sensory_cortex.items import items
+from nodes.sensory_cortex.drivers import Abilities, Answer, Quality, Setting, Source
+from nodes.sensory_cortex.items import BadItems, items
+from nodes.sensory_cortex.machine import ONLY_SIMULATED
 from nodes.sensory_cortex.observed import Observed
+from nodes.sensory_cortex.options import Options, Wrong, option
 from nodes.sensory_cortex.orders import Do, Order, Orders
 from schemas.base import Message
 from schemas.machine import (
@@ -28,6 +32,7 @@ from schemas.machine import (
     SignalInfo,
 )
 from schemas.system import LogLevel
+from schemas.wire.address import Address, BadAddress, address
 from schemas.wire.shdr import Command, Decoder, Event
 
 SILENT_NS = 600_000_000
@@ -44,6 +49,33 @@ EVENTS_PER_TICK, MESSAGES_PER_TICK = 24, 4
 COUNTS_EVERY_NS = 1_000_000_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellingOptions(Options):
+    """What a machine that only tells may be told."""
+
+    knows_state: ClassVar[bool] = True
+    ports: ClassVar[Mapping[str, int]] = {}
+    """by scheme of its address: the usual port"""
+
+    address: str = option("", doc="where it answers")
+    items: Mapping[str, Any] = option({}, doc="what its keys mean beyond the usual ones")
+
+    @property
+    def at(self) -> Address:
+        """Raises BadAddress."""
+        return address(self.address, self.ports)
+
+    def mistakes(self) -> Iterator[Wrong]:
+        try:
+            address(self.address, self.ports)
+        except BadAddress as error:
+            yield "source-address", f"address: {error}"
+        try:
+            items(self.items)
+        except BadItems as error:
+            yield from (("source-items", line) for line in str(error).splitlines())
+
+
 class Telling:
     """The part of a driver that all machines have in common that are heard and cannot be held."""
 
@@ -51,12 +83,14 @@ class Telling:
     ended = False
     lost_rows = 0
 
-    def __init__(self, setting: Setting, source: str, where: str, model: str) -> None:
-        """Raises BadItems."""
+    def __init__(self, setting: Setting, model: str) -> None:
+        """Raises BadAddress, BadItems."""
+        options: TellingOptions = setting.options
+        source = setting.name
         self._setting = setting
-        self._where = where
+        self._at = options.at
         self._name = f"{setting.machine}/{source}"
-        self._table = items(setting.parameters["items"])
+        self._table = items(options.items)
         self._observed = Observed(self._name, source, self._table, setting.next_id, setting.log)
         self._decoder = Decoder(self._table.kinds)
         self.abilities = Abilities(model, False, False, False, f"none: {source} only tells")
@@ -74,7 +108,7 @@ class Telling:
         self.lost = 0
         """observations that the sender had no longer when they were asked for"""
         self._told: dict[str, str] = {}
-        self._told_closed = ""
+        self._trouble = "not connected yet"
         self._counted_ns = 0
         self._revision = 0
 
@@ -111,10 +145,17 @@ class Telling:
         return self._observed.counts
 
     @property
-    def clock_offset_ms(self) -> float:
-        """Our clock less the sender's, with the least delay on the way; NaN where it gives no time."""
+    def quality(self) -> Mapping[str, Quality]:
         offset_ns = self._observed.clock.offset_ns
-        return math.nan if offset_ns is None else offset_ns / 1e6
+        return {
+            self._setting.name: Quality(
+                clock_offset_ms=math.nan if offset_ns is None else offset_ns / 1e6,
+                bad_rows=self._observed.bad,
+                lost_rows=self.lost,
+                heard_ns=self._heard_ns,
+                trouble=self._trouble,
+            )
+        }
 
     @property
     def unknown(self) -> Mapping[str, str]:
@@ -172,18 +213,18 @@ class Telling:
         chunk = self._waiting.popleft()
         self._credit.release()
         match chunk.kind:
-            case ChunkKind.OPENED:
+            case ChunkKind.LINK if not chunk.text:
                 self._open, self._asked = True, False
                 self._opened_ns = self._heard_ns = now_ns
-                self._setting.log(LogLevel.INFO, f"{self._name}: connected to {chunk.text or self._where}")
-                self._told_closed = ""
+                self._setting.log(LogLevel.INFO, f"{self._name}: connected to {self._at}")
+                self._trouble = ""
                 out.append(self._alarm("connection", ConditionLevel.NORMAL, "", now_ns))
                 self.opened(now_ns)
             case ChunkKind.BYTES:
                 self._heard_ns = now_ns
                 self._events.extend(self._decoder.receive(chunk.payload))
                 self._fresh = True
-            case ChunkKind.CLOSED:
+            case ChunkKind.LINK | ChunkKind.FAILED:
                 self._closed(chunk.text, now_ns, out)
         return True
 
@@ -197,9 +238,9 @@ class Telling:
         jitter = self._setting.rng.uniform(0.8, 1.2)
         self._connect_ns = now_ns + round(self._backoff_ns * jitter)
         self._backoff_ns = min(2 * self._backoff_ns, BACKOFF_MOST_NS)
-        text = f"no connection to {self._where}: {why}"
-        if text != self._told_closed:
-            self._told_closed = text
+        text = f"no connection to {self._at}: {why}"
+        if text != self._trouble:
+            self._trouble = text
             self._setting.log(LogLevel.WARNING, f"{self._name}: {text}")
             out.append(self._alarm("connection", ConditionLevel.UNAVAILABLE, text, now_ns))
 
@@ -234,13 +275,13 @@ class Telling:
         return self._observed.state(stamp_ns, alive=self._alive)
 
     def hold(self, action_id: str, now_ns: int, *, stop: bool) -> Answer:
-        return Answer(False, "", f"{self._where} only tells: it cannot {'stop' if stop else 'hold'} this machine")
+        return Answer(False, "", f"{self._at} only tells: it cannot {'stop' if stop else 'hold'} this machine")
 
     def reset(self, action_id: str, now_ns: int) -> Answer:
-        return Answer(False, "", f"{self._where} only tells: it cannot reset this machine")
+        return Answer(False, "", f"{self._at} only tells: it cannot reset this machine")
 
     def inject(self, request: InjectRequest, now_ns: int) -> InjectReply:
-        return InjectReply(accepted=False, text="only a simulated machine can be made to fail")
+        return InjectReply(accepted=False, text=ONLY_SIMULATED)
 
     # --- the worker ---------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ class Address:
         return f"{self.scheme}://{host}:{self.port}{'/' if self.path else ''}{self.path}"
 
 
-def address(text: str, ports: dict[str, int]) -> Address:
+def address(text: str, ports: Mapping[str, int]) -> Address:
     """The parts of an address.
 
     Args:

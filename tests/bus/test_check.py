@@ -263,3 +263,20 @@ def test_a_cpu_that_this_computer_has_not_is_a_warning(tmp_path: Path) -> None:
 def test_a_bad_setting_does_not_hide_what_is_unfed(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, 'yield Process(f"{T}:Careful", nice=40, outside=("toy/halt",))')
     assert [m.id for m in check(plan)] == ["bad-setting", "unfed"]
+
+
+def test_what_is_unusual_about_a_process_is_printed(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, 'yield Process(f"{T}:Spindle", name="a", end_s=30, restart=Restart(most=3))')
+    (line,) = [line for line in text(plan) if line.startswith("a")]
+    assert line == "a  end_s 30; restart Restart(first_s=0.2, longest_s=10.0, most=3, window_s=60.0)"
+    assert plain(plan)["processes"][0]["end_s"] == 30
+
+
+def test_parameters_of_a_node_that_is_not_launched_here_are_a_warning(tmp_path: Path) -> None:
+    """A site file may serve several launch files: only what looks like a slip is an error."""
+    (tmp_path / "site.toml").write_text("[nodes.nothing_like_it]\nx = 1\n[nodes.spindel]\nrate_hz = 1.0\n")
+    found = plan_of(tmp_path, 'yield Process(f"{T}:Spindle", name="spindle")').mistakes
+    assert [(m.id, m.level, m.where.line) for m in found] == [
+        ("unknown-node", "warning", 2),
+        ("unknown-node", "error", 4),
+    ]

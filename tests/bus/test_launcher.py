@@ -26,7 +26,7 @@ from bus.testing import Domain
 from bus.usage import children, tree
 from schemas import topics
 from schemas.codec import codec
-from schemas.system import Processes, ProcessState, ProcessStatus
+from schemas.system import Processes, ProcessState, ProcessStatus, RecorderStatus
 from tests.bus.toys.count import Heard
 
 TALK = """
@@ -324,3 +324,51 @@ def test_ps_restart_stop_and_logs(domain: Domain, tmp_path: Path, started: ExitS
     assert launch.process.wait(WITHIN_S) == 0
     assert rise("ps") == (1, "Error: nothing is launched in domain 'test'\n")
     assert topics.PROCESSES.name == "/launch/processes"
+
+
+SLOW = """
+import threading
+from pathlib import Path
+from bus import Node
+
+class Slow(Node):
+    def on_shutdown(self) -> None:
+        threading.Event().wait(0.5)
+        Path(__file__).with_name("written").touch()
+"""
+
+
+def test_a_signal_that_is_heard_twice_is_no_impatience(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    """`timeout` and a service manager ask the child and its group."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    text = 'from bus.launch import *\ndef launch():\n    yield Process("slow.py", end_s=20)\n'
+    launch = start(started, folder=tmp_path, text=text)
+    launch.wait_for("ready:")
+    for _ in range(3):
+        launch.process.send_signal(signal.SIGTERM)
+    assert launch.end() == 0
+    assert (tmp_path / "written").exists()
+    assert not any("SIGKILL" in line for line in launch.lines)
+
+
+def test_a_bag_that_a_recorders_death_left_open_is_named_at_the_end(
+    domain: Domain, tmp_path: Path, started: ExitStack
+) -> None:
+    text = f"""
+        from bus.launch import *
+        def launch():
+            yield Process("nodes.recorder", parameters=dict(directory={str(tmp_path / "bags")!r}), restart=None)
+            yield Process("tests.bus.toys.count:Talker", name="talker", after=["recorder"])
+        """
+    launch = start(started, folder=tmp_path, text=text)
+    launch.wait_for("ready:")
+    told: list[Raw] = []
+    with Session("test", select=lambda t, _: t == "bag/status", heard=told.extend) as session, Watched("test") as seen:
+        seen.ready("recorder")
+        decode = codec(RecorderStatus).decode
+        assert session.spin(lambda: sum(bool(decode(r.payload).path) for r in told if r.payload) >= 2, WITHIN_S)
+        os.kill(seen.status["recorder"].pid, signal.SIGKILL)
+        seen.until(lambda: seen.status["recorder"].state is ProcessState.FAILED)
+    launch.end()
+    (bag,) = (tmp_path / "bags").glob("*.mcap")
+    assert f"bag: {bag} (not closed: `rise bag check --recover` closes it)" in launch.lines

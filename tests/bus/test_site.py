@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.site import read_site
+from bus.site import PlacedList, read_site
 
 
 def mistakes(folder: Path, text: str) -> list[tuple[str, int]]:
@@ -43,3 +43,32 @@ def test_keys_are_found_however_they_are_written(tmp_path: Path) -> None:
         "[[x]]\n[machines.'vmc3']\nm\u006fde = 3\nmachines.vmc4.mode = 4\n"
     )
     assert mistakes(tmp_path, text) == [("site-key", 5), ("site-value", 2), ("site-value", 4), ("site-value", 7)]
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "items"),
+    [
+        ("[machines.a]\nsources = [{ driver = 'x' }, { driver = 'y' }]\n", 2, [2, 2]),
+        (
+            "[machines.a]\nsources = [ # a { b\n  { driver = '}' },\n\n  { c = [{ d = 1 }] },\n]\nmode = 'HOLD'\n",
+            2,
+            [3, 5],
+        ),
+        ("[machines.a]\n[[machines.a.sources]]\nx = 1\n[[machines.a.sources]]\nx = 2\n", 4, [2, 4]),
+        ("machines.a.sources = [1, 2]\n", 1, []),
+    ],
+)
+def test_each_source_of_a_machine_remembers_its_line(tmp_path: Path, text: str, first: int, items: list[int]) -> None:
+    (tmp_path / "site.toml").write_text(text)
+    site, wrong = read_site(tmp_path / "site.toml")
+    assert wrong == []
+    placed = site.machines[0].sources
+    assert isinstance(placed, PlacedList)
+    given = placed.given()
+    assert (given.where.line, [w.line for w in given.items]) == (first, items)
+    assert [given.at(n).line for n in range(len(items))] == items
+    assert given.at(99) == given.at() == given.where
+
+
+def test_sources_that_are_no_list_are_a_mistake(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "[machines.a]\nsources = { driver = 'x' }\n") == [("site-value", 2)]

@@ -48,3 +48,33 @@ def test_a_slow_node_gets_the_newest_and_the_rest_is_counted(domain: Domain) -> 
         handed, dropped = hasty.worker_counts["hasty", "dig"]
         assert handed == 100
         assert dropped == 100 - len(node(hasty).dug) > 0
+
+
+class Stamping(Node):
+    """Its worker asks for the time while a callback holds it."""
+
+    def on_configure(self) -> None:
+        self.inside, self.stamped = threading.Event(), threading.Event()
+        self.held_ns: tuple[int, int] | None = None
+        self.worker_ns = 0
+
+    @worker(depth=4)
+    def stamp(self, stop: threading.Event) -> Iterator[Word]:
+        yield Word(number=0, text="")
+        assert self.inside.wait(10)
+        self.worker_ns = self.now_ns()
+        self.stamped.set()
+
+    @stamp.received
+    def on_stamp(self, word: Word) -> None:
+        before_ns = self.now_ns()
+        self.inside.set()
+        assert self.stamped.wait(10)
+        self.held_ns = (before_ns, self.now_ns())
+
+
+def test_time_is_held_for_the_callback_alone(domain: Domain) -> None:
+    with domain.running(Spec(Stamping, name="stamping")) as stamping:
+        until(lambda: node(stamping).held_ns is not None)
+        before_ns, after_ns = node(stamping).held_ns
+        assert before_ns == after_ns < node(stamping).worker_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -72,15 +73,8 @@ def test_a_machine_behind_an_adapter_replays_to_the_byte(tmp_path: Path) -> None
         Domain() as domain,
         domain.process("nodes.recorder", "-p", f'directory="{tmp_path}"') as recorder,
     ):
-        core = [
-            "nodes.sensory_cortex",
-            "--namespace",
-            "vmc1",
-            "-p",
-            'driver="shdr"',
-            "-p",
-            f'address="{adapter.address}"',
-        ]
+        sources = json.dumps([{"driver": "shdr", "address": adapter.address}])
+        core = ["nodes.sensory_cortex", "--namespace", "vmc1", "-p", f"sources={sources}"]
         with (
             domain.session(select=lambda topic, _: topic in HEARD, heard=heard.extend) as session,
             domain.process(*core) as mill,

@@ -58,7 +58,7 @@ def column_words(period_s: float) -> dict[str, Any]:
 
 def decided(speed: float, chunks: Iterable[Chunk], **parameters: Any) -> Iterator[tuple[Any, ...]]:
     """Every decision with the time of the reading that led to it, from the recording's start."""
-    stage = Stage({"driver": "recording", "loop": False, "speed": speed, "start_delay_s": 0.1, **parameters})
+    stage = Stage.of_source(driver="recording", loop=False, speed=speed, start_delay_s=0.1, **parameters)
     for chunk in chunks:
         stage.node.on_chunk(chunk)
     world = World(signals=(), mode="OBSERVE")
@@ -83,9 +83,9 @@ def decided(speed: float, chunks: Iterable[Chunk], **parameters: Any) -> Iterato
 def test_of_a_table_the_same_is_decided_at_every_speed(tmp_path: Path, period_s: float, speed: float) -> None:
     path, columns = table(tmp_path / "run.csv", period_s), column_words(period_s)
     chunks = list(table_chunks(path, column_map(columns, "columns"), skip_bad=False))
-    as_recorded = list(decided(1.0, chunks, path=str(path), columns=columns))
+    as_recorded = list(decided(1.0, chunks, path=str(path), column_map=columns))
     assert len(as_recorded) >= 3
-    assert list(decided(speed, chunks, path=str(path), columns=columns)) == as_recorded
+    assert list(decided(speed, chunks, path=str(path), column_map=columns)) == as_recorded
 
 
 @pytest.mark.parametrize("speed", [0.0, 0.5, 3.0, 40.0])

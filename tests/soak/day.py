@@ -54,11 +54,7 @@ Told = Callable[[str], None]
 def site(speed: float) -> str:
     """The demo's site file with mills of that speed and a recorder that soon meets its quota."""
     text = (SHIPPED / "site.toml").read_text()
-    if "[machines.vmc2.sensory_cortex]" not in text:
-        text += "\n[machines.vmc2.sensory_cortex]\n"
-    for machine in MACHINES:
-        head = f"[machines.{machine}.sensory_cortex]\n"
-        text = text.replace(head, f"{head}speed = {speed:.1f}\n")
+    text = text.replace('driver = "simulator"', f'driver = "simulator", speed = {speed:.1f}')
     return f"{text}\n[nodes.recorder]\nquota_gb = {QUOTA_GB}\nsplit_s = {SPLIT_S}\nretention_days = 0.0\n"
 
 

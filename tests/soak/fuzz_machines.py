@@ -73,8 +73,8 @@ class _Observed:
         self.begin()
 
     def begin(self) -> None:
-        self.stage = Stage({"driver": "shdr", "address": "localhost", "items": dict(self.items)})
-        self.stage.node.on_chunk(Chunk(kind=ChunkKind.OPENED))
+        self.stage = Stage.of_source(driver="shdr", address="localhost", items=dict(self.items))
+        self.stage.node.on_chunk(Chunk(kind=ChunkKind.LINK))
 
     def run(self, data: bytes) -> None:
         self.stage.node.on_chunk(Chunk(kind=ChunkKind.BYTES, payload=data))
@@ -82,7 +82,7 @@ class _Observed:
 
     def settle(self) -> None:
         try:
-            self.stage.node.on_chunk(Chunk(kind=ChunkKind.CLOSED, text="over"))
+            self.stage.node.on_chunk(Chunk(kind=ChunkKind.LINK, text="over"))
             self.stage.run(1.5)
             for _, topic, message in self.stage.sent:
                 codec(topic.type).encode(message)

@@ -30,6 +30,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "logs": ("log", "cursor"),
     "machines": ("shdr", "observed", "mtconnect", "parts", "address", "adapter"),
     "nodes": ("impact", "sensory", "console", "recorder"),
+    "streams": ("daq_frames", "daq_lines", "sources"),
     "text": (
         "entry",
         "anchor",

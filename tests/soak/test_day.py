@@ -21,7 +21,7 @@ def test_the_site_is_the_demos_with_another_speed(tmp_path_factory: pytest.TempP
     file = tmp_path_factory.mktemp("day") / "site.toml"
     file.write_text(site(7.0))
     plan = load("cell", site=file)
-    speeds = {n.name: n.parameters["speed"].value for n in plan.nodes() if "sensory" in n.name}
+    speeds = {n.name: n.parameters["sources"].value[0]["speed"] for n in plan.nodes() if "sensory" in n.name}
     assert speeds == {"vmc1/sensory_cortex": 7.0, "vmc2/sensory_cortex": 7.0}
 
 

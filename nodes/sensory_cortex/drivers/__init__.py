@@ -1,19 +1,24 @@
 """Kinds of source: one file each, one row in the table below. A driver is values in, messages out.
 
 The node calls `advance(now_ns)` on every tick and publishes what comes back; a driver owns no clock, no socket and no
-thread. What blocks (a file, a serial port) stands in `read`, which the node runs in its worker.
+thread. What blocks (a file, a serial port) stands in `read`, which the node runs in a thread beside its own. A driver's
+class names in `Options` what it may be told (options.py). Its module imports no library of a controller when it is
+loaded: `--check` reads the options where that library is not installed.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol, cast
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, cast
 
 from nodes.sensory_cortex.chunk import Chunk
+from nodes.sensory_cortex.options import Options
 from schemas.base import Message
 from schemas.machine import InjectReply, InjectRequest, MachineState, SignalBlock, SignalInfo
 from schemas.system import LogLevel
@@ -21,6 +26,7 @@ from schemas.system import LogLevel
 DRIVERS: Mapping[str, str] = {
     "simulator": "nodes.sensory_cortex.drivers.simulator:Simulator",
     "recording": "nodes.sensory_cortex.drivers.recording:Recording",
+    "stream": "nodes.sensory_cortex.drivers.stream:Stream",
     "shdr": "nodes.sensory_cortex.drivers.shdr:Shdr",
     "mtconnect": "nodes.sensory_cortex.drivers.mtconnect:MTConnect",
 }
@@ -40,7 +46,7 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where signals come from."""
+    """Rows of one clock and one rate. A driver has one or more; their names are those of `SignalBlock.source`."""
 
     name: str
     rate_hz: float
@@ -60,19 +66,46 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """What a driver knows of one of its sources that its blocks do not show."""
+
+    clock_offset_ms: float = math.nan
+    """of the source's own clock, where its rows carry one and their stamps are not it; see SourceStatus"""
+    jitter_p99_ms: float = math.nan
+    """arrival after the schedule of the source's counter, 99 of 100"""
+    bad_rows: int = 0
+    """rows, or frames of rows, that came and could not be read"""
+    doubled_rows: int = 0
+    """rows that came again, or after they had been given up"""
+    lost_rows: int = 0
+    """what its sender had no longer when it was asked for, beside the gaps that its blocks show"""
+    heard_ns: int = 0
+    """when it last gave a sign of life, by the node's time: a source that tells only changes lives without rows; 0 gave
+    none, or its rows are its only ones"""
+    trouble: str = ""
+    """what is wrong with the connection now"""
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
-    """What the node gives a driver: its parameters, its chance, its counter of ids."""
+    """What the node gives a driver: its options, its chance, its counter of ids."""
 
     machine: str
-    parameters: Mapping[str, Any]
+    name: str
+    """of the source: what it was given, else its kind"""
+    options: Any
+    """of the class that the driver names"""
     rng: Random
     next_id: Callable[[], str]
     log: Callable[[LogLevel, str], None]
+    now_ns: Callable[[], int] = lambda: 0
+    """for `read` alone: when something arrived"""
 
 
 class Driver(Protocol):
     """A source of signals and the machine behind it."""
 
+    Options: ClassVar[type[Options]]
     abilities: Abilities
     signals: Sequence[SignalInfo]
     sources: Sequence[Source]
@@ -84,6 +117,8 @@ class Driver(Protocol):
     """silence is no fault: everything there was has come"""
     lost_rows: int
     """rows that will not come, by the driver's own fault"""
+    quality: Mapping[str, Quality]
+    """by name of a source; what is not in it has nothing to say"""
 
     def start(self, now_ns: int) -> None:
         """The first tick."""
@@ -106,11 +141,15 @@ class Driver(Protocol):
         """What `read` gave, on the node's thread."""
 
 
-def make(kind: str, setting: Setting) -> Driver:
-    """The driver of a kind; its module is imported only now, so that one driver's library is not another's cost.
+NO_QUALITY: Mapping[str, Quality] = MappingProxyType({})
 
-    Raises:
-        ValueError: the parameters do not fit; the text says which.
-    """
+
+def driver_class(kind: str) -> Callable[[Setting], Driver]:
+    """The driver of a kind; its module is imported only now, so that one driver's library is not another's cost."""
     module, _, name = DRIVERS[kind].partition(":")
-    return cast(Driver, getattr(importlib.import_module(module), name)(setting))
+    return cast(Callable[[Setting], Driver], getattr(importlib.import_module(module), name))
+
+
+def options_class(kind: str) -> type[Options]:
+    """What a driver of a kind may be told."""
+    return cast(type[Options], driver_class(kind).Options)  # type: ignore[attr-defined] # every driver's class has it

@@ -12,15 +12,16 @@ import http.client
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.drivers import Setting
 from nodes.sensory_cortex.items import PORTS, Items
+from nodes.sensory_cortex.options import option
 from nodes.sensory_cortex.orders import Do
-from nodes.sensory_cortex.telling import Telling
+from nodes.sensory_cortex.telling import Telling, TellingOptions
 from schemas.system import LogLevel
-from schemas.wire.address import address
 from schemas.wire.mtconnect import (
     DOCUMENT_MAX_BYTES,
     AgentError,
@@ -72,13 +73,23 @@ BY_TYPE: Mapping[tuple[str, str], str] = {
 """what an item is by its type and subtype, where its name says nothing and only one of the device is that"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MTConnectOptions(TellingOptions):
+    """What the reading of an agent may be told."""
+
+    ports: ClassVar[Mapping[str, int]] = PORTS["mtconnect"]
+
+    address: str = option("", doc="http://HOST:PORT/DEVICE of the agent")
+
+
 class MTConnect(Telling):
     """Reads one device of one agent."""
 
+    Options = MTConnectOptions
+
     def __init__(self, setting: Setting) -> None:
-        """Raises ValueError: the parameters do not fit."""
-        self._at = address(setting.parameters["address"], PORTS["mtconnect"])
-        super().__init__(setting, "mtconnect", str(self._at), "MTConnect agent")
+        """Raises ValueError: the options do not fit."""
+        super().__init__(setting, "MTConnect agent")
 
     def command(self, command: Command, now_ns: int) -> None:
         if command.name == "lost":
@@ -103,7 +114,7 @@ class MTConnect(Telling):
                     yield from self._follow(end)
                 except (OSError, http.client.HTTPException, BadDocument) as error:
                     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                    yield Chunk(kind=ChunkKind.CLOSED, text=text)
+                    yield Chunk(kind=ChunkKind.LINK, text=text)
 
     def _follow(self, end: threading.Event) -> Iterator[Chunk]:
         """The agent until it fails: all that is known, then what is new. One that began anew is probed anew."""
@@ -112,7 +123,7 @@ class MTConnect(Telling):
             agent = Agent(self._at.host, self._at.port, self._at.path)
             keys = keys_of(agent.probe(), self._table)
             streams = agent.current()
-            yield Chunk(kind=ChunkKind.OPENED) if instance < 0 else self._note("restarted", streams.header.instance_id)
+            yield Chunk(kind=ChunkKind.LINK) if instance < 0 else self._note("restarted", streams.header.instance_id)
             instance, following = streams.header.instance_id, streams.header.next_sequence
             yield from self._lines(streams, keys)
             while not end.is_set():

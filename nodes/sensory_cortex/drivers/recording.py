@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, ClassVar
 
 from bus.bag.records import MAGIC
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
-from nodes.sensory_cortex.columns import BadColumnMap, ColumnMap, column_map, toml_map
-from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
+from nodes.sensory_cortex.columns import BadColumnMap, ColumnMap, map_of
+from nodes.sensory_cortex.drivers import NO_QUALITY, Abilities, Answer, Setting, Source
+from nodes.sensory_cortex.gathered import joins, rows_chunk
+from nodes.sensory_cortex.options import Options, Wrong, option
 from nodes.sensory_cortex.recorded import bag_chunks, restamped, shifted
 from nodes.sensory_cortex.rows import BadRow, BadTable, Row, read_rows
 from schemas.base import Message, Samples
@@ -40,7 +41,6 @@ from schemas.machine import (
 from schemas.system import LogLevel
 from schemas.topics import MACHINE_STATE
 
-ROWS_PER_CHUNK = 512
 ROWS_PER_BLOCK = 64
 CHUNKS_AHEAD = 8
 BLOCKS_PER_TICK = 4
@@ -48,25 +48,67 @@ ROWS_PER_MESSAGE = 4
 """what a message out of a bag counts for in `fast_rows_s`"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingOptions(Options):
+    """What the playing of a file may be told."""
+
+    knows_state: ClassVar[bool] = True
+
+    path: str = option("", doc="a table (CSV and its kin) or a bag (.mcap)")
+    column_map: str | Mapping[str, Any] = option(
+        "", also=dict, doc="how the table is read: a TOML file, or the map itself"
+    )
+    bag_namespace: str = option("", doc="whose topics of a bag to play; empty when it holds one machine")
+    on_bad_row: str = option("stop", choices=("stop", "skip"), doc="what a row that cannot be read does")
+    loop: bool = option(True, doc="begin again at the end of the recording")
+    speed: float = option(
+        1.0, ge=0.0, le=1000.0, doc="1 is the recording's own pace; 0 is as fast as can be kept up with"
+    )
+    fast_rows_s: float = option(12_800.0, unit="1/s", ge=1.0, le=1e6, doc="most rows a second at speed 0")
+    start_delay_s: float = option(2.0, unit="s", ge=0.0, le=3600.0, doc="time for listeners to come")
+
+    @property
+    def is_bag(self) -> bool:
+        return self.path.endswith(".mcap")
+
+    def mistakes(self) -> Iterator[Wrong]:
+        if not self.path:
+            yield "recording-path", "driver recording needs `path`: a table (CSV and its kin) or a bag (.mcap)"
+            return
+        try:
+            by = None if self.is_bag else map_of(self.column_map)
+        except BadColumnMap as error:
+            yield from (("column-map", line) for line in str(error).splitlines())
+        else:
+            if text := unplayable(Path(self.path), by, skip_bad=self.on_bad_row == "skip"):
+                yield "recording-path", f"path: {text}"
+
+    def signals(self, name: str) -> Sequence[SignalInfo] | None:
+        try:
+            return None if self.is_bag else [c.info for c in map_of(self.column_map).columns]
+        except BadColumnMap:  # which is told by `mistakes`
+            return None
+
+
 class Recording:
     """Plays a file as if the machine were there."""
 
+    Options = RecordingOptions
+    quality = NO_QUALITY
     last_stop_ms = math.nan
     lost_rows = 0
 
     def __init__(self, setting: Setting) -> None:
-        p = setting.parameters
+        options: RecordingOptions = setting.options
         self._setting = setting
-        self._path = Path(p["path"])
-        if not p["path"]:
-            raise ValueError("path: the recording driver needs the path of a table or of a bag")
-        self._map = None if self._path.suffix == ".mcap" else map_of(p)
-        self._bag_namespace = str(p["bag_namespace"])
-        self._skip_bad = p["on_bad_row"] == "skip"
-        self._loop = bool(p["loop"])
-        self._speed = float(p["speed"])
-        self._fast_rows_s = float(p["fast_rows_s"])
-        self._delay_ns = round(float(p["start_delay_s"]) * 1e9)
+        self._path = Path(options.path)
+        self._map = None if options.is_bag else map_of(options.column_map)
+        self._bag_namespace = options.bag_namespace
+        self._skip_bad = options.on_bad_row == "skip"
+        self._loop = options.loop
+        self._speed = options.speed
+        self._fast_rows_s = options.fast_rows_s
+        self._delay_ns = round(options.start_delay_s * 1e9)
         self._program = self._path.name
         rows = self._map
         model = rows.model if rows is not None else f"recording of {self._bag_namespace or 'a machine'}"
@@ -230,7 +272,7 @@ class Recording:
             out.append(self._alarm("bad_rows", ConditionLevel.WARNING, text, now_ns))
 
     def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
-        name = f"{self._setting.machine}/recording"
+        name = f"{self._setting.machine}/{self._setting.name}"
         return Alarm(
             stamp_ns=now_ns, alarm_id=f"{name}/{code}", level=level, origin=name, native_code=code.upper(), text=text
         )
@@ -286,23 +328,6 @@ class Recording:
             yield chunk
 
 
-def map_of(parameters: Any) -> ColumnMap:
-    """The column map that the node's parameters give.
-
-    Raises:
-        BadColumnMap: with every mistake.
-    """
-    file, inline = parameters["column_map"], parameters["columns"]
-    if bool(file) == bool(inline):
-        raise BadColumnMap("give either `column_map` (the path of a TOML file) or `columns` (the map itself)")
-    if inline:
-        return column_map(inline, "columns")
-    try:
-        return toml_map(Path(file).read_text("utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadColumnMap(f"column_map: cannot read {file}: {error}") from error
-
-
 def unplayable(path: Path, by: ColumnMap | None, *, skip_bad: bool) -> str:
     """Why not even the first row of a table, or of a bag (without a map), could be played; empty when it can be."""
     try:
@@ -335,12 +360,12 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
                         bad, text = bad + 1, row.text
                         if not skip_bad:
                             if gathered:
-                                yield _rows_chunk(gathered, base_ns, base_row, 0, "", by)
+                                yield rows_chunk(gathered, base_ns, base_row, 0, "", by)
                             yield Chunk(kind=ChunkKind.FAILED, bad_rows=bad, text=text)
                             return
                         continue
-                    if gathered and not _joins(gathered, row):
-                        yield _rows_chunk(gathered, base_ns, base_row, bad, text, by)
+                    if gathered and not joins(gathered, row):
+                        yield rows_chunk(gathered, base_ns, base_row, bad, text, by)
                         gathered = []
                     gathered.append(row)
                     last = row
@@ -348,7 +373,7 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
             yield Chunk(kind=ChunkKind.FAILED, bad_rows=bad, text=str(error))
             return
         if gathered:
-            yield _rows_chunk(gathered, base_ns, base_row, bad, text, by)
+            yield rows_chunk(gathered, base_ns, base_row, bad, text, by)
         if last is None:
             yield Chunk(
                 kind=ChunkKind.FAILED, bad_rows=bad, text=f"{path.name}: no row" + (f"; {text}" if text else "")
@@ -360,33 +385,3 @@ def table_chunks(path: Path, by: ColumnMap, *, skip_bad: bool, loop: bool = Fals
             return
         base_ns += ended_ns + (by.period_ns or 1_000_000)
         base_row += last.index + 1
-
-
-def _joins(gathered: list[Row], row: Row) -> bool:
-    """Whether a row continues a chunk: none missing, evenly spaced, came in at the same time, nothing else changed."""
-    last = gathered[-1]
-    if row.index != last.index + 1:
-        return False
-    if len(gathered) >= ROWS_PER_CHUNK or row.arrival_ns != last.arrival_ns:
-        return False
-    if row.motion is not last.motion or row.block != last.block:
-        return False
-    return len(gathered) < 2 or row.offset_ns - last.offset_ns == last.offset_ns - gathered[-2].offset_ns
-
-
-def _rows_chunk(rows: list[Row], base_ns: int, base_row: int, bad: int, text: str, by: ColumnMap) -> Chunk:
-    with np.errstate(over="ignore"):
-        data = np.array([r.values for r in rows], dtype=np.float64).astype(np.float32)
-    first = rows[0]
-    return Chunk(
-        kind=ChunkKind.ROWS,
-        offset_ns=base_ns + first.offset_ns,
-        period_ns=rows[1].offset_ns - first.offset_ns if len(rows) > 1 else by.period_ns,
-        arrival_ns=-1 if first.arrival_ns < 0 else base_ns + first.arrival_ns,
-        motion=first.motion,
-        block=first.block,
-        first_row=base_row + first.index,
-        bad_rows=bad,
-        text=text,
-        data=Samples.take(data),
-    )

@@ -10,15 +10,17 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.drivers import Setting
 from nodes.sensory_cortex.items import PORTS
+from nodes.sensory_cortex.options import option
 from nodes.sensory_cortex.orders import Do
-from nodes.sensory_cortex.telling import CHUNK_BYTES, Telling
+from nodes.sensory_cortex.telling import CHUNK_BYTES, Telling, TellingOptions
 from schemas.system import LogLevel
-from schemas.wire.address import address
 from schemas.wire.shdr import Command, encode
 
 PING = encode(Command("PING"))
@@ -29,13 +31,23 @@ MUTE_NS = 600_000_000_000
 CONNECT_S = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShdrOptions(TellingOptions):
+    """What the reading of an adapter may be told."""
+
+    ports: ClassVar[Mapping[str, int]] = PORTS["shdr"]
+
+    address: str = option("", doc="shdr://HOST:PORT of the adapter")
+
+
 class Shdr(Telling):
     """Reads one adapter."""
 
+    Options = ShdrOptions
+
     def __init__(self, setting: Setting) -> None:
-        """Raises ValueError: the parameters do not fit."""
-        self._at = address(setting.parameters["address"], PORTS["shdr"])
-        super().__init__(setting, "shdr", str(self._at), "MTConnect adapter")
+        """Raises ValueError: the options do not fit."""
+        super().__init__(setting, "MTConnect adapter")
         self._ping_ns = 0
         self._heartbeat_ns = 0
         self._told_pong = self._hanging_up = False
@@ -76,10 +88,10 @@ class Shdr(Telling):
                     continue
                 try:
                     with socket.create_connection((self._at.host, self._at.port), CONNECT_S) as line:
-                        yield Chunk(kind=ChunkKind.OPENED)
+                        yield Chunk(kind=ChunkKind.LINK)
                         yield from self._talk(line, woken, end)
                 except OSError as error:
-                    yield Chunk(kind=ChunkKind.CLOSED, text=error.strerror or str(error))
+                    yield Chunk(kind=ChunkKind.LINK, text=error.strerror or str(error) or type(error).__name__)
 
     def _talk(self, line: socket.socket, woken: int, end: threading.Event) -> Iterator[Chunk]:
         while not end.is_set():
@@ -88,13 +100,13 @@ class Shdr(Telling):
                 self.orders.seen()
                 while (order := self.orders.get()) is not None:
                     if order.do is Do.CLOSE:
-                        yield Chunk(kind=ChunkKind.CLOSED, text=order.data.decode())
+                        yield Chunk(kind=ChunkKind.LINK, text=order.data.decode())
                         return
                     if order.do is Do.SEND:
                         line.sendall(order.data)  # a line that takes nothing for a second is lost
             if line.fileno() in ready:
                 data = line.recv(CHUNK_BYTES)
                 if not data:
-                    yield Chunk(kind=ChunkKind.CLOSED, text="the adapter hung up")
+                    yield Chunk(kind=ChunkKind.LINK, text="the adapter hung up")
                     return
                 yield Chunk(kind=ChunkKind.BYTES, payload=data)

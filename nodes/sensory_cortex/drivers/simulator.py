@@ -7,13 +7,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from nodes.sensory_cortex import sensors
 from nodes.sensory_cortex.chunk import Chunk
-from nodes.sensory_cortex.drivers import Abilities, Answer, Setting, Source
+from nodes.sensory_cortex.drivers import NO_QUALITY, Abilities, Answer, Setting, Source
 from nodes.sensory_cortex.mill import Mill
+from nodes.sensory_cortex.options import Options, Wrong, option
 from nodes.sensory_cortex.program import pocket
 from nodes.sensory_cortex.sensors import BlockReading, Chain, Reading
 from nodes.sensory_cortex.signals import signal
@@ -32,6 +34,7 @@ from schemas.machine import (
     MachineState,
     MotionEvent,
     SignalBlock,
+    SignalInfo,
 )
 from schemas.system import LogLevel
 from schemas.topics import SAMPLES, VIBRATION
@@ -79,9 +82,40 @@ ACCELERATION = ("x_accel", "y_accel", "z_accel")
 DRIVE, ACCELEROMETER = "drive", "accelerometer"
 
 
+SIGNALS = (
+    *(signal(p.name, DRIVE, SAMPLES.name) for p in PROBES),
+    *(signal(name, ACCELEROMETER, VIBRATION.name) for name in ACCELERATION),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorOptions(Options):
+    """What a simulated mill may be told."""
+
+    knows_state: ClassVar[bool] = True
+
+    autostart: bool = option(True, doc="start the program at once, and again after a reset")
+    load_sensor: str = option(
+        "drive_torque",
+        doc="what spindle_load_pct is read with: drive_torque (1 kHz), load_meter (100 ms, 1 %, 10 Hz)",
+    )
+    loop: bool = option(True, doc="begin again at the end of the program")
+    speed: float = option(1.0, ge=0.0, le=1000.0, doc="1 is the mill's own pace; 0 is as fast as can be kept up with")
+
+    def mistakes(self) -> Iterator[Wrong]:
+        try:
+            sensors.preset(self.load_sensor, "load")
+        except ValueError as error:
+            yield "load-sensor", f"load_sensor: {error}"
+
+    def signals(self, name: str) -> Sequence[SignalInfo]:
+        return SIGNALS
+
+
 class Simulator:
     """A milling machine that cuts, fails and stops as told."""
 
+    Options = SimulatorOptions
     abilities = Abilities(
         model="simulated mill",
         simulated=True,
@@ -90,23 +124,22 @@ class Simulator:
         stop_path="simulated control: feed override to zero, then spindle stop, 4 ms scan",
     )
     sources = (Source(DRIVE, 1000.0, carries_state=True), Source(ACCELEROMETER, 10_000.0, carries_state=False))
-    signals = (
-        *(signal(p.name, DRIVE, SAMPLES.name) for p in PROBES),
-        *(signal(name, ACCELEROMETER, VIBRATION.name) for name in ACCELERATION),
-    )
+    signals = SIGNALS
+    quality = NO_QUALITY
     ended = False
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._autostart = bool(setting.parameters["autostart"])
-        self._speed = float(setting.parameters["speed"])
+        options: SimulatorOptions = setting.options
+        self._autostart = options.autostart
+        self._speed = options.speed
         faster = max(1.0, self._speed)
         self._most_steps = max(MOST_STEPS, math.ceil(2.0 * faster))
         self._forget_steps = int(FORGET_STEPS * faster)
         rng = np.random.default_rng(setting.rng.getrandbits(64))
         draw, even = sensors.heavy_tailed(rng, 4.0), sensors.evenly(rng)
-        self.mill = Mill(pocket(), draw, loop=bool(setting.parameters["loop"]))
-        load = sensors.preset(str(setting.parameters["load_sensor"]), "load")
+        self.mill = Mill(pocket(), draw, loop=options.loop)
+        load = sensors.preset(options.load_sensor, "load")
         chains = [load if p.name == LOAD else p.chain for p in PROBES]
         self._reading = [(Reading(c, draw, even), p.read) for c, p in zip(chains, PROBES, strict=True)]
         self._vibration = Vibration(VIBRATION_STEPS * 10)

@@ -15,13 +15,15 @@ from mcap.writer import Writer
 
 from bus.bag import BadBag, BagReader, BagWriter, read
 from bus.bag.check import check
+from bus.bag.cut import cut
 from bus.bag.quota import kept
 from bus.bag.records import MAGIC, MAX_CHUNK_BYTES, Opcode, walk
+from schemas import topics
 from schemas.codec import codec
 from schemas.grammar import definition, type_hash
 from schemas.machine import Alarm, ConditionLevel, MachineState, SignalBlock
 from schemas.system import LostMessages
-from tests.bus.bag.bags import ENTRY, MS, START_NS, block, small
+from tests.bus.bag.bags import ENTRY, MS, START_NS, Pen, block, small
 
 
 def test_everything_written_is_read(tmp_path: Path) -> None:
@@ -322,3 +324,48 @@ def test_a_chunk_that_lies_about_its_size_takes_no_memory(tmp_path: Path) -> Non
     with BagReader(tmp_path / "a.mcap") as bag:
         assert "not a Chunk record" in bag.info.note
     assert MAX_CHUNK_BYTES < 1 << 29
+
+
+def holed(path: Path, target: Path, how: str) -> Path:
+    """The bag with a piece of its middle zeroed or gone, its end as it was."""
+    data = bytearray(path.read_bytes())
+    first, end = len(data) // 3, len(data) // 2
+    if how == "zeroed":
+        data[first:end] = bytes(end - first)
+    else:
+        del data[first:end]
+    target.write_bytes(data)
+    return target
+
+
+@pytest.mark.parametrize("how", ["zeroed", "gone"])
+def test_a_hole_in_a_closed_bag_is_damage_and_never_passed_over(tmp_path: Path, how: str) -> None:
+    with BagWriter(tmp_path / "a.mcap", chunk_bytes=512) as writer:
+        pen = Pen(writer)
+        for n in range(200):
+            pen.put(topics.SAMPLES, block(START_NS + n * MS, n), START_NS + n * MS)
+    bad = holed(tmp_path / "a.mcap", tmp_path / "b.mcap", how)
+    with BagReader(bad) as bag:
+        with pytest.raises(BadBag, match="damaged"):
+            list(bag.messages())
+        rest = list(bag.messages(skip_damaged=True))
+        assert 0 < len(rest) < 200
+        if how == "zeroed":
+            assert rest[-1].seq == 200, "what lies behind a hole stands where the index says"
+    report = check(bad)
+    assert not report.ok
+    assert "format/damaged" in report.counts
+    assert "format/unfinished" not in report.counts
+    copy = cut(bad, tmp_path / "c.mcap", skip_damaged=True)
+    assert copy.messages == len(rest)
+
+
+@pytest.mark.parametrize("left", [1, 7, 8, -1, -8, -100])
+def test_one_that_is_only_cut_off_says_how_it_is_closed(tmp_path: Path, left: int) -> None:
+    small(tmp_path / "a.mcap")
+    data = (tmp_path / "a.mcap").read_bytes()
+    (tmp_path / "b.mcap").write_bytes(data[:left])
+    report = check(tmp_path / "b.mcap")
+    assert report.ok, report.problems
+    assert [p.id for p in report.problems] == ["format/unfinished"]
+    assert "--recover" in report.problems[0].text

@@ -33,15 +33,17 @@ def test_an_adapter_and_a_block_that_can_be_pasted(tmp_path: Path) -> None:
         ("FAULT:", "hot"),
     ):
         assert any(line.split()[: len(words)] == list(words) for line in done.stdout.splitlines()), words
-    file = tmp_path / "site.toml"
-    file.write_text(done.stdout.partition("# for site.toml\n")[2].replace("# S2speed", "S2speed").replace("# x", "x"))
-    site, mistakes = read_site(file)
-    assert not mistakes
-    assert [(m.name, m.mode) for m in site.machines] == [("mill7", "OBSERVE")]
-    given = {name: g.value for name, g in site.parameters["mill7/sensory_cortex"].items()}
-    assert given == {"driver": "shdr", "address": adapter.address, "items": {"S2speed": "", "x": ""}}
-    values = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
-    assert not list(SensoryCortex.mistakes(values | given))
+    plain = done.stdout.partition("# for site.toml\n")[2]
+    filled = plain.replace("\nsources", "\n#").replace("\n# sources", "\nsources")  # the second list for the first
+    source = {"driver": "shdr", "address": adapter.address}
+    for text, wanted in ((plain, source), (filled, source | {"items": {"S2speed": "", "x": ""}})):
+        file = tmp_path / "site.toml"
+        file.write_text(text)
+        site, mistakes = read_site(file)
+        assert not mistakes
+        (machine,) = site.machines
+        assert (machine.name, machine.mode, list(machine.sources)) == ("mill7", "OBSERVE", [wanted])
+        assert not list(SensoryCortex.mistakes({"sources": machine.sources}))
 
 
 def test_an_agent_as_json() -> None:

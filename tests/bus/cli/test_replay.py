@@ -13,7 +13,7 @@ from bus.bag import BagReader
 from bus.bag.cut import cut
 from bus.cli.replay import command
 from bus.replay.expected import beside
-from bus.replay.window import AFTER_S, BEFORE_S, WARM_UP_S
+from bus.replay.window import AFTER_S, BEFORE_S
 from bus.target import node_class, target_of
 from tests.bus.replay.tapes import record, rewrite
 
@@ -123,7 +123,7 @@ def test_losses_are_no_reference(bag: Path, tmp_path: Path) -> None:
 
 def test_the_help_says_what_is_meant_when_nothing_is_given() -> None:
     said = " ".join(rise("--help").stdout.split())
-    for option, seconds in (("before --around", BEFORE_S), ("after --around", AFTER_S), ("not compared", WARM_UP_S)):
+    for option, seconds in (("before --around", BEFORE_S), ("after --around", AFTER_S)):
         assert f"{option}; {seconds:g} when not given" in said
 
 

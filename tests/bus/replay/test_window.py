@@ -10,6 +10,7 @@ from bus.bag import BagReader
 from bus.bag.cut import cut
 from bus.node import subscription, timer
 from bus.replay import NotReplayable, Window, differences, replay
+from bus.replay.window import REACH_S, WARM_UP_S, warm_up_s
 from bus.trace import Kind, records
 from schemas.codec import codec
 from schemas.impact import Reaction
@@ -155,3 +156,11 @@ def test_a_node_that_ended_before_the_window_is_a_problem(long_tape: Path, tmp_p
     early = rewrite(long_tape, tmp_path / "e.mcap", lambda m: m.topic != "mill1/judge/trace" or m.log_ns < middle_ns)
     result = replay(toys.Judge, early, window=Window(seconds - 0.5))
     assert [p for p in result.problems if p.startswith("trace of mill1/judge: no callback at ")]
+
+
+def test_a_warm_up_that_nobody_gives_reaches_to_the_beginning_or_before_what_was_asked_for() -> None:
+    assert warm_up_s(REACH_S, []) == REACH_S, "from the bag's beginning, so that nothing is unknown"
+    assert warm_up_s(-1.0, []) == 0.0
+    assert warm_up_s(100.0, []) == WARM_UP_S
+    assert warm_up_s(100.0, [40.0, 101.0]) == WARM_UP_S, "out of reach, and not before"
+    assert warm_up_s(100.0, [40.0, 80.0, 98.0]) == 20.0 + WARM_UP_S

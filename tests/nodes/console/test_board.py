@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nodes.console.board import Board
+from nodes.console.board import WHAT_IF, Board
 from nodes.console.paste import Shell
 from nodes.console.screen import render
+from nodes.impact_cortex import ImpactCortex
 from schemas.base import Samples
-from schemas.impact import Intervention, Mode, Reaction
+from schemas.impact import Intervention, Mode, Reaction, ReactionResult
 from schemas.machine import Alarm, Cause, ConditionLevel, Execution, MotionEvent, MotionPhase
 from schemas.system import BagSplit, RecorderStatus
 
@@ -39,10 +40,10 @@ def recording(path: str, start_s: float, now_s: float) -> RecorderStatus:
 
 def intervention(stamp_s: float, reaction: Reaction) -> Intervention:
     return Intervention(
-        stamp_ns=at(stamp_s), intervention_id="", reaction=reaction, mode=Mode.STOP, would_have=False, task="",
-        signal="", unit="", value=0.0, limit=0.0, reason="", execution=Execution.ACTIVE, program="", block_number=0,
-        tool_serial="", run_id="", cause=Cause(publisher="", topic="", seq=0), age_ms=0.0, evidence_names=(),
-        evidence=Samples(np.zeros((0, 0), "<f4")),
+        stamp_ns=at(stamp_s), intervention_id="", reaction=reaction, mode=Mode.STOP, would_have=False,
+        signal="", unit="", value=0.0, limit=0.0, reason="", execution=Execution.ACTIVE, program="",
+        block_number=0, task="load_limit", tool_serial="", run_id="", cause=Cause(publisher="", topic="", seq=0),
+        age_ms=0.0, evidence_names=(), evidence=Samples(np.zeros((0, 0), "<f4")),
     )  # fmt: skip
 
 
@@ -148,3 +149,34 @@ def test_alarms_stay_until_they_are_withdrawn_and_a_fault_is_shown_first() -> No
     for n in range(100):
         alarm(str(n), ConditionLevel.WARNING)
     assert len(machine.alarms) == 32
+
+
+def test_steps_of_one_moment_stand_in_the_order_in_which_they_come_about() -> None:
+    machine = Board().machine("vmc1")
+    machine.interventions.append(intervention(10.0, Reaction.STOP))
+    machine.motion += [moved(10.0, MotionPhase.AXES_STANDING, 0.1), moved(10.0, MotionPhase.CONTACT)]
+    machine.results.append(
+        ReactionResult(
+            stamp_ns=at(10.0), intervention_id="", reaction=Reaction.STOP, accepted=True, action_id="", text="",
+            decision_to_accepted_ms=0.1,
+        )
+    )  # fmt: skip
+    assert [step.what for step in machine.timeline()] == ["contact", "decision STOP", "accepted", "axes stood"]
+
+
+@pytest.mark.parametrize(
+    ("task", "asks"), [("load_limit", "limit_pct=155"), ("tool_broken", "breakage_fall_pct=80"), ("of_this_shop", "")]
+)
+def test_what_is_asked_of_the_recording_is_about_the_task_that_reacted(task: str, asks: str) -> None:
+    machine = Board().machine("vmc1")
+    assert machine.what_if == "limit_pct=155"
+    machine.interventions.append(intervention(10.0, Reaction.FEED_HOLD).model_copy(update={"task": task}))
+    assert machine.what_if == asks
+
+
+def test_what_is_asked_names_parameters_that_there_are() -> None:
+    known = ImpactCortex.interface.parameters
+    for text in WHAT_IF.values():
+        name, _, value = text.partition("=")
+        assert known[name].check(float(value)) == float(value)
+        assert float(value) > known[name].default

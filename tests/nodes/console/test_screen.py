@@ -19,10 +19,12 @@ from schemas.machine import (
     ControllerMode,
     EmergencyStop,
     Execution,
+    MachineInfo,
     MachineState,
     Motion,
     MotionEvent,
     MotionPhase,
+    SourceStatus,
 )
 from schemas.system import RecorderStatus
 from tests.bus.bag.bags import START_NS
@@ -79,7 +81,7 @@ def crashed(*names: str) -> Board:
 
 def decided(at_ns: int, reaction: Reaction) -> Intervention:
     said = {"stamp_ns": at_ns, "intervention_id": f"{at_ns}", "reaction": reaction, "reason": "too much", "run_id": ""}
-    return intervention().model_copy(update=said)
+    return intervention().model_copy(update={**said, "task": "load_limit"})
 
 
 @pytest.mark.parametrize("text", ["[/] is what was opened", "[/bold]", "see [vmc1]", "[red", "\\[x]"])
@@ -183,3 +185,19 @@ def test_what_one_machine_lacks_costs_another_no_figures() -> None:
     other.state = other.state.model_copy(update={"program": "O1001 POCKET", "tool_number": 1})
     text = shown(board, 80, 24, NOW_NS)
     assert "O1001 POCKET N120 T1  set 9549 rpm  1000/s  decision p50 0.21 p99 0.35 ms" in text
+
+
+def test_sources_are_shown_where_there_is_room_and_what_is_wrong_with_them() -> None:
+    board = crashed("vmc1")
+    lost = {"lost_rows": 7, "jitter_p99_ms": 1.25}
+    good = SourceStatus(
+        name="drive", driver="simulator", available=True, rate_hz=1000.0, age_ms=1.0, clock_offset_ms=0.0
+    )
+    bad = good.model_copy(update={"name": "daq", "available": False, "trouble": "Connection refused", **lost})
+    board.machine("vmc1").info = MachineInfo(
+        machine="vmc1", model="x", simulated=False, can_feed_hold=True, can_stop=True, stop_path="",
+        last_stop_ms=math.nan, sources=(good, bad),
+    )  # fmt: skip
+    line = "vmc1 sources: drive 1000/s   daq silent lost 7 jitter 1.2 ms (Connection refused)"
+    assert line in shown(board, now_ns=NOW_NS)
+    assert "sources:" not in shown(board, height=4, now_ns=NOW_NS)

@@ -7,9 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from nodes.sensory_cortex import SensoryCortex
 from nodes.sensory_cortex.drivers import Setting
-from nodes.sensory_cortex.drivers.simulator import Simulator
+from nodes.sensory_cortex.drivers.simulator import Simulator, SimulatorOptions
 from schemas import topics
 from schemas.base import Message
 from schemas.machine import (
@@ -34,10 +33,10 @@ class MillWorld(World):
     def __init__(self, seed: int = 1, load_sensor: str = "drive_torque", **parameters: Any) -> None:
         described = {n: tuple(v) if isinstance(v, list) else v for n, v in VMC1.items()}
         super().__init__(signals=tuple(Simulator.signals), **{**described, **parameters})
-        values = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
-        values["load_sensor"] = load_sensor
         self._actions = 0
-        setting = Setting("vmc1", values, random.Random(seed), self._next_action, lambda level, text: None)
+        options = SimulatorOptions(load_sensor=load_sensor)
+        rng = random.Random(seed)
+        setting = Setting("vmc1", "simulator", options, rng, self._next_action, lambda level, text: None)
         self.mill = Simulator(setting)
         self.mill.start(T0)
         self.loads: list[tuple[Motion, float]] = []

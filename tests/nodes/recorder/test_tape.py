@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bus.bag import BagReader
+from bus.bag.check import check
+from bus.bag.recover import being_written, recover
 from bus.node import Raw
 from nodes.recorder.stream import Stream
 from nodes.recorder.tape import Tape
@@ -50,6 +53,25 @@ def test_of_a_head_alone_nothing_is_lost(tmp_path: Path) -> None:
     tape.head([(Stream(1, raw, definition(MachineState), ""), raw)], START_NS)
     assert tape.discard(START_NS) == ([], [])
     tape.drop()
+
+
+@pytest.mark.parametrize("room", [0, 150, 400])
+def test_one_that_cannot_end_is_let_go_and_can_be_closed_later(tmp_path: Path, room: int) -> None:
+    tape, voice = Tape(tmp_path / "a.mcap", WHO, "run"), Voice()
+    raw = said(voice, 1)
+    tape.head([(Stream(1, raw, definition(MachineState), ""), raw)], START_NS)
+    tape.writer.flush()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (tape.path.stat().st_size + room, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            tape.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not being_written(tape.path)
+    assert recover(tape.path)
+    assert check(tape.path).ok
+    assert len(list(BagReader(tape.path).messages())) == 1
 
 
 def test_one_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:

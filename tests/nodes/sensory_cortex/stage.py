@@ -34,6 +34,11 @@ class Stage:
         self.node = SensoryCortex(self, parameters)
         self.node.on_configure()
 
+    @classmethod
+    def of_source(cls, **table: Any) -> Stage:
+        """A machine with this one source."""
+        return cls({"sources": (table,)})
+
     def now_ns(self) -> int:
         return self.time_ns
 

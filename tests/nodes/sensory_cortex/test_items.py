@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bus.node import BadParameter
+from nodes.sensory_cortex import SensoryCortex
 from nodes.sensory_cortex.items import ROWS, BadItems, items
 from schemas.machine import MachineState
 from schemas.wire.shdr import Kind
@@ -67,18 +69,26 @@ def test_mistakes_are_told_by_key(given: Any, text: str) -> None:
     assert second.startswith("items: b: ")
 
 
-def test_check_tells_what_is_wrong_with_the_parameters() -> None:
-    from nodes.sensory_cortex import SensoryCortex
-
-    values = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
-    wrong = dict(SensoryCortex.mistakes(values | {"driver": "shdr", "address": "http://x:1", "items": {"a": "b"}}))
-    assert wrong["source-address"].startswith("driver shdr needs `address`: expected shdr://host:7878")
-    assert "items: a:" in wrong["source-items"]
-    assert not list(SensoryCortex.mistakes(values | {"driver": "shdr", "address": "mill7"}))
+def shdr(**options: Any) -> dict[str, Any]:
+    return {"sources": ({"driver": "shdr", **options},)}
 
 
-def test_a_driver_with_bad_parameters_is_refused() -> None:
-    from bus.node import BadParameter
+def test_check_tells_what_is_wrong_with_the_options() -> None:
+    wrong = {id_: text for id_, text, *_ in SensoryCortex.mistakes(shdr(address="http://x:1", items={"a": "b"}))}
+    assert wrong["source-address"].startswith("source 1: address: expected shdr://host:7878")
+    assert wrong["source-items"].startswith("source 1: items: a:")
+    assert not list(SensoryCortex.mistakes(shdr(address="mill7")))
 
+
+def test_a_machine_that_only_tells_carries_the_state_unless_told_not_to() -> None:
+    mill = {"driver": "simulator"}
+    beside = {"driver": "mtconnect", "address": "mill7"}
+    assert [id_ for id_, *_ in SensoryCortex.mistakes({"sources": (mill, beside)})] == ["two-states"]
+    assert not list(SensoryCortex.mistakes({"sources": (mill, beside | {"state": False})}))
+
+
+def test_a_driver_with_bad_options_is_refused() -> None:
     with pytest.raises(BadParameter, match="expected shdr"):
-        Stage({"driver": "shdr", "address": ""})
+        Stage(shdr(address=""))
+    with pytest.raises(BadParameter, match="items: a:"):
+        Stage(shdr(address="mill", items={"a": "b"}))

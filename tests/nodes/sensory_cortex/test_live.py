@@ -70,8 +70,9 @@ def assert_every_row_once(blocks: list[SignalBlock], rows: int) -> None:
     assert row == rows
 
 
-def mill(**parameters: Any) -> Spec:
-    return Spec(SensoryCortex, namespace="m", parameters=parameters)
+def mill(**table: Any) -> Spec:
+    """A machine with one source."""
+    return Spec(SensoryCortex, namespace="m", parameters={"sources": (table or {"driver": "simulator"},)})
 
 
 def of_machine(topic: str, type_name: str) -> bool:
@@ -119,7 +120,7 @@ def test_a_table_comes_through_as_fast_as_possible_whole(domain: Domain, tmp_pat
     path.write_text("x,y\n" + "".join(f"{i},{-i}\n" for i in range(5000)))
     ear = Ear()
     columns = {"columns": {"x_mm": "x", "y_mm": "y"}, "period_ms": 1.0}
-    spec = mill(driver="recording", path=str(path), columns=columns, speed=0.0, loop=False, start_delay_s=0.5)
+    spec = mill(driver="recording", path=str(path), column_map=columns, speed=0.0, loop=False, start_delay_s=0.5)
     with domain.running(spec), domain.session(select=of_machine, heard=ear) as session:
         # the state that says so is told before the last rows
         assert session.executor.spin(lambda: ear.last_is(topics.MACHINE_STATE, "PROGRAM_COMPLETED"), 20.0)

@@ -36,8 +36,8 @@ def inject(stage: Stage, fault: Fault, **more: Any) -> None:
     assert reply.accepted, reply.text
 
 
-def cutting(**parameters: Any) -> Stage:
-    stage = Stage(parameters)
+def cutting(on_brain_lost: str = "NONE", **table: Any) -> Stage:
+    stage = Stage({"on_brain_lost": on_brain_lost, "sources": ({"driver": "simulator", **table},)})
     assert stage.run(10.0, lambda: stage.of(topics.MACHINE_STATE)[-1].block_number == 50)
     stage.run(0.5)
     return stage
@@ -50,6 +50,10 @@ def column(stage: Stage, name: str, rows: int = 200) -> np.ndarray[Any, Any]:
     index = [s.name for s in signals if s.source == info.source].index(name)
     blocks = stage.of(topics.SAMPLES if info.topic == topics.SAMPLES.name else topics.VIBRATION)
     return np.concatenate([b.data.array[:, index] for b in blocks[-rows:]])[-rows:]
+
+
+def driver(stage: Stage) -> Any:
+    return stage.node.machine.fitted[0].driver
 
 
 def beat(stage: Stage, mode: Mode = Mode.STOP) -> None:
@@ -112,7 +116,7 @@ def test_late_ticks_are_caught_up_without_a_gap_and_what_is_forgotten_is_counted
     stage.run(0.3)
     rows = stage.of(topics.SAMPLES)
     gaps = [b.first_row - a.first_row - len(a.data.array) for a, b in itertools.pairwise(rows)]
-    assert sum(gaps) == stage.node.source_driver.lost_rows > 1900
+    assert sum(gaps) == stage.node.machine.lost_rows > 1900
     assert "lost" in stage.logged[-1][1]
     stage.run(0.2)
     assert "rows_lost" in stage.findings
@@ -145,7 +149,7 @@ def test_the_load_passes_the_sensor_that_was_chosen() -> None:
     assert off == 0.0
     assert 0 < changes <= 11
     with pytest.raises(BadParameter, match=r"vmc1/sensory_cortex.*did you mean 'load_meter'"):
-        Stage({"load_sensor": "load_metre"})
+        Stage.of_source(driver="simulator", load_sensor="load_metre")
 
 
 def test_a_stop_is_accepted_decelerates_and_stands_and_the_time_is_measured() -> None:
@@ -337,7 +341,7 @@ def test_coolant_falls_with_cutting() -> None:
     stage = Stage()
     stage.run(1.0)
     first = stage.of(topics.COOLANT)[0]
-    mill = stage.node.source_driver.mill  # type: ignore[attr-defined] # the simulator's
+    mill = driver(stage).mill
     for _ in range(600_000):  # ten minutes of the programme, unread
         mill.step()
     minutes = mill.cutting_steps / 60_000
@@ -412,8 +416,11 @@ def test_same_seed_same_bytes() -> None:
 def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks(tmp_path: Path) -> None:
     defaults = {name: p.default for name, p in SensoryCortex.interface.parameters.items()}
 
-    def wrong(**given: Any) -> list[str]:
-        return [f"{code}: {text}" for code, text in SensoryCortex.mistakes({**defaults, **given})]
+    def wrong(**table: Any) -> list[str]:
+        given = {**defaults, "sources": ({"driver": "simulator", **table},)}
+        said = list(SensoryCortex.mistakes(given))
+        assert all(path == ["sources", 0] for _, _, *path in said)
+        return [f"{code}: {text.removeprefix('source 1: ')}" for code, text, *_ in said]
 
     assert wrong() == []
     assert wrong(load_sensor="drive_torqe") == [
@@ -424,10 +431,10 @@ def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks(tmp_path: 
     assert wrong(driver="recording", path="x.mcap") == [
         "recording-path: path: cannot read x.mcap: No such file or directory"
     ]
-    bad = wrong(driver="recording", path="x.csv", columns={"colums": {}, "period_ms": 1.0})
+    bad = wrong(driver="recording", path="x.csv", column_map={"colums": {}, "period_ms": 1.0})
     assert any("did you mean 'columns'" in line for line in bad)
     columns = {"columns": {"x_mm": "x"}, "period_ms": 1.0}
-    assert wrong(driver="recording", path=str(tmp_path), columns=columns) == [
+    assert wrong(driver="recording", path=str(tmp_path), column_map=columns) == [
         f"recording-path: path: cannot read {tmp_path}: Is a directory"
     ]
     table = tmp_path / "run.csv"
@@ -438,10 +445,10 @@ def test_check_finds_a_sensor_that_is_none_and_what_a_recording_lacks(tmp_path: 
         ("x,y\n?,2\n", ["run.csv, line 2, column 'x': '?' is no number"]),
     ):
         table.write_text(text)
-        assert wrong(driver="recording", path=str(table), columns=columns) == [
+        assert wrong(driver="recording", path=str(table), column_map=columns) == [
             f"recording-path: path: {t}" for t in said
         ]
-    assert wrong(driver="recording", path=str(table), columns=columns, on_bad_row="skip") == []
+    assert wrong(driver="recording", path=str(table), column_map=columns, on_bad_row="skip") == []
     bag = table.rename(tmp_path / "run.mcap")
     assert wrong(driver="recording", path=str(bag)) == [f"recording-path: path: {bag} is no bag"]
 
@@ -460,7 +467,6 @@ def test_what_was_injected_last_counts_and_nothing_piles_up() -> None:
         inject(stage, Fault.CHATTER, signal=f"whatever {n}", duration_s=3600.0)
     inject(stage, Fault.SENSOR_LOST, signal="x_mm", duration_s=0.01)
     inject(stage, Fault.SENSOR_LOST, signal="x_mm")
-    driver: Any = stage.node.source_driver
-    assert len(driver.mill.faults._ends) == 1
+    assert len(driver(stage).mill.faults._ends) == 1
     stage.run(0.1)
     assert np.isnan(column(stage, "x_mm", 5)).all(), "the second lasts until reset"

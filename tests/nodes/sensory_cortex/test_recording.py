@@ -24,9 +24,9 @@ class Play:
     """A recording on a stage; the worker runs in steps, as far ahead as it may."""
 
     def __init__(self, path: Path, **parameters: Any) -> None:
-        self.stage = Stage(
-            {"driver": "recording", "path": str(path), "loop": False, "start_delay_s": 0.1, **parameters}
-        )
+        table = {"driver": "recording", "path": str(path), "loop": False, "start_delay_s": 0.1, **parameters}
+        self.stage = Stage.of_source(**table)
+        self.driver: Any = self.stage.node.machine.fitted[0].driver
         self.end = threading.Event()
         self.chunks: list[Chunk] = []
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -34,7 +34,7 @@ class Play:
         self.taken = 0
 
     def _read(self) -> None:
-        self.chunks.extend(self.stage.node.source_driver.read(self.end))
+        self.chunks.extend(self.driver.read(self.end))
         # extend appends one by one, so that the stage sees them as they come
 
     def run(self, seconds: float, until: Execution = Execution.PROGRAM_COMPLETED) -> None:
@@ -52,7 +52,7 @@ class Play:
         raise AssertionError(f"not {until} in {seconds} s: {self.stage.of(topics.MACHINE_STATE)[-1]}")
 
     def waiting(self) -> int:
-        return len(self.stage.node.source_driver._waiting)  # type: ignore[attr-defined] # how far ahead it is
+        return len(self.driver._waiting)  # how far ahead it is
 
     def close(self) -> None:
         self.end.set()
@@ -81,7 +81,7 @@ def write(path: Path, rows: int) -> Path:
 
 
 def test_at_real_speed_every_row_comes_when_it_is_due_with_its_stamp(tmp_path: Path) -> None:
-    play = Play(write(tmp_path / "a.csv", 1500), columns=MAP)
+    play = Play(write(tmp_path / "a.csv", 1500), column_map=MAP)
     play.run(3.0)
     play.close()
     assert play.values()[:, 0].tolist() == list(range(1500))
@@ -95,7 +95,7 @@ def test_at_real_speed_every_row_comes_when_it_is_due_with_its_stamp(tmp_path: P
 
 
 def test_as_fast_as_possible_keeps_its_bound_and_loses_nothing(tmp_path: Path) -> None:
-    play = Play(write(tmp_path / "a.csv", 20_000), columns=MAP, speed=0.0, fast_rows_s=20_000.0)
+    play = Play(write(tmp_path / "a.csv", 20_000), column_map=MAP, speed=0.0, fast_rows_s=20_000.0)
     play.run(3.0)
     play.close()
     assert play.values()[:, 0].tolist() == list(range(20_000))
@@ -106,7 +106,7 @@ def test_as_fast_as_possible_keeps_its_bound_and_loses_nothing(tmp_path: Path) -
 
 
 def test_twice_the_speed_takes_half_the_time(tmp_path: Path) -> None:
-    play = Play(write(tmp_path / "a.csv", 1000), columns=MAP, speed=2.0)
+    play = Play(write(tmp_path / "a.csv", 1000), column_map=MAP, speed=2.0)
     play.run(3.0)
     play.close()
     assert len(play.values()) == 1000
@@ -114,7 +114,7 @@ def test_twice_the_speed_takes_half_the_time(tmp_path: Path) -> None:
 
 
 def test_the_worker_reads_only_so_far_ahead(tmp_path: Path) -> None:
-    play = Play(write(tmp_path / "a.csv", 50_000), columns=MAP)
+    play = Play(write(tmp_path / "a.csv", 50_000), column_map=MAP)
     waited = threading.Event()
     while len(play.chunks) < CHUNKS_AHEAD:
         waited.wait(0.001)
@@ -124,7 +124,7 @@ def test_the_worker_reads_only_so_far_ahead(tmp_path: Path) -> None:
 
 
 def test_loop_begins_again_and_time_and_rows_go_on(tmp_path: Path) -> None:
-    play = Play(write(tmp_path / "a.csv", 100), columns=MAP, loop=True)
+    play = Play(write(tmp_path / "a.csv", 100), column_map=MAP, loop=True)
     with pytest.raises(AssertionError, match="not PROGRAM_COMPLETED"):
         play.run(0.5)
     play.close()
@@ -137,7 +137,7 @@ def test_loop_begins_again_and_time_and_rows_go_on(tmp_path: Path) -> None:
 def test_a_bad_row_stops_the_recording_and_names_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,y\n1,2\n3,fast\n5,6\n")
-    play = Play(path, columns=MAP)
+    play = Play(path, column_map=MAP)
     play.run(1.0, until=Execution.UNAVAILABLE)
     play.close()
     assert play.values().tolist() == [[1.0, 2.0]]
@@ -147,7 +147,7 @@ def test_a_bad_row_stops_the_recording_and_names_itself(tmp_path: Path) -> None:
 def test_bad_rows_are_skipped_and_counted_where_that_was_said(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,y\n1,2\n3,fast\n5\n7,8\n")
-    play = Play(path, columns=MAP, on_bad_row="skip")
+    play = Play(path, column_map=MAP, on_bad_row="skip")
     play.run(1.0)
     play.close()
     assert play.values(bad_rows=2).tolist() == [[1.0, 2.0], [7.0, 8.0]]
@@ -164,14 +164,14 @@ def test_a_file_that_cannot_be_played_leaves_the_machine_unavailable(
 ) -> None:
     if content is not None:
         (tmp_path / "a.csv").write_text(content)
-    play = Play(tmp_path / "a.csv", columns=MAP)
+    play = Play(tmp_path / "a.csv", column_map=MAP)
     play.run(1.0, until=Execution.UNAVAILABLE)
     play.close()
     assert said in play.stage.of(topics.ALARM)[-1].text
 
 
 def test_a_recording_can_be_neither_stopped_nor_made_to_fail(tmp_path: Path) -> None:
-    play = Play(write(tmp_path / "a.csv", 10), columns=MAP)
+    play = Play(write(tmp_path / "a.csv", 10), column_map=MAP)
     assert not play.stage.node.feed_hold(FeedHoldRequest(reason="", requested_by="", stamp_ns=0)).accepted
     assert not play.stage.node.inject(InjectRequest(fault=Fault.CRASH)).accepted
     info = play.stage.of(topics.MACHINE_INFO)[-1]
@@ -183,7 +183,7 @@ def test_uneven_stamps_are_kept_to_the_nanosecond(tmp_path: Path) -> None:
     offsets = [0, 1_000_000, 2_000_000, 2_500_001, 7_000_000, 7_000_000, 8_000_000]
     path = tmp_path / "a.csv"
     path.write_text("t,x\n" + "".join(f"{1_700_000_000_000_000_000 + o},{i}\n" for i, o in enumerate(offsets)))
-    play = Play(path, columns={"columns": {"x_mm": "x"}, "stamp_column": "t", "stamp_unit": "ns"})
+    play = Play(path, column_map={"columns": {"x_mm": "x"}, "stamp_column": "t", "stamp_unit": "ns"})
     play.run(1.0)
     play.close()
     assert [s - START_NS - 100_000_000 for s in play.stamps()] == offsets

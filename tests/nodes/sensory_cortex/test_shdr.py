@@ -93,8 +93,9 @@ class Machine:
     def driver(self) -> Shdr:
         node = self.executor.hosts[0].node
         assert isinstance(node, SensoryCortex)
-        assert isinstance(node.source_driver, Shdr)
-        return node.source_driver
+        driver = node.machine.fitted[0].driver
+        assert isinstance(driver, Shdr)
+        return driver
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from nodes.sensory_cortex.drivers import Setting
-from nodes.sensory_cortex.drivers.simulator import DRIVE, Simulator
+from nodes.sensory_cortex.drivers.simulator import DRIVE, Simulator, SimulatorOptions
 from schemas.base import Message
 from schemas.machine import SignalBlock
 from schemas.system import LogLevel
@@ -24,8 +24,8 @@ def simulator(speed: float) -> Simulator:
         LOGGED.append(text)
 
     ids = itertools.count(1)
-    parameters = {"autostart": True, "loop": True, "load_sensor": "drive_torque", "speed": speed}
-    made = Simulator(Setting("vmc1", parameters, Random(1), lambda: f"x#{next(ids)}", log))
+    options = SimulatorOptions(speed=speed)
+    made = Simulator(Setting("vmc1", "simulator", options, Random(1), lambda: f"x#{next(ids)}", log))
     made.start(0)
     return made
 

@@ -12,16 +12,16 @@ from nodes.sensory_cortex.drivers.shdr import Shdr
 from nodes.sensory_cortex.orders import Do, Order
 from nodes.sensory_cortex.telling import BACKOFF_MOST_NS
 from schemas import topics
-from schemas.machine import Execution, SignalBlock
+from schemas.machine import Execution, SignalBlock, Signals, SourceStatus
 from tests.nodes.sensory_cortex.stage import START_NS, Stage
 
 
 class Behind(Stage):
     """A sensory cortex whose adapter is this test."""
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__({"driver": "shdr", "address": "mill", **parameters})
-        driver = self.node.source_driver
+    def __init__(self, **options: Any) -> None:
+        super().__init__({"sources": ({"driver": "shdr", "address": "mill", **options},)})
+        driver = self.node.machine.fitted[0].driver
         assert isinstance(driver, Shdr)
         self.driver: Shdr = driver
 
@@ -32,7 +32,7 @@ class Behind(Stage):
         return found
 
     def open(self, *lines: str) -> None:
-        self.node.on_chunk(Chunk(kind=ChunkKind.OPENED))
+        self.node.on_chunk(Chunk(kind=ChunkKind.LINK))
         self.say(*lines)
 
     def say(self, *lines: str) -> None:
@@ -52,7 +52,7 @@ def test_connections_are_tried_ever_more_seldom_and_never_all_at_once() -> None:
         assert behind.run(10.0, lambda: bool(found := behind.orders()) and found[0].do is Do.CONNECT)
         waits.append((behind.time_ns - last_ns) / 1e9)
         assert not behind.run(0.5, lambda: bool(behind.orders())), "one attempt at a time"
-        behind.node.on_chunk(Chunk(kind=ChunkKind.CLOSED, text="Connection refused"))
+        behind.node.on_chunk(Chunk(kind=ChunkKind.LINK, text="Connection refused"))
         behind.run(0.001)
         last_ns = behind.time_ns
     assert waits[0] < 0.01
@@ -70,7 +70,7 @@ def test_after_a_sound_connection_the_next_attempt_is_soon() -> None:
         behind.run(0.2)
         behind.say("* PONG 10000")
     behind.orders()
-    behind.node.on_chunk(Chunk(kind=ChunkKind.CLOSED, text="the adapter hung up"))
+    behind.node.on_chunk(Chunk(kind=ChunkKind.LINK, text="the adapter hung up"))
     assert behind.run(0.2, lambda: any(o.do is Do.CONNECT for o in behind.orders()))
 
 
@@ -145,14 +145,66 @@ def test_a_half_line_is_never_a_state() -> None:
 def test_the_senders_clock_is_known_by_its_least_delay() -> None:
     behind = Behind()
     behind.open("|Sload|1")
-    assert math.isnan(behind.driver.clock_offset_ms)
+    assert math.isnan(behind.driver.quality["shdr"].clock_offset_ms)
     for second, late_ms in ((1, 30), (2, 0), (3, 50)):
         behind.run((second * 1000 + late_ms - (behind.time_ns - START_NS) / 1e6) / 1000)
         behind.say(f"2020-01-01T00:00:{second:02d}Z|Sload|{second}")
-    assert behind.driver.clock_offset_ms == pytest.approx((START_NS - 1_577_836_800 * 10**9) / 1e6, abs=1.5)
+    assert behind.driver.quality["shdr"].clock_offset_ms == pytest.approx(
+        (START_NS - 1_577_836_800 * 10**9) / 1e6, abs=1.5
+    )
 
 
 def test_a_broken_pong_is_told_once() -> None:
     behind = Behind()
     behind.open("* PONG", "* PONG x", "* PONG " + "9" * 400)
     assert sum("no heartbeat in PONG" in text for _, text in behind.logged) == 1
+
+
+def status(behind: Behind, name: str = "shdr") -> SourceStatus:
+    return next(s for s in behind.of(topics.MACHINE_INFO)[-1].sources if s.name == name)
+
+
+@pytest.mark.parametrize("options", [{}, {"leave": ["spindle_load_pct"]}])
+def test_a_source_without_rows_lives_by_its_pongs_and_dies_by_its_silence(options: dict[str, Any]) -> None:
+    behind = Behind(**options)
+    behind.open("|execution|ACTIVE")
+    if options:  # rows there are, and they are another's
+        behind.say("|Sload|5")
+    for _ in range(15):
+        behind.run(0.2)
+        behind.say("* PONG 10000")
+    assert (behind.execution(), behind.of(topics.SAMPLES)) == (Execution.ACTIVE, [])
+    assert not [a for a in behind.of(topics.ALARM) if a.native_code == "SOURCE_SILENT"]
+    told = status(behind)
+    assert (told.available, told.carries_state, told.rate_hz, told.trouble) == (True, True, 0.0, "")
+    assert told.age_ms < 500.0
+    behind.run(1.2)
+    assert (behind.execution(), status(behind).available) == (Execution.UNAVAILABLE, False)
+    assert [a.level for a in behind.of(topics.ALARM) if a.native_code == "SOURCE_SILENT"] == ["UNAVAILABLE"]
+    behind.say("* PONG 10000")
+    behind.run(0.2)
+    assert behind.of(topics.ALARM)[-1].level == "NORMAL"
+
+
+def test_what_is_wrong_with_it_stands_in_the_machines_info() -> None:
+    behind = Behind()
+    assert status(behind).trouble == "not connected yet"
+    behind.open("|Sload|much", "|Sload|more")
+    behind.run(1.0)
+    assert (status(behind).bad_rows, status(behind).trouble) == (2, "")
+    behind.node.on_chunk(Chunk(kind=ChunkKind.FAILED, text="KeyError: 1"))  # a fault of the reader
+    behind.run(1.0)
+    assert status(behind).trouble == "no connection to shdr://mill:7878: KeyError: 1"
+
+
+def test_columns_that_come_one_after_the_other_stay_with_their_owner() -> None:
+    behind = Behind(name="control", leave=["spindle_load_pct"])
+    at = "2026-01-01T00:00:0"
+    lines = f"{at}1Z|Sload|1|Fact|2\n{at}2Z|Srpm|3"
+    behind.open(lines)
+    told = [m for _, _, m in behind.sent if isinstance(m, SignalBlock | Signals)]
+    named = [[s.name for s in m.signals] if isinstance(m, Signals) else m.data.array.tolist() for m in told]
+    columns = ["feed_mm_min", "spindle_speed_rpm"]
+    assert named == [[], columns[:1], [[2.0]], columns, [[2.0, 3.0]]]
+    assert {m.source for m in told if isinstance(m, SignalBlock)} == {"control"}
+    assert status(behind, "control").driver == "shdr"

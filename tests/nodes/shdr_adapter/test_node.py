@@ -66,7 +66,9 @@ def test_a_machine_read_through_its_adapter_is_the_same_machine(domain: Domain) 
         spin = session.executor.spin
         node = next(h.node for h in executor.hosts if isinstance(h.node, ShdrAdapter))
         assert spin(lambda: bool(node.listening), 10.0)
-        copy = Spec(SensoryCortex, namespace="copy", parameters={"driver": "shdr", "address": node.listening})
+        copy = Spec(
+            SensoryCortex, namespace="copy", parameters={"sources": ({"driver": "shdr", "address": node.listening},)}
+        )
         with domain.running(copy) as copying:
             states = heard.states
             assert spin(lambda: any(s.execution is Execution.ACTIVE for s in states["copy"]), 10.0)
@@ -81,8 +83,9 @@ def test_a_machine_read_through_its_adapter_is_the_same_machine(domain: Domain) 
             told = {said(s) for s in states["m"]}
             reader = copying.hosts[0].node
             assert isinstance(reader, SensoryCortex)
-            assert isinstance(reader.source_driver, Shdr)
-            assert not [n for n in reader.source_driver.counts if n.startswith(("bad", "unknown", "second"))]
+            driver = reader.machine.fitted[0].driver
+            assert isinstance(driver, Shdr)
+            assert not [n for n in driver.counts if n.startswith(("bad", "unknown", "second"))]
             assert not [s for s in states["copy"][seen:] if said(s) not in told]
     copied, own = heard.rows["copy"], heard.rows["m"]
     assert set(copied) == set(own)

@@ -14,7 +14,7 @@ def launch(site: Site, record: bool = True) -> Iterator[Action]:
         yield Process("nodes.recorder", end_s=30)  # it finishes its bag
     for machine in site.machines:
         core = [
-            Process("nodes.sensory_cortex"),
+            Process("nodes.sensory_cortex", parameters={"sources": machine.sources}),
             Process("nodes.impact_cortex", parameters={"mode": machine.mode}),
         ]
         yield Compose(
