@@ -13,8 +13,9 @@ from typing import Any
 
 from bus.site import did_you_mean
 from nodes.sensory_cortex.chunk import Chunk
-from nodes.sensory_cortex.drivers import Driver, Quality, Setting, driver_class, options_class
+from nodes.sensory_cortex.drivers import Driver, Setting, driver_class, options_class
 from nodes.sensory_cortex.items import PORTS
+from nodes.sensory_cortex.telling import Telling
 from schemas.base import Message
 from schemas.machine import Alarm, MachineState, SignalBlock, SignalInfo
 from schemas.system import LogLevel
@@ -79,6 +80,7 @@ def probe(text: str, seconds: float, now_ns: Callable[[], int], *, items: Mappin
     found = Probed(kind, text)
     log: Callable[[LogLevel, str], None] = lambda level, line: found.log.append(line)  # noqa: E731 # one line of it
     driver = driver_class(kind)(Setting("machine", kind, options, random.Random(0), lambda: "run", log))
+    assert isinstance(driver, Telling)  # whatever has a scheme is
     found.model = driver.abilities.model
     chunks: queue.Queue[Chunk] = queue.Queue(16)
     end = threading.Event()
@@ -92,7 +94,7 @@ def probe(text: str, seconds: float, now_ns: Callable[[], int], *, items: Mappin
                 driver.receive(chunks.get_nowait())
             for message in driver.advance(at_ns):
                 _take(message, driver, found)
-            if not found.answered and any(getattr(driver, "counts", {}).values()):
+            if not found.answered and any(driver.counts.values()):
                 found.answered, first_ns = True, at_ns
             end.wait(TICK_S)
     finally:
@@ -101,9 +103,9 @@ def probe(text: str, seconds: float, now_ns: Callable[[], int], *, items: Mappin
     found.seconds = (at_ns - first_ns) / 1e9
     found.state = driver.state(at_ns)
     found.signals = tuple(driver.signals)
-    found.counts = dict(getattr(driver, "counts", {}))
-    found.clock_offset_ms = driver.quality.get(kind, Quality()).clock_offset_ms
-    found.unknown = dict(getattr(driver, "unknown", {}))
+    found.counts = dict(driver.counts)
+    found.clock_offset_ms = driver.quality[kind].clock_offset_ms
+    found.unknown = dict(driver.unknown)
     return found
 
 

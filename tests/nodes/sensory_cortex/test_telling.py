@@ -208,3 +208,19 @@ def test_columns_that_come_one_after_the_other_stay_with_their_owner() -> None:
     assert named == [[], columns[:1], [[2.0]], columns, [[2.0, 3.0]]]
     assert {m.source for m in told if isinstance(m, SignalBlock)} == {"control"}
     assert status(behind, "control").driver == "shdr"
+
+
+def test_beside_a_source_that_carries_the_state_it_gives_readings_and_its_loss_is_its_own() -> None:
+    mill = {"driver": "simulator", "leave": ["spindle_load_pct"]}
+    stage = Stage(
+        {"sources": (mill, {"driver": "shdr", "address": "mill", "take": ["spindle_load_pct"], "state": False})}
+    )
+    stage.node.on_chunk(Chunk(kind=ChunkKind.LINK, entry=1))
+    stage.node.on_chunk(Chunk(kind=ChunkKind.BYTES, entry=1, payload=b"|execution|STOPPED|Sload|31|Fact|2\n"))
+    stage.run(0.4)
+    assert [b.data.array.tolist() for b in stage.of(topics.SAMPLES) if b.source == "shdr"] == [[[31.0]]]
+    assert [s.source for s in stage.of(topics.SIGNALS)[-1].signals if s.name == "spindle_load_pct"] == ["shdr"]
+    stage.node.on_chunk(Chunk(kind=ChunkKind.LINK, entry=1, text="the adapter hung up"))
+    stage.run(1.5)
+    assert {s.name: s.available for s in stage.of(topics.MACHINE_INFO)[-1].sources}["shdr"] is False
+    assert {s.execution for s in stage.of(topics.MACHINE_STATE)} == {Execution.ACTIVE}
