@@ -34,6 +34,7 @@ class Measured:
 
 Nanoseconds = Annotated[int, Unit("ns")]
 Seconds = Annotated[float, Unit("s")]
+Minutes = Annotated[float, Unit("min")]
 Milliseconds = Annotated[float, Unit("ms")]
 MeasuredMilliseconds = Annotated[float, Unit("ms"), Measured()]
 Hertz = Annotated[float, Unit("Hz")]

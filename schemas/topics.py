@@ -44,6 +44,7 @@ INTERVENTION = Topic("impact/intervention", impact.Intervention, DURABLE)
 REACTION_RESULT = Topic("impact/reaction", impact.ReactionResult, EVENT)
 
 SET_MODE = Service("impact/set_mode", impact.ModeRequest, impact.ModeReply)
+BYPASS = Service("impact/bypass", impact.BypassRequest, impact.ModeReply)
 
 # --- the system -------------------------------------------------------------------------------------------------------
 LOG = Topic("/log", system.LogRecord, EVENT, writers="many")
