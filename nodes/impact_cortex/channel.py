@@ -14,7 +14,7 @@ from nodes.impact_cortex.detectors import block, step
 from nodes.impact_cortex.memory import Memory
 from nodes.impact_cortex.procedures import Reads
 from nodes.impact_cortex.tasks import LOAD, Doing, Settings, Task
-from nodes.impact_cortex.watch import Watch, watches_of
+from nodes.impact_cortex.watch import Level, Watch, watches_of
 from schemas.machine import SignalBlock, SignalInfo
 
 EVIDENCE_S = 0.2
@@ -59,6 +59,7 @@ class Channel:
         self.settings = settings
         self.tasks = tasks
         self.watches: tuple[Watch, ...] = ()
+        self._looking: tuple[Watch, ...] = ()
         self.watched: tuple[int, ...] = ()
         """the columns that some task watches"""
         self.memory = Memory(len(self.names), EVIDENCE_LEAST)
@@ -115,6 +116,8 @@ class Channel:
         now = self.doing if self._idle_left_ns <= 0 else replace(self.doing, model_pct=math.nan)
         for w in self.watches:
             w.aim(now, self.idle_pct)
+        # a limit for when the gate is not known has nothing to follow while it is
+        self._looking = tuple(w for w in self.watches if w.level is not Level.UNGATED or w.armed)
         self._settling = True
 
     def settle(self) -> None:
@@ -179,7 +182,7 @@ class Channel:
 
     def _by_sample(self, data: NDArray[Any]) -> list[Hit]:
         hits: list[Hit] = []
-        watches = self.watches
+        watches = self._looking
         for i, row in enumerate(data.tolist()):
             for w in watches:
                 value = w.gain * row[w.column] + w.offset
@@ -211,7 +214,10 @@ class Channel:
         hits: list[Hit] = []
         rows = data.shape[0]
         columns = np.ascontiguousarray(data.T, dtype=np.float64)
+        whole = not np.isnan(data).any()
         for w in self.watches:
+            if w.level is Level.UNGATED and not w.armed:
+                continue
             values = columns[w.column]
             if w.task.how.reads is not Reads.VALUE:
                 values = w.gain * values + w.offset
@@ -223,7 +229,7 @@ class Channel:
                 w.beyond = bool(block(w.guard, w.guard_state, readings, True)[-1])
             before = w.state.copy()
             w.calm = math.nan
-            fired = block(w.detector, w.state, values, armed)
+            fired = block(w.detector, w.state, values, armed, whole)
             any_fired = np.count_nonzero(fired) > 0  # in a quarter of the time of any()
             if any_fired:
                 self._fired_row = max(self._fired_row, int(np.flatnonzero(fired)[-1]))

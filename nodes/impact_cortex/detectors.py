@@ -219,9 +219,10 @@ def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:
     return False
 
 
-def block(detector: Detector, state: Any, values: Floats, armed: Bools | bool) -> Bools:
-    """`step` for every value in turn; `armed` may be one answer for all of them."""
-    if isinstance(armed, bool) and len(values) and (least := values.min()) == least:  # a NaN would be the least
+def block(detector: Detector, state: Any, values: Floats, armed: Bools | bool, whole: bool = False) -> Bools:
+    """`step` for every value in turn; `armed` may be one answer for all of them. `whole`: no reading is missing."""
+    # a NaN would be the least
+    if isinstance(armed, bool) and len(values) and (whole or (least := values.min()) == least):
         state.lost = 0
         if armed:
             return detector.judge_block(state, values)
