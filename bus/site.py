@@ -118,7 +118,7 @@ def read_site(path: Path) -> tuple[Site, list[Mistake]]:
 class _Reader:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self.lines = dict(_key_lines(text))
+        self.lines = dict(key_lines(text))
         self.mistakes: list[Mistake] = []
         self.parameters: dict[str, Mapping[str, Given]] = {}
 
@@ -188,7 +188,7 @@ _KEY = re.compile(r"([A-Za-z0-9_\-.\"' ]+)=")
 _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_\-]+)")
 
 
-def _key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+def key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
     """Where each key stands: tomllib tells values only. A key inside an inline table counts as its table's line."""
 
     def parts(dotted: str) -> tuple[str, ...]:

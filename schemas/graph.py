@@ -40,8 +40,8 @@ class Topology(Message):
 class CausesRequest(Message):
     """Why is it so? Everything abnormal when `condition` is empty.
 
-    `condition` is a machine (`vmc1`), a component (`vmc1/spindle`), an alarm's id or code, or a reading (`coolant_flow`,
-    `vmc1/coolant_flow`).
+    `condition` is a machine (`vmc1`), a component (`vmc1/spindle`), an alarm's id or code, or a reading
+    (`coolant_flow`, `vmc1/coolant_flow`).
     """
 
     condition: str = ""
