@@ -91,23 +91,23 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "tool",
         "chatters",
-        0.01,
+        0.02,
         {("cutting_vibration", HIGH): 0.95, ("cutting_load", HIGH): 0.05, ("overload", HIGH): 0.15},
     ),
-    Fault("workpiece", "is harder than it should be", 0.0005, {("cutting_load", HIGH): 0.85, ("overload", HIGH): 0.3}),
+    Fault("workpiece", "is harder than it should be", 0.0002, {("cutting_load", HIGH): 0.85, ("overload", HIGH): 0.3}),
     Fault("workpiece", "is missing or too small", 0.002, {("cutting_load", LOW): 0.8, ("cutting_vibration", LOW): 0.4}),
     Fault(
         "fixture",
         "stands in the way: collision",
-        0.003,
+        0.005,
         {
             ("overload", HIGH): 0.85,
-            ("axis_overload", HIGH): 0.85,
-            ("servo_alarm", HIGH): 0.6,
-            ("axis_load", HIGH): 0.3,
-            ("cutting_load", HIGH): 0.2,
-            ("cutting_load", LOW): 0.2,
-            ("cutting_vibration", HIGH): 0.3,
+            ("axis_overload", HIGH): 0.45,  # of each axis: it is met in one direction
+            ("servo_alarm", HIGH): 0.3,
+            ("axis_load", HIGH): 0.1,
+            ("cutting_load", HIGH): 0.1,
+            ("cutting_load", LOW): 0.1,
+            ("cutting_vibration", HIGH): 0.2,
         },
     ),
     # the machine
@@ -146,7 +146,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("operator", "pressed the emergency stop", 0.005, {("emergency_stop", HIGH): 0.99}),
 )
 
-LEAK: Mapping[State, float] = MappingProxyType({LOW: 0.002, HIGH: 0.002, GONE: 0.0005})
+LEAK: Mapping[State, float] = MappingProxyType({LOW: 0.0003, HIGH: 0.0003, GONE: 0.0001})
 """how likely a reading is to be so although nothing in the table is the matter"""
 
 KINDS = frozenset(f.kind for f in FAULTS) | {"cell", "machine"}

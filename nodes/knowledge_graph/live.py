@@ -34,7 +34,8 @@ ASSESSMENT_NS = 2_000_000_000
 INTERVENTION_NS = 120_000_000_000
 """so long after it an intervention still says something, unless the machine was released"""
 MOST_ALARMS = 64
-SETTLED = 2
+MOST_INTERVENTIONS = 32
+SETTLED = 1
 """readings of the coolant after the pump was switched on that say nothing yet"""
 
 SPINDLE_LOADS = ("TORQUE", "WATTAGE", "LOAD", "AMPERAGE")
@@ -108,7 +109,9 @@ class MachineLive:
         self.assessment: Assessment | None = None
         self.signals: dict[str, SignalInfo] = {}
         self.alarms: dict[str, Alarm] = {}
-        self.interventions: deque[Intervention] = deque(maxlen=16)
+        self.interventions: dict[tuple[str, str], tuple[Intervention, str]] = {}
+        """the newest of each task and part, with the part"""
+        self._held = False
         self.tank = f"{name}/coolant/tank"
         """a shared one has another name"""
         self.usual = {"flow_l_min": _Usual(), "pressure_bar": _Usual()}
@@ -129,18 +132,24 @@ class MachineLive:
         return next((s.name for kind in SPINDLE_LOADS for s in spindle if s.mtconnect_type == kind), "")
 
     def on_state(self, state: MachineState, now_ns: int) -> None:
-        before, self.state, self._state_ns = self.state, state, now_ns
-        if before is not None and state.execution is Execution.ACTIVE and before.execution in _HELD:
+        self.state, self._state_ns = state, now_ns
+        if state.execution in _HELD:
+            self._held = True
+        elif self._held and state.execution is Execution.ACTIVE:
+            self._held = False
             self.interventions.clear()  # released: what it had seen is dealt with
         cuts = state.execution is Execution.ACTIVE and state.motion is Motion.FEED
         if state.execution in _HELD:
             self.passes.forget_visit()
         place: Place | None = (state.program, state.tool_number, state.block_number) if cuts else None
-        self.passes.at(place)
+        self.passes.at(place, now_ns)
 
     def on_coolant(self, coolant: CoolantState, now_ns: int) -> None:
         self.coolant, self._coolant_ns = coolant, now_ns
         self._pumping = self._pumping + 1 if coolant.pump_on else 0
+        if self._pumping == 1:
+            for recent in self._recent.values():
+                recent.clear()
         for name, usual in self.usual.items():
             if self._pumping > SETTLED:
                 value = float(getattr(coolant, name))
@@ -153,6 +162,17 @@ class MachineLive:
             self.alarms[alarm.alarm_id] = alarm
             if len(self.alarms) > MOST_ALARMS:
                 del self.alarms[next(iter(self.alarms))]
+
+    def on_intervention(self, done: Intervention) -> None:
+        """Of the part that works now: later another tool is in the spindle."""
+        for pattern, _, _, of in TASKS:
+            if fnmatchcase(done.task, pattern):
+                part = self._part(of, done.signal)
+                self.interventions.pop((done.task, part), None)
+                self.interventions[done.task, part] = (done, part)
+                if len(self.interventions) > MOST_INTERVENTIONS:
+                    del self.interventions[next(iter(self.interventions))]
+                return
 
     def on_samples(self, names: Sequence[str], row: Sequence[float]) -> None:
         """One row of one source, the newest of its block."""
@@ -252,17 +272,20 @@ class MachineLive:
         if self.state is not None and self.state.emergency_stop is EmergencyStop.TRIGGERED:
             yield self._reading("emergency_stop", "", State.HIGH, "triggered")
         yield from self._margins(now_ns)
-        for done in self.interventions:
-            if now_ns - done.stamp_ns > INTERVENTION_NS:
-                continue
-            for pattern, quantity, state, of in TASKS:
-                if fnmatchcase(done.task, pattern):
-                    part = self._part(of, done.signal)
-                    text = f"{done.reaction} by {done.task}: {done.reason}"
-                    yield self._reading(
-                        quantity, part, state, text, done.signal, codes=(done.task, done.intervention_id)
-                    )
-                    break
+        for done, part in self.interventions.values():
+            found = next((q, s) for pattern, q, s, _ in TASKS if fnmatchcase(done.task, pattern))
+            quantity, state = found
+            if now_ns - done.stamp_ns <= INTERVENTION_NS and not self._outdated(done, quantity, part):
+                text = f"{done.reaction} by {done.task}: {done.reason}"
+                yield self._reading(quantity, part, state, text, done.signal, codes=(done.task, done.intervention_id))
+
+    def _outdated(self, done: Intervention, quantity: str, part: str) -> bool:
+        """Whether a whole visit of the same tool's cuts has been seen since: that tells it better."""
+        signal = {"cutting_load": self.passes.load, "cutting_vibration": "vibration"}.get(quantity)
+        if signal is None or not part.startswith("tool_"):
+            return False
+        cut = self.passes.cutting(signal, less_idle=signal != "vibration").get(int(part.removeprefix("tool_")))
+        return cut is not None and cut.begun_ns > done.stamp_ns
 
     def _part(self, of: str, signal: str) -> str:
         if of == "axis":
@@ -280,7 +303,10 @@ class MachineLive:
             if found is not None and found[0] in ("overload", "axis_overload") and not math.isnan(m.margin_pct):
                 quantity, state, of = found
                 text = f"{m.value:.3g} {m.unit} of {m.limit:.3g} {m.unit} ({m.task})"
-                state = state if m.margin_pct <= 0.0 else State.NORMAL
+                if m.margin_pct > 0.0:
+                    state = State.NORMAL
+                elif quantity == "overload":
+                    continue  # a spindle that runs up needs more than any cut: whether it counts, an intervention says
                 yield self._reading(quantity, self._part(of, m.signal), state, text, m.signal)
 
     def _coolant(self) -> Iterator[Reading]:

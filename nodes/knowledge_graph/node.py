@@ -179,7 +179,7 @@ class KnowledgeGraph(Node):
     @subscription(topics.INTERVENTION, namespace=EVERY, cursor=None)
     def on_intervention(self, intervention: Intervention) -> None:
         if (live := self._machine(self.source.namespace)) is not None:
-            live.interventions.append(intervention)
+            live.on_intervention(intervention)
 
     @subscription(topics.PROCESSES)
     def on_processes(self, said: Processes) -> None:
@@ -238,7 +238,7 @@ class KnowledgeGraph(Node):
         now_ns = self.now_ns()
         readings = [r for live in self.live.values() for r in live.readings(now_ns)]
         for name, (state, last_exit) in self.processes.items():
-            here = state in (ProcessState.READY, ProcessState.STOPPED, ProcessState.WAITING, ProcessState.STARTING)
+            here = state in (ProcessState.READY, ProcessState.WAITING, ProcessState.STARTING)
             text = "" if here else f"{state}, {last_exit}"
             readings.append(Reading("", "process", f"process/{name}", State.NORMAL if here else State.GONE, text))
         return World(self.reach, self.fault_table, readings)

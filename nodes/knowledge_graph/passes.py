@@ -29,6 +29,8 @@ class _Block:
     taught: list[Mapping[str, float]] = field(default_factory=list)
     usual: dict[str, float] = field(default_factory=dict)
     now: dict[str, float] = field(default_factory=dict)
+    begun_ns: int = 0
+    """when the visit began that `now` is of"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Change:
     now: float
     usual: float
     block: int
+    begun_ns: int = 0
+    """when the newest visit began that this is of"""
 
     @property
     def ratio(self) -> float:
@@ -52,13 +56,14 @@ class Passes:
         self.load = ""
         self._blocks: dict[Place, _Block] = {}
         self._place: Place | None = None
+        self._begun_ns = 0
         self._samples: dict[str, list[float]] = {}
 
-    def at(self, place: Place | None) -> None:
+    def at(self, place: Place | None, now_ns: int = 0) -> None:
         """The machine is in this block now, or in none that counts."""
         if place != self._place:
             self._close()
-            self._place = place
+            self._place, self._begun_ns = place, now_ns
 
     def sample(self, signal: str, value: float) -> None:
         """One reading in the block that the machine is in; NaN is none."""
@@ -88,6 +93,7 @@ class Passes:
                     block.usual[signal] = sum(values) / len(values)
         else:
             block.now.update(medians)
+            block.begun_ns = self._begun_ns
 
     @property
     def learning(self) -> bool:
@@ -109,13 +115,17 @@ class Passes:
     def idle(self, signal: str) -> Change | None:
         """In air: the change that is greatest."""
         air = self._air()
-        return _greatest(Change(now, usual, p[2]) for p, now, usual in self._both(signal) if p in air)
+        return _greatest(
+            Change(now, usual, p[2], self._blocks[p].begun_ns) for p, now, usual in self._both(signal) if p in air
+        )
 
     def moving(self, signal: str) -> Change | None:
         """In all blocks in which the signal has something to show: the change that is greatest."""
         both = self._both(signal)
         most = max((usual for _, _, usual in both), default=0.0)
-        return _greatest(Change(now, usual, p[2]) for p, now, usual in both if usual >= MOVES * most)
+        return _greatest(
+            Change(now, usual, p[2], self._blocks[p].begun_ns) for p, now, usual in both if usual >= MOVES * most
+        )
 
     def cutting(self, signal: str, *, less_idle: bool) -> dict[int, Change]:
         """By tool, over all blocks in which it cuts; `less_idle`: without what the signal is in air."""
@@ -136,7 +146,8 @@ class Passes:
         for tool, parts in sums.items():
             block = max(parts, key=lambda p: p[1])[2]
             n = len(parts)
-            found[tool] = Change(sum(p[0] for p in parts) / n, sum(p[1] for p in parts) / n, block)
+            begun_ns = max(self._blocks[p].begun_ns for p, _, _ in both if p[1] == tool)
+            found[tool] = Change(sum(p[0] for p in parts) / n, sum(p[1] for p in parts) / n, block, begun_ns)
         return found
 
 

@@ -55,7 +55,7 @@ SENSES: tuple[tuple[str, str], ...] = (
     ("coolant_*", "coolant"),
     *((f"{axis}_*", f"axis_{axis}") for axis in "xyzabc"),
 )
-"""patterns of signal names, and the part they measure; what fits none measures the machine"""
+"""patterns of signal names, and the part they measure; what fits none is a value of the control"""
 
 COOLANT_PROBES = ("level_pct", "concentration_pct", "temperature_c", "flow_l_min", "pressure_bar")
 
@@ -136,7 +136,7 @@ def add_machine(
     shape: Shape, machine: str, axes: Sequence[str] = "xyz", tools: Iterable[int] = (), *, own_tank: bool = True
 ) -> None:
     """A machine with the parts that every machining centre has."""
-    if not shape.add(machine, "machine"):
+    if machine in shape.components or not shape.add(machine, "machine"):
         return
     shape.relate(machine, "part_of", CELL)
     parts = {
@@ -248,8 +248,8 @@ def part_measured(shape: Shape, machine: str, signal: str) -> str:
             name = f"{machine}/{part}"
             if part == "coolant/tank":
                 name = tank_of(shape, machine)
-            return name if name in shape.components else machine
-    return machine
+            return name if name in shape.components else f"{machine}/control"
+    return f"{machine}/control"
 
 
 def tank_of(shape: Shape, machine: str) -> str:
