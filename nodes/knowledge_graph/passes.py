@@ -146,7 +146,7 @@ class Passes:
         for tool, parts in sums.items():
             block = max(parts, key=lambda p: p[1])[2]
             n = len(parts)
-            begun_ns = max(self._blocks[p].begun_ns for p, _, _ in both if p[1] == tool)
+            begun_ns = max(self._blocks[p].begun_ns for p, _, _ in both if p[1] == tool and p not in air)
             found[tool] = Change(sum(p[0] for p in parts) / n, sum(p[1] for p in parts) / n, block, begun_ns)
         return found
 

@@ -17,11 +17,18 @@ from nodes.sensory_cortex import SensoryCortex
 from nodes.sensory_cortex.cutting import speed_rpm
 from nodes.sensory_cortex.drivers.simulator import Simulator
 from nodes.sensory_cortex.program import FINISHER, ROUGHER, Block, Do, Program, pocket
-from schemas import topics
 from schemas.base import Message, Service, Topic, resolve
 from schemas.codec import codec
 from schemas.graph import CausesReply, CausesRequest
-from schemas.machine import ConditionLevel, Fault, InjectRequest, ResetRequest, SignalBlock
+from schemas.machine import (
+    ConditionLevel,
+    Fault,
+    FeedHoldRequest,
+    InjectRequest,
+    ResetRequest,
+    SignalBlock,
+    StopRequest,
+)
 from schemas.system import LogLevel
 
 START_NS = 1_700_000_000_000_000_000
@@ -183,8 +190,8 @@ class Cell:
         asked, self.asked = self.asked, []
         for machine, name, request, then in asked:
             node = self.sensory[machine]
-            act = {topics.FEED_HOLD.name: node.feed_hold, topics.STOP.name: node.stop}[name]
-            reply = act(request)  # type: ignore[arg-type] # each call carries its own service's request
+            assert isinstance(request, (FeedHoldRequest, StopRequest)), name
+            reply = node.feed_hold(request) if isinstance(request, FeedHoldRequest) else node.stop(request)
             if then is not None:
                 then(Outcome(reply))
 
