@@ -101,7 +101,7 @@ FAULTS: tuple[Fault, ...] = (
         "stands in the way: collision",
         0.005,
         {
-            ("overload", HIGH): 0.85,
+            ("overload", HIGH): 0.6,
             ("axis_overload", HIGH): 0.45,  # of each axis: it is met in one direction
             ("servo_alarm", HIGH): 0.3,
             ("axis_load", HIGH): 0.1,
@@ -130,7 +130,7 @@ FAULTS: tuple[Fault, ...] = (
         "axis",
         "drags: guide or ball screw",
         0.008,
-        {("axis_load", HIGH): 0.93, ("axis_overload", HIGH): 0.3, ("servo_alarm", HIGH): 0.1},
+        {("axis_load", HIGH): 0.93, ("axis_overload", HIGH): 0.1, ("servo_alarm", HIGH): 0.1},
     ),
     Fault("drive", "is overloaded", 0.001, {("servo_alarm", HIGH): 0.8}),
     # what tells of it

@@ -298,12 +298,15 @@ class MachineLive:
         said = self.assessment
         if said is None or now_ns - said.stamp_ns > ASSESSMENT_NS:
             return
+        runs = self.state is not None and self.state.execution is Execution.ACTIVE
         for m in said.margins:
             found = next(((q, s, of) for pattern, q, s, of in TASKS if fnmatchcase(m.task, pattern)), None)
             if found is not None and found[0] in ("overload", "axis_overload") and not math.isnan(m.margin_pct):
                 quantity, state, of = found
                 text = f"{m.value:.3g} {m.unit} of {m.limit:.3g} {m.unit} ({m.task})"
                 if m.margin_pct > 0.0:
+                    if not runs:
+                        continue  # of a machine that was stopped a load is small, whatever it was stopped for
                     state = State.NORMAL
                 elif quantity == "overload":
                     continue  # a spindle that runs up needs more than any cut: whether it counts, an intervention says
