@@ -29,6 +29,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     ),
     "logs": ("log", "cursor"),
     "nodes": ("impact", "sensory", "console", "recorder"),
+    "graph": ("knowledge_graph", "topology"),
     "text": (
         "entry",
         "anchor",
