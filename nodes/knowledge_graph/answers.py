@@ -75,14 +75,18 @@ def _supposed(world: World, condition: str, meant: Sequence[Reading], most: int)
     text = f"no evidence: {condition} shows nothing abnormal ({told})"
     if len({r.quantity for r in meant}) > 1:
         return CausesReply(ok=True, text=text, causes=())
-    found = []
+    found: dict[str, tuple[float, RankedCause]] = {}
     for state in (State.LOW, State.HIGH, State.GONE):
         suppose = [replace(meant[0], state=state, text="supposed, not seen")]
-        diagnosis = world.reasoner.diagnose(world.readings, suppose=suppose, about=suppose, most=most)
-        found += [_ranked(world, c) for c in diagnosis.causes]
-    found.sort(key=lambda c: -c.probability_pct)
-    more = "; if it were abnormal, these could be behind it" if found else ""
-    return CausesReply(ok=True, text=text + more, causes=tuple(found[:most]))
+        for cause in world.reasoner.diagnose(world.readings, suppose=suppose, about=suppose, most=most).causes:
+            fault = cause.hypothesis.fault
+            # by how often it comes: of three readings that are only supposed, none is likelier than the others
+            often = fault.prior * fault.effects.get((meant[0].quantity, state), fault.effects.get((ANY, state), 0.0))
+            if often > found.get(cause.hypothesis.said, (0.0,))[0]:
+                found[cause.hypothesis.said] = (often, _ranked(world, cause))
+    ranked = [cause for _, cause in sorted(found.values(), key=lambda item: -item[0])]
+    more = "; if it were abnormal, these could be behind it" if ranked else ""
+    return CausesReply(ok=True, text=text + more, causes=tuple(ranked[:most]))
 
 
 def _reply(world: World, diagnosis: Diagnosis, about: Sequence[Reading]) -> CausesReply:
