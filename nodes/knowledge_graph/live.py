@@ -118,14 +118,12 @@ class MachineLive:
         self._coolant_ns = self._state_ns = 0
         self._pumping = 0
         self._recent: dict[str, deque[float]] = {name: deque(maxlen=3) for name in self.usual}
-        self._vibration = ""
 
     # --- what is heard --------------------------------------------------------------------------------------------
 
     def on_signals(self, signals: Signals) -> None:
         self.signals = {s.name: s for s in signals.signals}
         self.passes.load = self._spindle_load()
-        self._vibration = next((s.source for s in signals.signals if s.mtconnect_type == "ACCELERATION"), "")
 
     def _spindle_load(self) -> str:
         spindle = [s for s in self.signals.values() if s.name.startswith("spindle_")]
@@ -212,8 +210,8 @@ class MachineLive:
         return Reading(self.name, quantity, at, state, text, tuple(self._sensor(s) for s in signals), codes)
 
     def _arrivals(self, now_ns: int) -> Iterator[Reading]:
+        deaf = bool(self._state_ns) and now_ns - self._state_ns > SILENT_NS
         if self.info is not None:
-            deaf = self._state_ns and now_ns - self._state_ns > SILENT_NS
             for source in self.info.sources:
                 if deaf:
                     text = f"nothing of the machine's node for {(now_ns - self._state_ns) / 1e9:.0f} s"
@@ -231,7 +229,7 @@ class MachineLive:
             age_ns = now_ns - self._coolant_ns
             state = State.GONE if age_ns > COOLANT_SILENT_NS else State.NORMAL
             yield self._reading("arrival", "source/coolant", state, f"last {age_ns / 1e9:.1f} s ago")
-        if self.protection is not None:
+        if self.protection is not None and not deaf:
             gone = self.protection.state is ProtectionState.UNPROTECTED
             yield self._reading(
                 "protection", "logic", State.GONE if gone else State.NORMAL, "; ".join(self.protection.reasons)

@@ -33,9 +33,10 @@ from schemas.graph import (
 )
 from schemas.impact import Assessment, Intervention, Protection
 from schemas.machine import Alarm, ConditionLevel, CoolantState, MachineInfo, MachineState, SignalBlock, Signals
-from schemas.system import Processes, ProcessState
+from schemas.system import Processes, ProcessState, ProcessStatus
 
 MOST_MACHINES = 200
+MOST_PROCESSES = 1000
 LOOK_S = 0.05
 """one row of a source is read out of so many seconds: its newest"""
 NEWEST = 6
@@ -72,7 +73,7 @@ class KnowledgeGraph(Node):
             temperature_high_c=self.temperature_high_c,
         )
         self.live: dict[str, MachineLive] = {}
-        self.processes: dict[str, tuple[ProcessState, str]] = {}
+        self.processes: dict[str, ProcessStatus] = {}
         self.columns: dict[tuple[str, str, str], tuple[str, ...]] = {}
         """by machine, topic and source: the names of its columns"""
         self.told: tuple[tuple[Component, ...], tuple[Relation, ...]] | None = None
@@ -81,6 +82,8 @@ class KnowledgeGraph(Node):
 
     def _grown(self) -> None:
         """The shape has changed."""
+        for process in self.processes.values():  # it carries sources that were not known when it was
+            topology.add_process(self.shape, process.name, process.nodes)
         waiting = self.pending
         self.pending = []
         for source, kind, target in waiting:
@@ -183,14 +186,12 @@ class KnowledgeGraph(Node):
 
     @subscription(topics.PROCESSES)
     def on_processes(self, said: Processes) -> None:
-        new = False
-        for p in said.processes:
-            if f"process/{p.name}" not in self.shape.components and any(p.nodes):
-                new = True
-            self.processes[p.name] = (p.state, p.last_exit)
+        new = [p for p in said.processes if p.name not in self.processes]
+        if len(self.processes) + len(new) > MOST_PROCESSES:
+            self._once("PROCESSES_FULL", f"more than {MOST_PROCESSES} processes: some are left out")
+            return
+        self.processes.update({p.name: p for p in said.processes})
         if new:
-            for p in said.processes:
-                topology.add_process(self.shape, p.name, p.nodes)
             self._grown()
 
     def hears(self, topic: str, type_name: str) -> bool:
@@ -237,9 +238,9 @@ class KnowledgeGraph(Node):
     def world(self) -> World:
         now_ns = self.now_ns()
         readings = [r for live in self.live.values() for r in live.readings(now_ns)]
-        for name, (state, last_exit) in self.processes.items():
-            here = state in (ProcessState.READY, ProcessState.WAITING, ProcessState.STARTING)
-            text = "" if here else f"{state}, {last_exit}"
+        for name, process in self.processes.items():
+            here = process.state in (ProcessState.READY, ProcessState.WAITING, ProcessState.STARTING)
+            text = "" if here else f"{process.state}, {process.last_exit}"
             readings.append(Reading("", "process", f"process/{name}", State.NORMAL if here else State.GONE, text))
         return World(self.reach, self.fault_table, readings)
 

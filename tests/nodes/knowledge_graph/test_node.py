@@ -24,8 +24,9 @@ from schemas.graph import (
     Topology,
 )
 from schemas.machine import ConditionLevel, Fault, InjectRequest
+from schemas.system import Processes, ProcessState, ProcessStatus
 from tests.nodes.impact_cortex.rig import ACCELEROMETER, STILL, machine_info
-from tests.nodes.knowledge_graph.cell import Cell, Hand, short
+from tests.nodes.knowledge_graph.cell import MS, Cell, Hand, short
 
 GIVEN = ("-p", 'machines={"vmc1": {"tools": [1, 2]}, "vmc2": {}}')
 
@@ -102,6 +103,24 @@ def test_a_relation_that_waits_for_its_sensor_is_made_when_the_machine_says_it(t
     cell = Cell(("vmc1",), short(), topology=str(path))
     assert cell.graph.shape.relations["vmc1/probe", "vmc1/sensor/x_load_pct"] == "measured_by"
     assert cell.graph.pending == []
+
+
+def test_a_process_that_has_ended_explains_what_has_fallen_silent_with_it() -> None:
+    cell = Cell(("vmc1",), short())
+    process = ProcessStatus(
+        name="vmc1/core", nodes=("vmc1/sensory_cortex", "vmc1/impact_cortex"), state=ProcessState.READY, pid=1,
+        restarts=0, last_exit="", cpu_pct=0.0, pss_bytes=0, scheduling="",
+    )  # fmt: skip
+    cell.graph.on_processes(Processes(stamp_ns=0, launch="shop", processes=(process,)))
+    cell.run(3)
+    assert cell.causes().causes == ()
+    ended = process.model_copy(update={"state": ProcessState.BACKOFF, "last_exit": "killed by SIGKILL"})
+    cell.now_ns += 10_000 * MS
+    cell.graph.on_processes(Processes(stamp_ns=0, launch="shop", processes=(ended,)))
+    (first, *_) = cell.causes().causes
+    assert first.text == "process/vmc1/core has ended"
+    assert any("killed by SIGKILL" in said for said in first.speaks_for)
+    assert len(first.speaks_for) == 4
 
 
 def test_bytes_that_are_no_block_are_counted_and_said_once() -> None:
