@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-
-from nodes.knowledge_graph import answers, export, topology
+from nodes.knowledge_graph import answers, topology
 from nodes.knowledge_graph.answers import World
 from nodes.knowledge_graph.faults import FAULTS, State
 from nodes.knowledge_graph.reach import Reach
 from nodes.knowledge_graph.reading import Reading
 from nodes.knowledge_graph.topology import Shared, derive
-from schemas.graph import CausesRequest, ImpactRequest, InfluenceRequest
+from schemas.graph import CausesRequest, ImpactRequest
 from schemas.machine import ConditionLevel, Execution, MachineState, Motion, SignalInfo
 from tests.nodes.impact_cortex.rig import machine_state
 
@@ -93,41 +91,9 @@ def test_the_impact_of_a_tool_is_on_the_job_that_uses_it() -> None:
     assert (wrong.ok, "did you mean 'vmc1/tool_1'?" in wrong.text) == (False, True)
 
 
-def test_which_parameter_moves_which_signal() -> None:
-    signals = {"vmc1": ["spindle_load_pct", "x_mm", "coolant_flow_l_min"], "vmc2": ["spindle_load_pct"]}
-    reply = answers.influence(InfluenceRequest(parameter="feed_mm_min"), signals)
-    assert {i.signal for i in reply.influences} == {"vmc1/spindle_load_pct", "vmc2/spindle_load_pct"}
-    assert "Kienzle" in reply.influences[0].text
-    of_signal = answers.influence(InfluenceRequest(signal="vmc1/coolant_flow_l_min"), signals)
-    assert {i.parameter for i in of_signal.influences} == {"pump_speed", "filter_clogging", "coolant_level"}
-    assert "no known influence" in answers.influence(InfluenceRequest(signal="x_mm"), signals).text
-    for request, hint in (
-        (InfluenceRequest(parameter="fed_mm_min"), "did you mean 'feed_mm_min'?"),
-        (InfluenceRequest(signal="spindle_lod_pct"), "did you mean 'spindle_load_pct'?"),
-        (InfluenceRequest(machine="vmc3"), "did you mean 'vmc"),
-    ):
-        reply = answers.influence(request, signals)
-        assert (reply.ok, hint in reply.text) == (False, True)
-
-
 def test_the_overlay_marks_what_is_seen_and_what_is_likely() -> None:
     levels = answers.overlay(world(flow(), PRESSURE))
     assert levels["vmc1/coolant"][0] is ConditionLevel.WARNING
     assert levels["vmc1/coolant/filter"][0] is ConditionLevel.WARNING
     assert levels["vmc1/coolant/filter"][1].startswith("is clogged (")
     assert "vmc2/spindle" not in levels
-
-
-def test_dot_and_graphml_hold_every_component_and_relation() -> None:
-    shape = world().reach.shape
-    shape.add('odd "name"', "tool")
-    levels = {"vmc1": ConditionLevel.FAULT}
-    drawn = export.dot(shape, levels)
-    assert drawn.startswith("digraph shop {")
-    assert drawn.count(" -> ") == len(shape.relations)
-    assert '"vmc1" [label="vmc1 (machine)", fillcolor=tomato];' in drawn
-    assert '"odd \\"name\\""' in drawn
-    root = ET.fromstring(export.graphml(shape, levels))
-    space = {"g": "http://graphml.graphdrawing.org/xmlns"}
-    assert len(root.findall(".//g:node", space)) == len(shape.components)
-    assert len(root.findall(".//g:edge", space)) == len(shape.relations)

@@ -84,3 +84,13 @@ def test_the_true_cause_comes_first(cell: Cell, name: str) -> None:
     cell.heal()
     cell.run(9)
     assert cell.causes().causes == (), f"not forgotten after the repair: {cell.causes().text}"
+
+
+def test_a_tool_that_breaks_is_the_one_that_is_named(cell: Cell) -> None:
+    cell.inject("vmc1", Fault.TOOL_BREAKAGE)
+    cell.run(9)
+    (broken,) = cell.mill("vmc1").mill.faults.broken
+    assert cell.causes().causes[0].text == f"vmc1/tool_{broken} is broken"
+    cell.heal()
+    cell.run(9)
+    assert cell.causes().causes == ()
