@@ -99,9 +99,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "fixture",
         "stands in the way: collision",
-        0.005,
+        0.01,
         {
-            ("overload", HIGH): 0.6,
+            ("overload", HIGH): 0.7,
             ("axis_overload", HIGH): 0.45,  # of each axis: it is met in one direction
             ("servo_alarm", HIGH): 0.3,
             ("axis_load", HIGH): 0.1,
@@ -135,7 +135,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("drive", "is overloaded", 0.001, {("servo_alarm", HIGH): 0.8}),
     # what tells of it
     Fault("sensor", "is dead", 0.01, {("reading", GONE): 0.97}),
-    Fault("sensor", "reads wrong", 0.003, {(ANY, LOW): 0.45, (ANY, HIGH): 0.45}),
+    Fault("sensor", "reads wrong", 0.002, {(ANY, LOW): 0.35, (ANY, HIGH): 0.35}),
     Fault("source", "is silent", 0.01, {("arrival", GONE): 0.98}),
     Fault("network", "is down", 0.004, {("arrival", GONE): 0.97}),
     Fault("control", "is off", 0.002, {("arrival", GONE): 0.9, ("emergency_stop", HIGH): 0.2}),

@@ -31,6 +31,8 @@ COOLANT_SILENT_NS = 3_500_000_000
 SILENT_NS = 4_000_000_000
 """machine/state comes once a second"""
 ASSESSMENT_NS = 2_000_000_000
+BEGINS_MS = 1000.0
+"""a source that has not come yet is no news for so long"""
 INTERVENTION_NS = 120_000_000_000
 """so long after it an intervention still says something, unless the machine was released"""
 MOST_ALARMS = 64
@@ -98,7 +100,7 @@ class _Usual:
 class MachineLive:
     """The newest of everything that one machine says."""
 
-    def __init__(self, name: str, teach: int = 2, limits: Limits | None = None) -> None:
+    def __init__(self, name: str, teach: int = 1, limits: Limits | None = None) -> None:
         self.name = name
         self.limits = limits or Limits()
         self.passes = Passes(teach)
@@ -139,15 +141,14 @@ class MachineLive:
         cuts = state.execution is Execution.ACTIVE and state.motion is Motion.FEED
         if state.execution in _HELD:
             self.passes.forget_visit()
+        warned = (done.stamp_ns for done, _ in self.interventions.values())
+        self.passes.may_teach = not any(now_ns - stamp_ns <= INTERVENTION_NS for stamp_ns in warned)
         place: Place | None = (state.program, state.tool_number, state.block_number) if cuts else None
         self.passes.at(place, now_ns)
 
     def on_coolant(self, coolant: CoolantState, now_ns: int) -> None:
         self.coolant, self._coolant_ns = coolant, now_ns
         self._pumping = self._pumping + 1 if coolant.pump_on else 0
-        if self._pumping == 1:
-            for recent in self._recent.values():
-                recent.clear()
         for name, usual in self.usual.items():
             if self._pumping > SETTLED:
                 value = float(getattr(coolant, name))
@@ -213,18 +214,14 @@ class MachineLive:
         deaf = bool(self._state_ns) and now_ns - self._state_ns > SILENT_NS
         if self.info is not None:
             for source in self.info.sources:
+                part = f"source/{source.name}"
                 if deaf:
                     text = f"nothing of the machine's node for {(now_ns - self._state_ns) / 1e9:.0f} s"
-                    yield self._reading("arrival", f"source/{source.name}", State.GONE, text)
-                    continue
-                state = State.NORMAL if source.available else State.GONE
-                text = (
-                    f"{source.rate_hz:.0f} values a second"
-                    if source.available
-                    else f"nothing for {source.age_ms / 1000:.1f} s"
-                )
-                if source.available or source.age_ms > 0.0:
-                    yield self._reading("arrival", f"source/{source.name}", state, text)
+                    yield self._reading("arrival", part, State.GONE, text)
+                elif source.available:
+                    yield self._reading("arrival", part, State.NORMAL, f"{source.rate_hz:.0f} values a second")
+                elif source.age_ms > BEGINS_MS:
+                    yield self._reading("arrival", part, State.GONE, f"nothing for {source.age_ms / 1000:.1f} s")
         if self._coolant_ns:
             age_ns = now_ns - self._coolant_ns
             state = State.GONE if age_ns > COOLANT_SILENT_NS else State.NORMAL

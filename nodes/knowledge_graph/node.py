@@ -50,7 +50,7 @@ class KnowledgeGraph(Node):
     machines = parameter({}, doc="the machines of the launch: { vmc1 = { tools = [1, 2], axes = 'xyz' } }")  # type: ignore[var-annotated] # plain data of any shape
     shared = parameter((), doc="what several machines share: [{ kind = 'coolant_tank', machines = ['vmc1', 'vmc2'] }]")
     topology = parameter("", doc="TOML file that adds components, relations and faults: see written.py")
-    teach_passes = parameter(2, ge=1, le=100, doc="passes of a block that teach what its signals usually are")
+    teach_passes = parameter(1, ge=1, le=100, doc="passes of a block that teach what its signals usually are")
     level_low_pct = parameter(20.0, unit="%", ge=0, le=100, doc="coolant: below this the tank is low")
     concentration_low_pct = parameter(4.0, unit="%", ge=0, le=100, doc="coolant: below this it is too thin")
     temperature_high_c = parameter(38.0, unit="°C", ge=0, le=100, doc="coolant: above this it is too warm")

@@ -51,8 +51,10 @@ class Change:
 class Passes:
     """The visits of one machine's blocks. `load` names the signal that tells cut from air."""
 
-    def __init__(self, teach: int = 2) -> None:
+    def __init__(self, teach: int = 1) -> None:
         self.teach = teach
+        self.may_teach = True
+        """false while something is known to be wrong: a fault must not be learned as usual"""
         self.load = ""
         self._blocks: dict[Place, _Block] = {}
         self._place: Place | None = None
@@ -86,6 +88,8 @@ class Passes:
             return
         block = self._blocks.setdefault(self._place, _Block())
         if len(block.taught) < self.teach:
+            if not self.may_teach:
+                return
             block.taught.append(medians)
             if len(block.taught) == self.teach:
                 for signal in {s for m in block.taught for s in m}:

@@ -72,7 +72,8 @@ def _machines(given: Any, mistakes: list[tuple[str, str]]) -> dict[str, dict[str
         return sound
     for name, values in given.items():
         try:
-            check_name(name)
+            if "/" in check_name(name):
+                raise BadName(f"a machine's name is one segment, not {name!r}")
         except BadName as error:
             mistakes.append(("bad-machines", f"machines: {error}"))
             continue

@@ -86,3 +86,17 @@ def test_no_reading_is_no_sample_and_memory_is_bounded() -> None:
     for block in range(MOST_BLOCKS + 100):
         visit(passes, ("Q", 1, block), torque=1.0)
     assert len(passes._blocks) == MOST_BLOCKS
+
+
+def test_what_is_known_to_be_wrong_is_not_learned() -> None:
+    passes = Passes(teach=1)
+    passes.load = "torque"
+    passes.may_teach = False
+    visit(passes, AIR, torque=0.9)
+    passes.may_teach = True
+    assert passes.learning
+    visit(passes, AIR, torque=0.4)
+    visit(passes, AIR, torque=0.8)
+    idle = passes.idle("torque")
+    assert idle is not None
+    assert idle.ratio == pytest.approx(2.0)

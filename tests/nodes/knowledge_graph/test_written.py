@@ -102,6 +102,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     [
         ([], SHARED, "bad-machines", "must be a table by machine"),
         ({"Bad": {}}, (), "bad-machines", "segments are"),
+        ({"a/b": {}}, (), "bad-machines", "one segment"),
         ({"vmc1": {"tool": [1]}}, (), "bad-machines", "did you mean 'tools'?"),
         ({"vmc1": {"tools": ["x"]}}, (), "bad-machines", "numbers of tools"),
         ({"vmc1": {"axes": 3}}, (), "bad-machines", "letters"),
