@@ -10,6 +10,9 @@ import pytest
 from schemas.machine import Fault
 from tests.nodes.knowledge_graph.cell import Cell, short
 
+pytestmark = pytest.mark.timeout(300)
+"""each steps two mills through some twenty seconds, a millisecond at a time: 2 s on a quiet computer"""
+
 Injected = tuple[tuple[str, Fault, str], ...]
 
 TANK: Injected = (("vmc1", Fault.COOLANT_LOW, ""), ("vmc2", Fault.COOLANT_LOW, ""))
