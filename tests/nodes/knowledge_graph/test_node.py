@@ -63,6 +63,7 @@ def test_a_lost_network_is_found_through_real_processes(domain: Domain) -> None:
         assert reply.causes[0].text == "vmc1/network is down"
         assert len(reply.causes[0].speaks_for) == 3
         # and that is true as well: nobody has started the logic engines
+        assert session.spin(lambda: {level(f"vmc{n}/logic") for n in (1, 2)} == {ConditionLevel.FAULT}, 20.0)
         assert {"vmc1/logic does not beat", "vmc2/logic does not beat"} <= {c.text for c in causes().causes}
         assert level("vmc2/source/drive") is ConditionLevel.NORMAL
 
