@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from nodes.knowledge_graph.reach import Reach
 from nodes.knowledge_graph.reading import Reading
 from nodes.knowledge_graph.written import plan
 from schemas import topics
+from schemas.base import Message
 from schemas.codec import DecodeError, codec
 from schemas.graph import (
     CausesReply,
@@ -35,9 +36,11 @@ from schemas.impact import Assessment, Intervention, Protection
 from schemas.machine import Alarm, ConditionLevel, CoolantState, MachineInfo, MachineState, SignalBlock, Signals
 from schemas.system import Processes, ProcessState, ProcessStatus
 
+M = TypeVar("M", bound=Message)
+
 MOST_MACHINES = 200
 MOST_PROCESSES = 1000
-LOOK_S = 0.05
+LOOK_S = 0.1
 """one row of a source is read out of so many seconds: its newest"""
 NEWEST = 6
 """messages of one topic that are decoded at most to find the newest of each of its sources"""
@@ -78,6 +81,8 @@ class KnowledgeGraph(Node):
         """by machine, topic and source: the names of its columns"""
         self.told: tuple[tuple[Component, ...], tuple[Relation, ...]] | None = None
         self.undecodable = 0
+        self.assessed: dict[str, Raw] = {}
+        """the newest of each machine: decoded when somebody asks, and not 20 times a second"""
         self._grown()
 
     def _grown(self) -> None:
@@ -173,12 +178,6 @@ class KnowledgeGraph(Node):
         if (live := self._machine(self.source.namespace)) is not None:
             live.protection = protection
 
-    @subscription(topics.ASSESSMENT, namespace=EVERY)
-    def on_assessment(self, assessment: Assessment) -> None:
-        live = self.live.get(self.source.namespace)
-        if live is not None:
-            live.assessment = assessment
-
     @subscription(topics.INTERVENTION, namespace=EVERY, cursor=None)
     def on_intervention(self, intervention: Intervention) -> None:
         if (live := self._machine(self.source.namespace)) is not None:
@@ -196,6 +195,8 @@ class KnowledgeGraph(Node):
 
     def hears(self, topic: str, type_name: str) -> bool:
         """The samples of every machine: undecoded, because of a thousand a second only the newest are looked at."""
+        if type_name == Assessment.__name__:
+            return topic.partition("/")[2] == topics.ASSESSMENT.name
         return type_name == SignalBlock.__name__ and topic.partition("/")[2] in BLOCKS
 
     @tap(select="hears", batch_s=LOOK_S)
@@ -209,20 +210,28 @@ class KnowledgeGraph(Node):
             live = self.live.get(machine)
             if live is None:
                 continue
+            if topic == topics.ASSESSMENT.name:
+                self.assessed[machine] = raws[-1]
+                continue
             wanted = {source for m, t, source in self.columns if m == machine and t == topic}
             for raw in reversed(raws[-NEWEST * max(1, len(wanted)) :]):
                 if not wanted:
                     break
-                try:
-                    block = codec(SignalBlock).decode(raw.payload)
-                except DecodeError as error:
-                    self.undecodable += 1
-                    if self.undecodable == 1:
-                        self._once("UNDECODABLE", f"{full} from {raw.publisher}: {error}")
+                block = self._decoded(raw, SignalBlock)
+                if block is None:
                     continue
                 if block.source in wanted:
                     wanted.discard(block.source)
                     self._look(live, (machine, topic, block.source), block)
+
+    def _decoded(self, raw: Raw, kind: type[M]) -> M | None:
+        try:
+            return codec(kind).decode(raw.payload)
+        except DecodeError as error:
+            self.undecodable += 1
+            if self.undecodable == 1:
+                self._once("UNDECODABLE", f"{raw.topic} from {raw.publisher}: {error}")
+            return None
 
     def _look(self, live: MachineLive, key: tuple[str, str, str], block: SignalBlock) -> None:
         data, names = block.data.array, self.columns[key]
@@ -237,6 +246,10 @@ class KnowledgeGraph(Node):
 
     def world(self) -> World:
         now_ns = self.now_ns()
+        assessed, self.assessed = self.assessed, {}
+        for machine, raw in assessed.items():
+            if (said := self._decoded(raw, Assessment)) is not None:
+                self.live[machine].assessment = said
         readings = [r for live in self.live.values() for r in live.readings(now_ns)]
         for name, process in self.processes.items():
             here = process.state in (ProcessState.READY, ProcessState.WAITING, ProcessState.STARTING)

@@ -35,12 +35,16 @@ class _Graph(_Alive):
         acts: list[tuple[str, Callable[[Any], Any]]] = [
             ("machine/info", node.on_info), ("machine/state", node.on_state), ("machine/signals", node.on_signals),
             ("coolant/state", node.on_coolant), ("alarm", node.on_alarm), ("machine/protection", node.on_protection),
-            ("impact/assessment", node.on_assessment), ("impact/intervention", node.on_intervention),
+            ("impact/assessment", self.assess), ("impact/intervention", node.on_intervention),
             ("/launch/processes", node.on_processes), ("", node.causes), ("", node.impact), ("", node.influence),
             ("", node.export),
         ]  # fmt: skip
         self.doors = [(kind, _with_source(node, *act)) for kind, act in zip(self.kinds, acts, strict=True)]
         self.doors.append((SignalBlock, self.look_at))
+
+    def assess(self, said: Assessment) -> None:
+        payload = codec(Assessment).encode(said)
+        self.node.on_blocks([Raw("vmc1/impact/assessment", "x", 7, 1, 1, 1, payload, "Assessment", "", "SENSOR")])
 
     def look_at(self, block: SignalBlock) -> None:
         topic = "machine/samples" if block.source == "drive" else "machine/vibration"

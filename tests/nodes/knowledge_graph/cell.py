@@ -20,6 +20,7 @@ from nodes.sensory_cortex.program import FINISHER, ROUGHER, Block, Do, Program, 
 from schemas.base import Message, Service, Topic, resolve
 from schemas.codec import codec
 from schemas.graph import CausesReply, CausesRequest
+from schemas.impact import Assessment
 from schemas.machine import (
     ConditionLevel,
     Fault,
@@ -169,6 +170,9 @@ class Cell:
                 if s.topic is topic and source.node != node.name:
                     node.source = source
                     getattr(node, s.method)(message)
+        if isinstance(message, Assessment):
+            self.graph.on_blocks([self._raw(full_name, source, message)])
+            return
         if isinstance(message, SignalBlock):
             # of each source only the newest is looked at: the others are not even encoded
             self.blocks[full_name, message.source] = (source, message)
@@ -180,11 +184,12 @@ class Cell:
 
     def _raws(self) -> list[Raw]:
         blocks, self.blocks = self.blocks, {}
-        encode = codec(SignalBlock).encode
-        return [
-            Raw(topic, by.node, 1, by.seq, by.stamp_ns, self.now_ns, encode(block), "SignalBlock", "", "SENSOR")
-            for (topic, _), (by, block) in blocks.items()
-        ]
+        return [self._raw(topic, by, block) for (topic, _), (by, block) in blocks.items()]
+
+    def _raw(self, topic: str, by: Source, message: Message) -> Raw:
+        kind = type(message)
+        payload = codec(kind).encode(message)
+        return Raw(topic, by.node, 1, by.seq, by.stamp_ns, self.now_ns, payload, kind.__name__, "", "SENSOR")
 
     def _answer(self) -> None:
         asked, self.asked = self.asked, []
@@ -212,7 +217,7 @@ class Cell:
                 if ms % 50 == 0:
                     self.impact[machine].tick()
                     self.impact[machine].look()
-            if ms % 50 == 49:
+            if ms % 100 == 99:
                 self.graph.on_blocks(self._raws())
             if ms % 1000 == 0:
                 self.graph.tell()
