@@ -120,6 +120,12 @@ class Faults:
                 case Fault.AXIS_DRAG:
                     self.drag.pop(signal, None)
 
+    def wear_bearing(self) -> None:
+        """One step nearer to the bearing that was asked for."""
+        self.bearing += 0.002 * (self.bearing_aim - self.bearing)
+        if abs(self.bearing_aim - self.bearing) < 1e-3:
+            self.bearing = self.bearing_aim
+
     def clear(self) -> None:
         """As new: what a reset by the operator does."""
         self.__init__()  # type: ignore[misc] # a dataclass: the initialiser is the list of defaults

@@ -343,9 +343,7 @@ class Mill:
                 self.spindle.commanded_rpm = 0.0
                 self.revision += 1
         if faults.bearing != faults.bearing_aim:
-            faults.bearing += 0.002 * (faults.bearing_aim - faults.bearing)
-            if abs(faults.bearing_aim - faults.bearing) < 1e-3:
-                faults.bearing = faults.bearing_aim
+            faults.wear_bearing()
         spindle.friction_nm = self._sound_friction_nm + BEARING_NM * faults.bearing
         self.cutting_nm = torque
         self.force_n = tangential + contact
