@@ -122,6 +122,8 @@ class Faults:
 
     def wear_bearing(self) -> None:
         """One step nearer to the bearing that was asked for."""
+        if self.bearing == self.bearing_aim:
+            return
         self.bearing += 0.002 * (self.bearing_aim - self.bearing)
         if abs(self.bearing_aim - self.bearing) < 1e-3:
             self.bearing = self.bearing_aim

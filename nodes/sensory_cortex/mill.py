@@ -342,8 +342,7 @@ class Mill:
                 self._inhibited = True
                 self.spindle.commanded_rpm = 0.0
                 self.revision += 1
-        if faults.bearing != faults.bearing_aim:
-            faults.wear_bearing()
+        faults.wear_bearing()
         spindle.friction_nm = self._sound_friction_nm + BEARING_NM * faults.bearing
         self.cutting_nm = torque
         self.force_n = tangential + contact
@@ -358,8 +357,8 @@ class Mill:
         load[1] = (abs(uy) * along + abs(ux) * across) * percent
         load[2] = abs(uz) * along * percent + 12.0
         if faults.drag and travel_mm > 0.0:
-            for axis, (name, share) in enumerate(zip("xyz", (ux, uy, uz), strict=True)):
-                load[axis] += faults.drag.get(name, 0.0) * abs(share) * AXIS_FRICTION_N * percent
+            for axis, share in enumerate(axes.direction):
+                load[axis] += faults.drag.get("xyz"[axis], 0.0) * abs(share) * AXIS_FRICTION_N * percent
 
     # --- the program -------------------------------------------------------------------------------------------------
 
