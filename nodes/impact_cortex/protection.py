@@ -60,7 +60,8 @@ def resting(channels: Sequence[Channel], tasks: Sequence[Task]) -> tuple[str, ..
 
 
 def _could_hold(w: Watch) -> bool:
-    return not (w.lost or w.resting) and policy.RANK[w.reaction] >= policy.RANK[Reaction.FEED_HOLD]
+    waits = w.level is Level.UNGATED and not w.armed  # nothing is followed by it, so it does not know what is lost
+    return not (waits or w.lost or w.resting) and policy.RANK[w.reaction] >= policy.RANK[Reaction.FEED_HOLD]
 
 
 def _judged_without(channels: Sequence[Channel], age_ms: float) -> str:

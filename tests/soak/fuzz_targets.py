@@ -30,6 +30,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "logs": ("log", "cursor"),
     "nodes": ("impact", "sensory", "console", "recorder"),
     "streams": ("daq_frames", "daq_lines", "sources"),
+    "graph": ("knowledge_graph", "topology"),
     "text": (
         "entry",
         "anchor",
