@@ -352,13 +352,15 @@ class _Loader:
             overridden.add(node)
             given.setdefault(node, {}).update(value)
         names = {n.name for d in self.drafts for n in d.nodes}
+        # a launch file that brings up none of the file's machines is not what the file was written for
+        meant = {m.name for m in self.site.machines} & {n.partition("/")[0] for n in names} or not self.site.machines
         for name, values in given.items() if not self.bad_namespaces else ():
             where = min((v.where for v in values.values()), default=Where(str(self.site.path)))
             if not name or name in names:
                 continue
             if name in overridden or self.looks_mistyped(name, names):
                 self.wrong("unknown-node", where, f"no node {name!r} is launched", did_you_mean(name, names))
-            elif any(n.rpartition("/")[0] == name.rpartition("/")[0] for n in names):
+            elif meant and any(n.rpartition("/")[0] == name.rpartition("/")[0] for n in names):
                 text = f"no node {name!r} is launched: its parameters are for another launch, or its name is wrong"
                 self.mistakes.append(Mistake("unknown-node", where, text, did_you_mean(name, names), "warning"))
         homes = {n.name: d.name for d in self.drafts for n in d.nodes} | {d.name: d.name for d in self.drafts}

@@ -143,7 +143,7 @@ class _Reader:
         self.text = text.splitlines()
         self.headers: dict[tuple[str, ...], list[int]] = {}
         """every line of a key: an array of tables has a header for each item"""
-        for keys, line in _key_lines(text):
+        for keys, line in key_lines(text):
             self.headers.setdefault(keys, []).append(line)
         self.lines = {keys: lines[-1] for keys, lines in self.headers.items()}
         self.mistakes: list[Mistake] = []
@@ -233,7 +233,7 @@ _KEY = re.compile(r"([A-Za-z0-9_\-.\"' ]+)=")
 _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_\-]+)")
 
 
-def _key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+def key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
     """Where each key stands: tomllib tells values only. A key inside an inline table counts as its table's line."""
 
     def parts(dotted: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The machines of a shop, each with its two cortices, and a recorder."""
+"""The machines of a shop, each with its two cortices, a recorder, and the graph that knows what hangs on what."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ def launch(
     recorder = ("/recorder",) if record else ()
     if record:
         yield Process("nodes.recorder", parameters={"vibration": vibration}, end_s=30)
+    yield Process(
+        "nodes.knowledge_graph", parameters={"machines": {m.name: _known(site, m.name) for m in site.machines}}
+    )
     for machine in site.machines:
         sources = {"sources": machine.sources}
         parameters = {"limit_pct": limit_pct, "mode": machine.mode}
@@ -54,3 +57,11 @@ def launch(
                 ),
             ]
             yield Group(cortices, namespace=machine.name)
+
+
+def _known(site: Site, machine: str) -> dict[str, object]:
+    """What the site file says of a machine that belongs into the graph: its tools, by the cuts that are described."""
+    cuts = site.parameters.get(f"{machine}/impact_cortex", {}).get("cuts")
+    rows = cuts.value if cuts is not None and isinstance(cuts.value, list) else []
+    tools = {row.get("tool") for row in rows if isinstance(row, dict)}
+    return {"tools": sorted(t for t in tools if isinstance(t, int) and t > 0)}

@@ -34,6 +34,7 @@ class Measured:
 
 Nanoseconds = Annotated[int, Unit("ns")]
 Seconds = Annotated[float, Unit("s")]
+Minutes = Annotated[float, Unit("min")]
 Milliseconds = Annotated[float, Unit("ms")]
 MeasuredMilliseconds = Annotated[float, Unit("ms"), Measured()]
 Hertz = Annotated[float, Unit("Hz")]
@@ -46,6 +47,8 @@ Newtons = Annotated[float, Unit("N")]
 NewtonMetres = Annotated[float, Unit("Nm")]
 Kilowatts = Annotated[float, Unit("kW")]
 Celsius = Annotated[float, Unit("°C")]
+Bar = Annotated[float, Unit("bar")]
+LitresPerMinute = Annotated[float, Unit("l/min")]
 Bytes = Annotated[int, Unit("B")]
 
 DTYPES = frozenset({"<f4", "<f8", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"})

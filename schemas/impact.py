@@ -8,6 +8,7 @@ from schemas.base import (
     Kilowatts,
     MeasuredMilliseconds,
     Message,
+    Minutes,
     Nanoseconds,
     Newtons,
     Percent,
@@ -135,8 +136,16 @@ class ModeRequest(Message):
     reason: str
 
 
+class BypassRequest(Message):
+    """Let the engine only observe for a time, at most a shift; 0 ends it."""
+
+    minutes: Minutes
+    changed_by: str
+    reason: str
+
+
 class ModeReply(Message):
-    """Whether the mode was taken."""
+    """Whether the mode, or the bypass, was taken."""
 
     accepted: bool
     text: str

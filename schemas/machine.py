@@ -6,8 +6,10 @@ import math
 from enum import StrEnum
 
 from schemas.base import (
+    Bar,
     Celsius,
     Hertz,
+    LitresPerMinute,
     Message,
     Millimetres,
     MillimetresPerMinute,
@@ -175,12 +177,18 @@ class ReducedBlock(Message):
 
 
 class CoolantState(Message):
-    """The coolant tank."""
+    """The coolant tank, and what comes out of it."""
 
     stamp_ns: Nanoseconds
     level_pct: Percent
     concentration_pct: Percent
     temperature_c: Celsius
+    pump_on: bool = False
+    """commanded; flow and pressure say something only then, and are NaN where no probe reads them"""
+    flow_l_min: LitresPerMinute = 0.0
+    """at the nozzles"""
+    pressure_bar: Bar = 0.0
+    """between pump and filter"""
 
 
 class Alarm(Message):
@@ -266,10 +274,22 @@ class Fault(StrEnum):
     WORN_TOOL = "WORN_TOOL"
     SENSOR_LOST = "SENSOR_LOST"
     SOURCE_SILENT = "SOURCE_SILENT"
+    NETWORK_LOST = "NETWORK_LOST"
+    """nothing that the machine measures arrives any more"""
+    COOLANT_PUMP = "COOLANT_PUMP"
+    COOLANT_FILTER = "COOLANT_FILTER"
+    COOLANT_LOW = "COOLANT_LOW"
+    """of a tank that several machines share: inject it into each"""
+    COOLANT_THIN = "COOLANT_THIN"
+    SPINDLE_BEARING = "SPINDLE_BEARING"
+    AXIS_DRAG = "AXIS_DRAG"
 
 
 class InjectRequest(Message):
-    """Make a simulated machine fail. `signal` names the sensor for SENSOR_LOST, the source for SOURCE_SILENT."""
+    """Make a simulated machine fail.
+
+    `signal` names the sensor for SENSOR_LOST, the source for SOURCE_SILENT, the axis (x, y, z) for AXIS_DRAG.
+    """
 
     fault: Fault
     magnitude: float = 1.0

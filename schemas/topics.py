@@ -6,7 +6,7 @@ A name that starts with `/` is the same for the whole shop; every other name is 
 
 from __future__ import annotations
 
-from schemas import impact, machine, system
+from schemas import graph, impact, machine, system
 from schemas.base import DURABLE, EVENT, LATCHED, SENSOR, Service, Topic
 
 # --- a machine: written by sensory_cortex -----------------------------------------------------------------------------
@@ -44,6 +44,7 @@ INTERVENTION = Topic("impact/intervention", impact.Intervention, DURABLE)
 REACTION_RESULT = Topic("impact/reaction", impact.ReactionResult, EVENT)
 
 SET_MODE = Service("impact/set_mode", impact.ModeRequest, impact.ModeReply)
+BYPASS = Service("impact/bypass", impact.BypassRequest, impact.ModeReply)
 
 # --- the system -------------------------------------------------------------------------------------------------------
 LOG = Topic("/log", system.LogRecord, EVENT, writers="many")
@@ -52,6 +53,13 @@ CLOCK = Topic("/clock", system.ClockTick, SENSOR, depth=1)
 PROCESSES = Topic("/launch/processes", system.Processes, LATCHED, writers="many")
 RESTART_PROCESS = Service("/launch/restart", system.ProcessRequest, system.Done)
 STOP_PROCESS = Service("/launch/stop", system.ProcessRequest, system.Done)
+
+# --- the shop as a graph: written and served by knowledge_graph -------------------------------------------------------
+TOPOLOGY = Topic("/graph/topology", graph.Topology, LATCHED)
+CAUSES = Service("/graph/causes", graph.CausesRequest, graph.CausesReply, idempotent=True)
+IMPACT = Service("/graph/impact", graph.ImpactRequest, graph.ImpactReply, idempotent=True)
+INFLUENCE = Service("/graph/influence", graph.InfluenceRequest, graph.InfluenceReply, idempotent=True)
+EXPORT = Service("/graph/export", graph.ExportRequest, graph.ExportReply, idempotent=True)
 
 # --- bags: written by recorder ----------------------------------------------------------------------------------------
 RECORDER = Topic("/bag/status", system.RecorderStatus, LATCHED)

@@ -13,7 +13,7 @@ import math
 import sys
 from collections.abc import Sequence
 
-from nodes.impact_cortex.tasks import TASKS
+from nodes.impact_cortex.tasks import Settings, default_tasks
 from nodes.sensory_cortex.sensors import PRESETS
 from schemas.impact import Assessment, Intervention, Mode
 from schemas.machine import Motion
@@ -27,7 +27,7 @@ LOAD_SENSORS = tuple(name for name, (quantity, _) in PRESETS.items() if quantity
 def nearest(hours: float, load_sensor: str, seed: int) -> tuple[MillWorld, dict[str, float]]:
     """The world after so long, and per task the highest share of its limit while it judged (1 fires)."""
     world = MillWorld(seed, load_sensor, mode=Mode.STOP)
-    gated = {t.name for t in TASKS if t.gated}
+    gated = {t.name for t in default_tasks(Settings()) if t.gated}
     shares: dict[str, float] = {}
     cutting = 0
     for _ in range(round(hours * 3600 * 1000 / TICK_MS)):

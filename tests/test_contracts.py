@@ -34,6 +34,7 @@ IMPORTERS = {
     "aiohttp": ("nodes.sensory_cortex.drivers.mtconnect",),
     "httpx": ("nodes.sensory_cortex.drivers.mtconnect",),
     "requests": ("nodes.sensory_cortex.drivers.mtconnect",),
+    "networkx": ("nodes.knowledge_graph",),
     "pyarrow": ("bus.bag.parquet",),
     "serial": ("nodes.sensory_cortex.endpoints", "nodes.legacy_bridge"),
     "pickle": (),
@@ -179,7 +180,7 @@ NODE_PACKAGES = sorted(
 @pytest.mark.parametrize("name", NODE_PACKAGES)
 def test_a_node_module_is_light(name: str) -> None:
     """`--check` reads every interface, so importing one must not pull a web framework, OpenCV or a socket library."""
-    heavy = "{'cv2', 'django', 'fastapi', 'flask', 'zmq', 'mcap', 'asyncio'}"
+    heavy = "{'cv2', 'django', 'fastapi', 'flask', 'zmq', 'mcap', 'asyncio', 'networkx'}"
     done = subprocess.run(
         [sys.executable, "-P", "-c", f"import sys, nodes.{name}; print(*sorted({heavy} & set(sys.modules)))"],
         cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,

@@ -10,11 +10,14 @@ import numpy as np
 
 from nodes.impact_cortex import physics
 from nodes.impact_cortex.channel import Channel
+from nodes.impact_cortex.chatter import Chatter
 from nodes.impact_cortex.cusum import Cusum, Residual
 from nodes.impact_cortex.cuts import Reference
 from nodes.impact_cortex.detectors import Deviation, Limit
 from nodes.impact_cortex.policy import NOTHING, RANK, Event
+from nodes.impact_cortex.stuck import Stuck
 from nodes.impact_cortex.tasks import LOAD, gate_open
+from nodes.impact_cortex.watch import Level
 from schemas.impact import Assessment, Margin, Mode, ProtectionState, Reaction, StackLight
 from schemas.machine import Execution, MachineState
 
@@ -63,21 +66,25 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
                 net = torque * max(0.0, 1.0 - channel.idle_pct / load)
                 force = physics.cutting_force_n(net, reference.cut.diameter_mm)
         for w in channel.watches:
-            value, limit, unit = math.nan, w.detector.bound(w.state), w.unit
+            if w.level is Level.UNGATED and not w.armed:
+                continue
+            value, limit = math.nan, w.detector.bound(w.state)
             match w.detector:
                 case Limit():
-                    value = peaks[w.column]
+                    value = w.gain * peaks[w.column] + w.offset
                 case Deviation():
                     rest = w.detector.rest(w.state)
                     value = max(peaks[w.column] - rest, rest - float(rows[:, w.column].min()))
                 case Residual() | Cusum():
                     per_s = channel.period_ns / 1e9
-                    value, limit, unit = w.detector.level(w.state) * per_s, w.detector.threshold * per_s, "%·s"
-                    if w.resting:
-                        value = math.nan
+                    value, limit = w.detector.level(w.state) * per_s, w.detector.threshold * per_s
+                case Stuck() | Chatter():
+                    value = w.detector.reading(w.state, math.nan)
+            if w.resting:
+                value = math.nan
             left = 100.0 * (1.0 - value / limit) if limit > 0 else math.nan
             margins.append(
-                Margin(task=w.task.name, signal=w.signal, unit=unit, value=value, limit=limit, margin_pct=left)
+                Margin(task=w.task.name, signal=w.signal, unit=w.limit_unit, value=value, limit=limit, margin_pct=left)
             )
     return Measured(load, force, power, tuple(margins), heard)
 
@@ -97,6 +104,8 @@ def light(
     state, reasons = protected
     if event is not NOTHING and event.finding is not None:
         f = event.finding
+        if event.powerless:
+            return StackLight.RED, f"STOP WITHOUT EFFECT, press the machine's EMERGENCY STOP. It was for {f.reason}"
         said = "" if RANK[event.asked] >= RANK[event.reaction] else f"mode {mode} would have: "
         text = f"{said}{event.reaction}: {f.reason}"
         return (StackLight.YELLOW if event.reaction is Reaction.WARN else StackLight.RED), text

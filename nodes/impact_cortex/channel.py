@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.impact_cortex.detectors import Detector, Limit, LimitState, block, step
+from nodes.impact_cortex.detectors import block, step
 from nodes.impact_cortex.memory import Memory
-from nodes.impact_cortex.tasks import LOAD, TASKS, Reads, Settings, Task, k_of_n
+from nodes.impact_cortex.procedures import Reads
+from nodes.impact_cortex.tasks import LOAD, Doing, Settings, Task
+from nodes.impact_cortex.watch import Level, Watch, watches_of
 from schemas.machine import SignalBlock, SignalInfo
 
 EVIDENCE_S = 0.2
@@ -35,74 +37,6 @@ IDLE_KNOWN_S = 0.02
 """idling that was seen for so long says what idle is: before, a model of the cut cannot be held against the load"""
 IDLE_AFTER_S = 0.25
 """what is read sooner after a cut still shows it, on a meter that lags"""
-LOST_S = 0.02
-LOST_READINGS = 3
-"""a sensor counts as lost after both"""
-
-
-@dataclass(slots=True, eq=False)
-class Watch:
-    """A task on one signal of one source."""
-
-    task: Task
-    signal: str
-    unit: str
-    column: int
-    detector: Detector
-    state: Any
-    gated: bool
-    settle_rows: int
-    lost_rows: int
-    settle_left: int = 0
-    armed: bool = False
-    """its gate is open, and what it needs is known"""
-    resting: bool = False
-    """it is for models of a cut, and there is none now"""
-    gain: float = 1.0
-    offset: float = 0.0
-    """what is judged is gain · value + offset"""
-    fired: bool = False
-    guard: Limit | None = None
-    """after a reaction: k of n on the very reading that led to it"""
-    guard_state: LimitState | None = None
-    beyond: bool = False
-    """the guard's answer"""
-    calm: float = math.nan
-    """a reading up to this changes nothing here, armed or not: most do not, and cost one comparison. NaN: no such"""
-
-    @property
-    def lost(self) -> bool:
-        return int(self.state.lost) >= self.lost_rows
-
-    def observe(self, settings: Settings) -> None:
-        """From now on tell in `beyond` whether the reading is still above what it was held against when it fired.
-
-        Of a load that fell too low: with the feed held it stays low, and that says nothing.
-        """
-        if self.task.reads is Reads.BELOW_MODEL:
-            return
-        self.guard = k_of_n(self.detector.bound(self.state), settings)
-        self.guard_state = self.guard.start()
-        self.beyond = True
-        self.calm = math.nan  # the guard wants every reading
-
-    def release_guard(self) -> None:
-        self.beyond = False
-        self.guard = self.guard_state = None
-
-    def aim(self, settings: Settings, gate: bool, idle_pct: float, model_pct: float) -> None:
-        """Judge by this idle load and this model (NaN: not known) from now on."""
-        reads = self.task.reads
-        self.resting = reads.against_model and not model_pct >= settings.air_pct
-        if reads is not Reads.VALUE:
-            # a model that is not known must not make its readings look lost
-            self.gain, self.offset = reads.aim(settings, idle_pct, 0.0 if self.resting else model_pct)
-        self.armed = (gate or not self.gated) and not self.resting
-
-    def release(self) -> None:
-        """Fire anew when the signal asks for it."""
-        self.fired = False
-        self.release_guard()
 
 
 class Hit(NamedTuple):
@@ -117,13 +51,15 @@ class Hit(NamedTuple):
 class Channel:
     """What one source's blocks are judged by. Gate, idling and the cut's model are set from the machine's state."""
 
-    def __init__(self, source: str, signals: Sequence[SignalInfo], settings: Settings) -> None:
+    def __init__(self, source: str, signals: Sequence[SignalInfo], settings: Settings, tasks: Sequence[Task]) -> None:
         self.source = source
         self.topic = signals[0].topic
         self.names = tuple(s.name for s in signals)
         self.signals = tuple(signals)
         self.settings = settings
+        self.tasks = tasks
         self.watches: tuple[Watch, ...] = ()
+        self._looking: tuple[Watch, ...] = ()
         self.watched: tuple[int, ...] = ()
         """the columns that some task watches"""
         self.memory = Memory(len(self.names), EVIDENCE_LEAST)
@@ -135,9 +71,7 @@ class Channel:
         self.span_ns = 0
         """time the last block covers"""
         self.idle_pct = 0.0
-        self.idling = False
-        self._gate = False
-        self._model_pct = math.nan
+        self.doing = Doing()
         self._next_row = -1
         self._end_ns = 0
         self.newest_ns = 0
@@ -168,34 +102,22 @@ class Channel:
         period_s = period_ns / 1e9
         self._idle_gain = min(1.0, period_s / IDLE_S)
         self.memory = Memory(len(self.names), max(EVIDENCE_LEAST, round(EVIDENCE_S / period_s)))
-        watches = []
-        for column, info in enumerate(self.signals):
-            for task in TASKS:
-                if task.watches(info.name):
-                    detector = task.detector(self.settings, period_s)
-                    settle = math.ceil(task.settles_s(self.settings) / period_s)
-                    lost = max(LOST_READINGS, math.ceil(LOST_S / period_s))
-                    watches.append(
-                        Watch(
-                            task,
-                            info.name,
-                            info.unit,
-                            column,
-                            detector,
-                            detector.start(),
-                            task.gated,
-                            settle,
-                            lost,
-                            settle_left=settle,
-                        )
-                    )
-        self.watches = tuple(watches)
-        self.watched = tuple(dict.fromkeys(w.column for w in watches))
+        self.watches = tuple(
+            w
+            for column, info in enumerate(self.signals)
+            for task in self.tasks
+            if task.watches(info.name)
+            for w in watches_of(task, info, column, period_s)
+        )
+        self.watched = tuple(dict.fromkeys(w.column for w in self.watches))
         self._aim()
 
     def _aim(self) -> None:
+        now = self.doing if self._idle_left_ns <= 0 else replace(self.doing, model_pct=math.nan)
         for w in self.watches:
-            w.aim(self.settings, self._gate, self.idle_pct, self._model_pct if self._idle_left_ns <= 0 else math.nan)
+            w.aim(now, self.idle_pct)
+        # a limit for when the gate is not known has nothing to follow while it is
+        self._looking = tuple(w for w in self.watches if w.level is not Level.UNGATED or w.armed)
         self._settling = True
 
     def settle(self) -> None:
@@ -204,23 +126,21 @@ class Channel:
             w.settle_left = w.settle_rows
         self._settling = True
 
-    def configure(self, settings: Settings) -> None:
-        """Judge by other settings from the next block on."""
-        self.settings = settings
+    def configure(self, settings: Settings, tasks: Sequence[Task]) -> None:
+        """Judge by other tasks from the next block on."""
+        self.settings, self.tasks = settings, tasks
         self.period_ns = 0
 
-    def set_gate(self, gate: bool, idling: bool, model_pct: float = math.nan) -> None:
-        """Open or close the gate of the gated tasks; opening begins their settling, and so does another cut's model."""
-        opens = gate and not self._gate
-        other = model_pct != self._model_pct and not (model_pct != model_pct and self._model_pct != self._model_pct)
-        for w in self.watches:
-            if (opens and w.gated) or (other and w.task.reads.against_model):
-                w.settle_left = w.settle_rows
-        if idling and not self.idling:
+    def set_gate(self, now: Doing) -> None:
+        """What the machine does from now on; another model of the cut begins the settling of those that need one."""
+        before, self.doing = self.doing, now
+        if now.idling and not before.idling:
             self._idle_wait_ns = round(IDLE_AFTER_S * 1e9)
-        self._gate, self._model_pct = gate, model_pct
-        self.idling = idling
         self._aim()
+        if now.model_pct != before.model_pct and not (math.isnan(now.model_pct) and math.isnan(before.model_pct)):
+            for w in self.watches:
+                if w.task.how.reads.against_model:
+                    w.settle_left = w.settle_rows
 
     def feed(self, sent: SignalBlock) -> list[Hit]:
         """Judge a block; the tasks that began to fire in it, earliest first."""
@@ -249,7 +169,7 @@ class Channel:
             self.fired_ns = stamp_ns + self._fired_row * self.period_ns
         if self._settling:
             self._settle(rows)
-        if self.idling and self._load >= 0:
+        if self.doing.idling and self._load >= 0:
             self._learn_idle(data)
         return hits
 
@@ -262,7 +182,7 @@ class Channel:
 
     def _by_sample(self, data: NDArray[Any]) -> list[Hit]:
         hits: list[Hit] = []
-        watches = self.watches
+        watches = self._looking
         for i, row in enumerate(data.tolist()):
             for w in watches:
                 value = w.gain * row[w.column] + w.offset
@@ -279,7 +199,7 @@ class Channel:
                 state.lost = 0
                 if i < w.settle_left or not w.armed:
                     w.detector.follow(state, value)
-                    w.fired = w.fired and w.task.lasting
+                    w.fired = w.fired and w.task.how.lasting
                 elif w.detector.judge(state, value) is not w.fired:
                     w.fired = not w.fired
                     if w.fired:
@@ -293,9 +213,13 @@ class Channel:
     def _by_block(self, data: NDArray[Any]) -> list[Hit]:
         hits: list[Hit] = []
         rows = data.shape[0]
+        columns = np.ascontiguousarray(data.T, dtype=np.float64)
+        whole = not np.isnan(data).any()
         for w in self.watches:
-            values = data[:, w.column].astype(np.float64)
-            if w.task.reads is not Reads.VALUE:
+            if w.level is Level.UNGATED and not w.armed:
+                continue
+            values = columns[w.column]
+            if w.task.how.reads is not Reads.VALUE:
                 values = w.gain * values + w.offset
             armed: NDArray[np.bool_] | bool = w.armed
             if armed and w.settle_left:
@@ -305,7 +229,7 @@ class Channel:
                 w.beyond = bool(block(w.guard, w.guard_state, readings, True)[-1])
             before = w.state.copy()
             w.calm = math.nan
-            fired = block(w.detector, w.state, values, armed)
+            fired = block(w.detector, w.state, values, armed, whole)
             any_fired = np.count_nonzero(fired) > 0  # in a quarter of the time of any()
             if any_fired:
                 self._fired_row = max(self._fired_row, int(np.flatnonzero(fired)[-1]))
@@ -316,7 +240,7 @@ class Channel:
                 hits.append(self._hit(row, w, float(values[row]), before))
             if any_fired or w.fired:
                 known = np.flatnonzero(~np.isnan(values))
-                if len(known) and not (w.task.lasting and (not w.armed or known[-1] < w.settle_left)):
+                if len(known) and not (w.task.how.lasting and (not w.armed or known[-1] < w.settle_left)):
                     w.fired = bool(fired[known[-1]])
         hits.sort(key=lambda h: h.row)
         return hits

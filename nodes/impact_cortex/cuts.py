@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodes.impact_cortex import physics
+from nodes.impact_cortex.materials import MATERIALS
 from schemas.machine import MachineState
 
 LOAD_BY_FEED = 0.75
@@ -41,7 +42,7 @@ class Reference:
 
     def load_pct(self, speed_rpm: float, feed_mm_min: float) -> float:
         """What the described cut should load the spindle with, idle not counted; NaN where nobody described it."""
-        material = physics.MATERIALS.get(self.material)
+        material = MATERIALS.get(self.material)
         rated_nm = self.rated_torque_nm
         if self.rated_power_kw and speed_rpm > 0:
             at_power = physics.torque_nm(self.rated_power_kw, speed_rpm)
@@ -137,9 +138,9 @@ def _row(at: str, given: Any, base: Reference, wrong: list[str]) -> Row | None:
     if not two or blocks[0] > blocks[1]:
         wrong.append(f"{at}.blocks: expected the first and the last block number, got {blocks!r}")
     material = given.get("material", base.material)
-    if material not in ("", *physics.MATERIALS):
-        near = difflib.get_close_matches(str(material), physics.MATERIALS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(physics.MATERIALS)}"
+    if material not in ("", *MATERIALS):
+        near = difflib.get_close_matches(str(material), MATERIALS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(MATERIALS)}"
         wrong.append(f"{at}.material: {material!r} is not known; {hint}")
     if len(wrong) > before:
         return None

@@ -1,4 +1,4 @@
-"""The procedures that judge a signal: Limit, Residual, Cusum, Deviation. Values in, verdict out; no clock, no message.
+"""The detectors that judge a signal: Limit, Deviation, those of cusum, stuck and chatter. Values in, verdict out.
 
 Each has two forms that give the same answer: `step`, one value at a time, for the live machine, and `block`, whole
 arrays, for backtests and for fast sources. To make them equal to the last bit, sums run in integers of 1/1024 unit.
@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from nodes.impact_cortex.chatter import Chatter, ChatterState
 from nodes.impact_cortex.cusum import Cusum, CusumState, Residual, ResidualState
 from nodes.impact_cortex.fixed import SCALE, Bools, Floats, Ints, fixed, fixed_block, runs
+from nodes.impact_cortex.stuck import Stuck, StuckState
 
 # --- k of n -----------------------------------------------------------------------------------------------------------
 
@@ -201,8 +203,8 @@ class Deviation:
 
 # --- the two forms ----------------------------------------------------------------------------------------------------
 
-Detector = Limit | Residual | Cusum | Deviation
-State = LimitState | ResidualState | CusumState | DeviationState
+Detector = Limit | Residual | Cusum | Deviation | Stuck | Chatter
+State = LimitState | ResidualState | CusumState | DeviationState | StuckState | ChatterState
 
 
 def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:
@@ -217,9 +219,10 @@ def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:
     return False
 
 
-def block(detector: Detector, state: Any, values: Floats, armed: Bools | bool) -> Bools:
-    """`step` for every value in turn; `armed` may be one answer for all of them."""
-    if isinstance(armed, bool) and len(values) and (least := values.min()) == least:  # a NaN would be the least
+def block(detector: Detector, state: Any, values: Floats, armed: Bools | bool, whole: bool = False) -> Bools:
+    """`step` for every value in turn; `armed` may be one answer for all of them. `whole`: no reading is missing."""
+    # a NaN would be the least
+    if isinstance(armed, bool) and len(values) and (whole or (least := values.min()) == least):
         state.lost = 0
         if armed:
             return detector.judge_block(state, values)

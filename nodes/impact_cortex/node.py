@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 
 from bus.node import (
@@ -22,19 +22,24 @@ from bus.node import (
     subscription,
     timer,
 )
+from nodes.impact_cortex import bypass
 from nodes.impact_cortex.assessment import Measured, assess, measure
-from nodes.impact_cortex.channel import Channel, Hit, Watch, newest
-from nodes.impact_cortex.cuts import BadCuts
-from nodes.impact_cortex.interventions import ASKED, intervention, result
-from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over
+from nodes.impact_cortex.bypass import begun, refused
+from nodes.impact_cortex.channel import Channel, Hit, newest
+from nodes.impact_cortex.cuts import BadCuts, Cuts
+from nodes.impact_cortex.interventions import ASKED, ONE_CLOCK_NS, intervention, result
+from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over, powerless
 from nodes.impact_cortex.protection import Health, protection, resting
-from nodes.impact_cortex.tasks import Settings, gate_open, idling
+from nodes.impact_cortex.tasks import BadTasks, Doing, gate_open, idling
 from nodes.impact_cortex.tuning import Tuning
+from nodes.impact_cortex.watch import Level, Watch
 from schemas import topics
 from schemas.base import Samples
 from schemas.codec import prepare
 from schemas.impact import (
     Beat,
+    BypassRequest,
+    Mode,
     ModeReply,
     ModeRequest,
     Protection,
@@ -43,6 +48,7 @@ from schemas.impact import (
 )
 from schemas.machine import (
     ActionReply,
+    Alarm,
     Cause,
     ConditionLevel,
     Execution,
@@ -62,6 +68,9 @@ ASK_TIMEOUT_S = 0.1
 ASK_AGAIN = 20
 """ticks: a reaction that was not taken is asked for again this often"""
 STANDING_MM_MIN = 20.0
+STANDING_SHARE = 0.05
+"""of the commanded feed: what is left then is no motion that a hold would not have ended"""
+POWERLESS = "STOP_NOT_EFFECTIVE"
 NOBODY = Cause(publisher="", topic="", seq=0)
 
 
@@ -76,6 +85,7 @@ class ImpactCortex(Tuning, Node):
     interventions = publisher(topics.INTERVENTION)
     results = publisher(topics.REACTION_RESULT)
     protections = publisher(topics.PROTECTION)
+    alarms = publisher(topics.ALARM)
     feed_hold = client(topics.FEED_HOLD)
     stop = client(topics.STOP)
 
@@ -90,7 +100,9 @@ class ImpactCortex(Tuning, Node):
         self._info: MachineInfo | None = None
         self._state: MachineState | None = None
         self._state_silent = True
+        self._state_age_ms = 0.0
         self._event = NOTHING
+        self._bypass = bypass.NONE
         self._watch: Watch | None = None
         self._channel: Channel | None = None
         self._cause = NOBODY
@@ -103,26 +115,39 @@ class ImpactCortex(Tuning, Node):
         self._protection: tuple[ProtectionState, tuple[str, ...]] = (ProtectionState.UNPROTECTED, ())
         self._protected_ns = 0
         self._measured = Measured()
-        try:
-            self._read_parameters()
-        except BadCuts as error:
-            raise BadParameter(f"{self.name}: {error}") from error
+        self._cuts, self._rows = Cuts(), ()
+        if wrong := self._read_parameters():
+            raise BadParameter(f"{self.name}: {wrong}")
 
-    def _read_parameters(self) -> None:
-        self._settings = Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+    def _read_parameters(self) -> str:
+        """Take every parameter that can be used; what is wrong with the others."""
+        given = {name: getattr(self, name) for name in self.interface.parameters}
+        wrong = ""
+        try:
+            self._cuts = self.described(given)
+        except BadCuts as error:
+            wrong = str(error)
+        try:
+            self._tasks = self.watched(given)
+            self._rows = given["tasks"]
+        except BadTasks as error:
+            wrong = f"{wrong}\n{error}".strip()
+            self._tasks = self.watched({**given, "tasks": self._rows})
+        self._settings = self.settings(given)
         self._effective_ns = round(self.effective_s * 1e9)
-        for channel in self._all_channels():
-            channel.configure(self._settings)
-        self._cuts = self.described({name: getattr(self, name) for name in self.interface.parameters})
+        self._stop_effective_ns = round(self.stop_effective_s * 1e9)
+        channels = self._all_channels()
+        for channel in channels:
+            channel.configure(self._settings, self._tasks)
+        self._resting = resting(channels, self._tasks) if self._signals_known else ()
         self._set_gates()
+        return wrong
 
     def on_parameter(self, name: str) -> None:
         if name != "mode":
             self._watch = None
-            try:
-                self._read_parameters()
-            except BadCuts as error:
-                self.log.warning(f"the cuts described before stay in force: {error}")
+            if wrong := self._read_parameters():
+                self.log.warning(f"what was described before stays in force: {wrong}")
         self._protect(self.now_ns())
 
     def _all_channels(self) -> list[Channel]:
@@ -144,9 +169,9 @@ class ImpactCortex(Tuning, Node):
                 columns = tuple(s for s in listed if s.source == source)
                 known = by_source.get(source)
                 if known is None or known.signals != columns:
-                    by_source[source] = Channel(source, columns, self._settings)
+                    by_source[source] = Channel(source, columns, self._settings, self._tasks)
         self._signals_known = True
-        self._resting = resting(self._all_channels())
+        self._resting = resting(self._all_channels(), self._tasks)
         self._strangers.clear()
         self._newest = {c: s for c, s in self._newest.items() if c in self._all_channels() or c is self._channel}
         self._set_gates()
@@ -156,18 +181,29 @@ class ImpactCortex(Tuning, Node):
         before = self._state
         self._state = state
         self._state_silent = False
+        # another clock's stamp (an old recording's) says nothing of its age
+        age_ns = self.now_ns() - state.stamp_ns
+        self._state_age_ms = age_ns / 1e6 if abs(age_ns) < ONE_CLOCK_NS else 0.0
         self._set_gates()
         if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
             self._end_event("the program runs again", settle=True)
 
     def _set_gates(self) -> None:
         state = None if self._state_silent else self._state
-        gate = state is not None and gate_open(state.execution, state.motion)
-        idle = state is not None and idling(state.execution, state.motion)
         self._reference, self._shown_model_pct = self._cuts.reference(state), self._cuts.shown_pct(state)
-        model = self._cuts.model_pct(state) if gate else math.nan
+        now = Doing(age_ms=math.inf)
+        if state is not None and state.execution is not Execution.UNAVAILABLE:
+            gate = gate_open(state.execution, state.motion)
+            now = Doing(
+                gate=gate,
+                idling=idling(state.execution, state.motion),
+                model_pct=self._cuts.model_pct(state) if gate else math.nan,
+                speed_rpm=state.spindle_speed_commanded_rpm,
+                teeth=self._reference.cut.teeth,
+                age_ms=self._state_age_ms,
+            )
         for channel in self._all_channels():
-            channel.set_gate(gate, idle, model)
+            channel.set_gate(now)
 
     @subscription(topics.MOTION)
     def on_motion(self, motion: MotionEvent) -> None:
@@ -230,10 +266,10 @@ class ImpactCortex(Tuning, Node):
 
     def _react(self, channel: Channel, block: SignalBlock, hit: Hit, now_ns: int) -> None:
         w = hit.watch
-        reason = f"{w.task.text}: {hit.value:.3g} {w.unit} against {hit.limit:.3g} {w.unit}"
-        reaction = w.task.reaction(self._settings)
-        finding = Finding(w.task.name, w.signal, w.unit, hit.value, hit.limit, reaction, reason)
-        self._event, steps = decide(self._event, self.mode, finding, now_ns)
+        said = "judged without its gate, " if w.level is Level.UNGATED else ""
+        reason = f"{said}{w.task.text}: {hit.value:.3g} {w.unit} against {hit.limit:.3g} {w.unit}"
+        finding = Finding(w.task.name, w.signal, w.unit, hit.value, hit.limit, w.reaction, reason)
+        self._event, steps = decide(self._event, self._mode(now_ns), finding, now_ns)
         if not steps:
             return
         if self._watch is not None:
@@ -248,15 +284,11 @@ class ImpactCortex(Tuning, Node):
         if not escalates(self._event):
             return
         above = self._watch is not None and self._watch.beyond
-        state = self._state
-        if not self._event.effective and state is not None and state.execution is not Execution.ACTIVE:
-            # a control that says no AXES_STANDING: out of ACTIVE, and no feed left where one is measured
-            feed = newest(self._all_channels(), "feed_mm_min")
-            self._event = replace(self._event, effective=not feed > STANDING_MM_MIN)
+        self._look_for_effect()
         signal = "" if self._event.finding is None else self._event.finding.signal
         self._event, steps = escalate(
             self._event,
-            self.mode,
+            self._mode(now_ns),
             now_ns,
             above=above,
             reading=newest(self._all_channels(), signal),
@@ -268,6 +300,42 @@ class ImpactCortex(Tuning, Node):
                 self._cause, self._stamp_ns = self._newest[self._channel].cause(), self._channel.newest_ns
                 self._back = 0
             self._carry_out(steps, now_ns)
+
+    def _look_for_effect(self) -> None:
+        """Whether the axes stand, by no feed that is left; where none is measured, by a state that is not ACTIVE."""
+        state = self._state
+        if self._event.effective or state is None:
+            return
+        feed_mm_min = newest(self._all_channels(), "feed_mm_min")
+        if math.isnan(feed_mm_min):
+            effective = state.execution is not Execution.ACTIVE
+        else:
+            effective = feed_mm_min < STANDING_SHARE * state.feed_commanded_mm_min or (
+                state.execution is not Execution.ACTIVE and feed_mm_min <= STANDING_MM_MIN
+            )
+        self._event = replace(self._event, effective=effective)
+
+    def _look_for_power(self, now_ns: int) -> None:
+        """A stop that does nothing is the worst there is to say, and is said until an operator resets."""
+        self._look_for_effect()
+        if not powerless(self._event, now_ns, self._stop_effective_ns):
+            return
+        self._event = replace(self._event, powerless=True)
+        waited_ms = (now_ns - self._event.stopped_ns) / 1e6
+        feed = newest(self._all_channels(), "feed_mm_min")
+        moves = "" if math.isnan(feed) else f", feed {feed:.0f} mm/min"
+        text = f"STOP without effect for {waited_ms:.0f} ms{moves}: press the machine's EMERGENCY STOP"
+        self._alarm(ConditionLevel.FAULT, text)
+        self.report(POWERLESS, ConditionLevel.FAULT, text)
+        self.log.error(text)
+        self._protect(now_ns)
+
+    def _alarm(self, level: ConditionLevel, text: str) -> None:
+        alarm_id = f"{self.name}/{POWERLESS.lower()}"
+        stamp_ns, code = self.now_ns(), POWERLESS
+        self.alarms.publish(
+            Alarm(stamp_ns=stamp_ns, alarm_id=alarm_id, level=level, origin=self.name, native_code=code, text=text)
+        )
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
@@ -285,7 +353,9 @@ class ImpactCortex(Tuning, Node):
             names = self._channel.names
         for intervention_id, step in numbered:
             stamps_ns = (now_ns, self._stamp_ns)
-            said = intervention(intervention_id, step, self.mode, self._state, self._cause, stamps_ns, names, evidence)
+            said = intervention(
+                intervention_id, step, self._mode(now_ns), self._state, self._cause, stamps_ns, names, evidence
+            )
             self.interventions.publish(said)
 
     def _ask(self, intervention_id: str, reaction: Reaction, reason: str, now_ns: int) -> None:
@@ -330,6 +400,9 @@ class ImpactCortex(Tuning, Node):
         if self._event is NOTHING:
             return
         self.log.info(f"event of {self._event.reaction} ended: {why}")
+        if self._event.powerless:
+            self._alarm(ConditionLevel.NORMAL, "")
+            self.clear(POWERLESS)
         self._event = NOTHING
         self._again = None
         self._hal_error = ""
@@ -345,10 +418,12 @@ class ImpactCortex(Tuning, Node):
         """Beat, and see to what no sample may bring about."""
         now_ns = self.now_ns()
         self._beats += 1
-        self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self.mode))
+        self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self._mode(now_ns)))
         if self._event is not NOTHING:
             if self._event.asked is Reaction.FEED_HOLD:
                 self._escalate(now_ns)
+            elif self._event.asked is Reaction.STOP:
+                self._look_for_power(now_ns)
             if self._again is not None and self._asked_again < ASK_AGAIN:
                 self._asked_again += 1
                 self._ask(*self._again, now_ns)
@@ -363,7 +438,7 @@ class ImpactCortex(Tuning, Node):
         measured = self._measured.and_of(self._measure(topics.VIBRATION.name, now_ns))
         seen = (measured, self._shown_model_pct, self.limit_pct)
         state = None if self._state_silent else self._state
-        self.assessments.publish(assess(now_ns, seen, state, self._event, self.mode, self._protection))
+        self.assessments.publish(assess(now_ns, seen, state, self._event, self._mode(now_ns), self._protection))
 
     def _measure(self, topic: str, now_ns: int) -> Measured:
         heard = [c for c in self._channels[topic].values() if not c.silent(now_ns)]
@@ -373,19 +448,38 @@ class ImpactCortex(Tuning, Node):
         """Publish protection when it changed, and once a second."""
         channels = self._all_channels()
         health = Health(
-            mode=self.mode,
+            mode=self._mode(now_ns),
             info=self._info,
             execution=None if self._state_silent or self._state is None else self._state.execution,
             signals_known=self._signals_known,
             strangers=self._strangers,
             resting=self._resting,
+            state_age_ms=self._state_age_ms,
             hal_error=self._hal_error,
+            bypass=self._bypass.text(now_ns),
+            powerless=self._event.powerless,
         )
         found = protection(health, channels, [c for c in channels if c.silent(now_ns)])
         if found != self._protection or now_ns - self._protected_ns >= PROTECTION_NS:
             self._protection, self._protected_ns = found, now_ns
             state, reasons = found
-            self.protections.publish(Protection(stamp_ns=now_ns, state=state, mode=self.mode, reasons=reasons))
+            self.protections.publish(Protection(stamp_ns=now_ns, state=state, mode=health.mode, reasons=reasons))
+
+    def _mode(self, now_ns: int) -> Mode:
+        """How far it may go now."""
+        return self._bypass.mode(self.mode, now_ns)
+
+    @service(topics.BYPASS)
+    def on_bypass(self, request: BypassRequest) -> ModeReply:
+        """Only observe for a time; 0 minutes end it."""
+        now_ns = self.now_ns()
+        if text := refused(request):
+            return ModeReply(accepted=False, text=text)
+        self._bypass = begun(request, now_ns)
+        text = self._bypass.text(now_ns) or f"bypass ended by {request.changed_by}: {request.reason}"
+        self.log.warning(text)
+        self._protect(now_ns)
+        return ModeReply(accepted=True, text=text)
 
     @service(topics.SET_MODE)
     def set_mode(self, request: ModeRequest) -> ModeReply:

@@ -47,12 +47,16 @@ class Event:
     """the strongest that was asked of the machine"""
     held_ns: int = 0
     """when the feed hold was asked"""
+    stopped_ns: int = 0
+    """when the stop was asked"""
     warned: frozenset[str] = frozenset()
     """the tasks whose warnings were said"""
     accepted: bool = False
     """the HAL took a request of this event"""
     effective: bool = False
-    """the machine shows that the feed hold works"""
+    """the machine shows that what was asked works: its axes stand"""
+    powerless: bool = False
+    """a stop was asked for and had no effect: somebody must press the machine's own emergency stop"""
     settled: bool = False
     """the feed hold was looked at and found to help: what the operator does from here on is no reason to stop"""
 
@@ -91,7 +95,8 @@ def decide(event: Event, mode: Mode, finding: Finding, now_ns: int) -> tuple[Eve
     done = [s.reaction for s in steps if not s.would_have]
     asked = done[-1] if done else event.asked
     held_ns = now_ns if Reaction.FEED_HOLD in done else event.held_ns
-    return replace(event, reaction=wanted, finding=finding, asked=asked, held_ns=held_ns), steps
+    stopped_ns = now_ns if Reaction.STOP in done else event.stopped_ns
+    return replace(event, reaction=wanted, finding=finding, asked=asked, held_ns=held_ns, stopped_ns=stopped_ns), steps
 
 
 def escalates(event: Event) -> bool:
@@ -130,6 +135,12 @@ def escalate(
     else:
         return replace(event, settled=True), ()
     return decide(event, mode, replace(f, reaction=Reaction.STOP, value=reading, reason=reason), now_ns)
+
+
+def powerless(event: Event, now_ns: int, within_ns: int) -> bool:
+    """Whether a stop that was asked for so long ago shows no effect, for the first time."""
+    waits = event.asked is Reaction.STOP and not event.effective and not event.powerless
+    return waits and now_ns - event.stopped_ns >= within_ns
 
 
 def over(event: Event, *, quiet: bool, released: bool) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from nodes.impact_cortex import policy
-from nodes.impact_cortex.channel import Channel, Watch
-from nodes.impact_cortex.tasks import TASKS
+from nodes.impact_cortex.channel import Channel
+from nodes.impact_cortex.tasks import Task
+from nodes.impact_cortex.watch import Level, Watch
 from schemas.impact import Mode, ProtectionState, Reaction
 from schemas.machine import Execution, MachineInfo
 
@@ -28,6 +29,12 @@ class Health:
     """sources that machine/signals does not name"""
     resting: Sequence[str] = ()
     """what `resting` said of the channels"""
+    state_age_ms: float = 0.0
+    """how old machine/state was when it came"""
+    bypass: str = ""
+    """who bypasses it, until when and why"""
+    powerless: bool = False
+    """the last stop had no effect"""
     hal_error: str = ""
     """why the last request to the HAL was not taken"""
 
@@ -43,17 +50,30 @@ class _Found:
             self.state = state
 
 
-def resting(channels: Sequence[Channel]) -> tuple[str, ...]:
+def resting(channels: Sequence[Channel], tasks: Sequence[Task]) -> tuple[str, ...]:
     """The signals that tasks need and no source of this machine gives; changes with machine/signals only."""
     missing: dict[str, list[str]] = {}
-    for task in TASKS:
+    for task in tasks:
         if not any(task.watches(name) for c in channels for name in c.names):
             missing.setdefault(task.signal, []).append(task.name)
     return tuple(f"no signal {signal}: {', '.join(tasks)} cannot judge" for signal, tasks in missing.items())
 
 
-def _could_hold(w: Watch, c: Channel) -> bool:
-    return not (w.lost or w.resting) and policy.RANK[w.task.reaction(c.settings)] >= policy.RANK[Reaction.FEED_HOLD]
+def _could_hold(w: Watch) -> bool:
+    waits = w.level is Level.UNGATED and not w.armed  # nothing is followed by it, so it does not know what is lost
+    return not (waits or w.lost or w.resting) and policy.RANK[w.reaction] >= policy.RANK[Reaction.FEED_HOLD]
+
+
+def _judged_without(channels: Sequence[Channel], age_ms: float) -> str:
+    """What becomes of the gated tasks for which machine/state is too old; empty when it is for none."""
+    watches = [w for c in channels for w in c.watches if w.task.gated and age_ms > w.task.max_state_age_ms]
+    if not watches:
+        return ""
+    stand_in = dict.fromkeys(w.task.name for w in watches if w.level is Level.UNGATED)
+    rest = [name for name in dict.fromkeys(w.task.name for w in watches) if name not in stand_in]
+    most_ms = min(w.task.max_state_age_ms for w in watches)
+    does = [f"{', '.join(stand_in)} by the ungated limit"] * bool(stand_in) + [f"{', '.join(rest)} not"] * bool(rest)
+    return f"machine/state comes more than {most_ms:g} ms late: judged {'; '.join(does)}"
 
 
 def protection(
@@ -66,9 +86,13 @@ def protection(
         found.add(UNPROTECTED, "machine/signals not heard yet: the columns of the samples are unknown")
     elif not live:
         found.add(UNPROTECTED, "samples silent")
-    elif not any(_could_hold(w, c) for c in live for w in c.watches):
+    elif not any(_could_hold(w) for c in live for w in c.watches):
         found.add(UNPROTECTED, "no task that could hold the feed has readings")
-    if h.mode is Mode.OBSERVE:
+    if h.powerless:
+        found.add(UNPROTECTED, "the last STOP had no effect")
+    if h.bypass:
+        found.add(UNPROTECTED, h.bypass)
+    elif h.mode is Mode.OBSERVE:
         found.add(UNPROTECTED, "mode OBSERVE: nothing is asked of the machine")
     if h.hal_error:
         found.add(UNPROTECTED, f"the HAL did not take the last request: {h.hal_error}")
@@ -87,6 +111,8 @@ def protection(
         found.add(DEGRADED, "machine/state silent: only the limits that need no gate are judged")
     elif h.execution is Execution.UNAVAILABLE:
         found.add(DEGRADED, "execution UNAVAILABLE: only the limits that need no gate are judged")
+    elif old := _judged_without(live, h.state_age_ms):
+        found.add(DEGRADED, old)
     if live:
         for c in silent:
             found.add(DEGRADED, f"source {c.source} silent")

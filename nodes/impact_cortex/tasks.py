@@ -1,21 +1,43 @@
-"""The table of monitoring tasks: which signal, which procedure, when, and what follows. It grows by rows."""
+"""Monitoring tasks: which signal, by which procedure, against which limits, when, and what follows. Rows of data.
+
+A machine begins with the rows of `default_tasks`. A site file, a job, or an engineer while it runs alters one by its
+name, adds others, or takes one away:
+
+    tasks = [
+      { name = "load_limit", warning = 75.0, error = 90.0 },
+      { name = "tool_broken", off = true },
+      { name = "z_overload", signal = "z_load_pct", procedure = "limit", error = 60.0, k = 2, reaction = "STOP" },
+      { name = "load_stuck", signal = "spindle_load_pct", procedure = "stuck", error = 10.0 },
+    ]
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, auto
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any
 
-from nodes.impact_cortex.cusum import Cusum, Residual
-from nodes.impact_cortex.detectors import Detector, Deviation, Limit
+from nodes.impact_cortex.detectors import Limit
+from nodes.impact_cortex.procedures import PROCEDURES, Given, Procedure
 from schemas.impact import Reaction
 from schemas.machine import Execution, Motion
+from schemas.sayable import shown
+
+LOAD = "spindle_load_pct"
+MAX_STATE_AGE_MS = 100.0
+
+
+class BadTasks(ValueError):
+    """The rows cannot be used; the text lists every mistake, one a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The parameters of all tasks; times in seconds are turned into readings by each source's period."""
+    """What the default rows are made of."""
 
     limit_pct: float = 85.0
     limit_k: int = 3
@@ -40,60 +62,37 @@ class Settings:
     accel_reaction: Reaction = Reaction.WARN
 
 
-class Reads(Enum):
-    """What of its signal a task judges. Against the model it rests where there is none, or hardly a load."""
-
-    VALUE = auto()
-    NET = auto()
-    """less idle"""
-    ABOVE_MODEL = auto()
-    """net load less the model's and a margin"""
-    BELOW_MODEL = auto()
-    """a share of the model's load, less the net one"""
-
-    @property
-    def against_model(self) -> bool:
-        return self in (Reads.ABOVE_MODEL, Reads.BELOW_MODEL)
-
-    def aim(self, s: Settings, idle: float, model: float) -> tuple[float, float]:
-        """(gain, offset): what is judged is gain · value + offset."""
-        match self:
-            case Reads.NET:
-                return 1.0, -idle
-            case Reads.ABOVE_MODEL:
-                return 1.0, -idle - model * (1.0 + s.wear_rise_pct / 100.0)
-            case Reads.BELOW_MODEL:
-                return -1.0, idle + model * (1.0 - s.breakage_fall_pct / 100.0)
-        return 1.0, 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Task:
     """One row. `signal` is a name, or a pattern of several (`*`, `?`): each of them is judged by itself."""
 
     name: str
     signal: str
-    gated: bool
-    """only while the machine cuts: not in rapid, spin-up, tool change, dwell, and never outside a running program"""
-    settle_s: float
-    """how long after its gate opens, or the machine is released, readings are only followed until all is calm"""
-    reaction: Callable[[Settings], Reaction]
-    detector: Callable[[Settings, float], Detector]
-    """from the settings and the period of the readings, s"""
+    procedure: str
+    """a row of PROCEDURES"""
+    error: float
+    """the limit that calls for the reaction"""
+    reaction: Reaction
     text: str
-    reads: Reads = Reads.VALUE
-    lasting: bool = False
-    """what it found holds until it is judged again: a worn tool is worn in rapid and in the magazine, too"""
+    warning: float = math.nan
+    """the limit that is warned of; NaN: none"""
+    given: Given = field(default_factory=lambda: MappingProxyType({}))
+    """the procedure's parameters"""
+    gated: bool = True
+    """only while the machine cuts: not in rapid, spin-up, tool change, dwell, and never outside a running program"""
+    settle_s: float = 0.0
+    """how long after its gate opens, or the machine is released, readings are only followed until all is calm"""
+    max_state_age_ms: float = MAX_STATE_AGE_MS
+    """when what is known of execution, block and tool is older, the gate says nothing: see `ungated`"""
+    ungated: float = math.nan
+    """the limit that holds then, in any state; NaN: the task rests"""
 
-    def settles_s(self, s: Settings) -> float:
-        return s.model_settle_s if self.reads.against_model else self.settle_s
+    @property
+    def how(self) -> Procedure:
+        return PROCEDURES[self.procedure]
 
     def watches(self, signal: str) -> bool:
         return fnmatchcase(signal, self.signal)
-
-
-def _readings(seconds: float, period_s: float, least: int) -> int:
-    return max(least, round(seconds / period_s))
 
 
 def k_of_n(limit: float, s: Settings) -> Limit:
@@ -101,106 +100,87 @@ def k_of_n(limit: float, s: Settings) -> Limit:
     return Limit(limit, min(s.limit_k, s.limit_n), s.limit_n)
 
 
-def _warning(s: Settings, period_s: float) -> Limit:
-    n = _readings(s.warn_s, period_s, 5)
-    return Limit(s.warn_pct, k=max(1, n * 4 // 5), n=n)
-
-
-def _cusum(s: Settings, period_s: float) -> Residual:
-    return Residual(
-        air=s.air_pct,
-        drift=s.cusum_drift_pct,
-        threshold=s.cusum_threshold_pct_s / period_s,
-        window=_readings(s.cusum_window_s, period_s, 8),
-        settle=_readings(s.cusum_settle_s, period_s, 2),
+def default_tasks(s: Settings) -> tuple[Task, ...]:
+    """What every machine is watched by."""
+    k_n = {"k": s.limit_k, "n": s.limit_n}
+    rise = {"air_pct": s.air_pct, "drift_pct": s.cusum_drift_pct, "window_s": s.cusum_window_s}
+    made = (
+        Task(
+            "load_limit",
+            *(LOAD, "limit", s.limit_pct, Reaction.FEED_HOLD, "spindle load above its limit"),
+            given=k_n,
+            settle_s=0.05,
+            ungated=s.hard_limit_pct,
+        ),
+        Task(
+            "load_hard",
+            *(
+                LOAD,
+                "limit",
+                s.hard_limit_pct,
+                Reaction.STOP,
+                "spindle load above what the drive may give in any state",
+            ),
+            given=k_n,
+            gated=False,
+        ),
+        Task(
+            "axis_limit",
+            *("?_load_pct", "limit", s.axis_limit_pct, Reaction.FEED_HOLD, "axis load above what any motion needs"),
+            given=k_n,
+            gated=False,
+            settle_s=0.05,
+        ),
+        Task(
+            "load_cusum",
+            *(LOAD, "rise", s.cusum_threshold_pct_s, Reaction.FEED_HOLD),
+            "spindle load risen and stayed above what this cut had needed",
+            given={**rise, "begin_s": s.cusum_settle_s},
+            settle_s=0.05,
+        ),
+        Task(
+            "tool_broken",
+            *(LOAD, "below_model", s.breakage_threshold_pct_s, Reaction.FEED_HOLD),
+            "spindle load far below what this cut needs: is the tool broken?",
+            given={"air_pct": s.air_pct, "fall_pct": s.breakage_fall_pct},
+            settle_s=s.model_settle_s,
+        ),
+        Task(
+            "tool_worn",
+            *(LOAD, "above_model", s.wear_threshold_pct_s, Reaction.WARN),
+            "spindle load above what this cut needs with a sharp tool",
+            given={"air_pct": s.air_pct, "rise_pct": s.wear_rise_pct},
+            settle_s=s.model_settle_s,
+        ),
+        Task(
+            "load_warning",
+            *(LOAD, "duration", s.warn_pct, Reaction.WARN, "spindle load close to its limit for long"),
+            given={"window_s": s.warn_s, "share": 0.8},
+            settle_s=0.05,
+        ),
+        Task(
+            "vibration",
+            *("*_accel", "deviation", s.accel_limit, s.accel_reaction, "vibration above its limit"),
+            given={"window_s": s.accel_window_s, "share": s.accel_share, "rest_s": 0.2},
+            settle_s=0.1,
+        ),
+        Task(
+            "chatter",
+            # one axis tells it: the share does not hang on how strongly the sensor feels it
+            *("x_accel", "chatter", 0.4, Reaction.WARN, "vibration that neither spindle nor teeth explain: chatter"),
+            settle_s=0.1,
+        ),
+        Task(
+            "spindle_slow",
+            *("spindle_speed_rpm", "underspeed", 10.0, Reaction.WARN),
+            "spindle short of its commanded speed while it cuts",
+            settle_s=0.2,
+        ),
     )
+    return tuple(replace(task, given=MappingProxyType(dict(task.how.given(task.given)))) for task in made)
 
 
-def _vibration(s: Settings, period_s: float) -> Deviation:
-    n = _readings(s.accel_window_s, period_s, 5)
-    return Deviation(s.accel_limit, k=max(1, round(n * s.accel_share)), n=n, bucket=_readings(0.2, period_s, 20))
-
-
-LOAD = "spindle_load_pct"
-
-TASKS: tuple[Task, ...] = (
-    Task(
-        "load_limit",
-        LOAD,
-        gated=True,
-        settle_s=0.05,
-        reaction=lambda s: Reaction.FEED_HOLD,
-        detector=lambda s, period_s: k_of_n(s.limit_pct, s),
-        text="spindle load above its limit",
-    ),
-    Task(
-        "load_hard",
-        LOAD,
-        gated=False,
-        settle_s=0.0,
-        reaction=lambda s: Reaction.STOP,
-        detector=lambda s, period_s: k_of_n(s.hard_limit_pct, s),
-        text="spindle load above what the drive may give in any state",
-    ),
-    Task(
-        "axis_limit",
-        "?_load_pct",
-        gated=False,
-        settle_s=0.05,
-        reaction=lambda s: Reaction.FEED_HOLD,
-        detector=lambda s, period_s: k_of_n(s.axis_limit_pct, s),
-        text="axis load above what any motion needs",
-    ),
-    Task(
-        "load_cusum",
-        LOAD,
-        gated=True,
-        settle_s=0.05,
-        reaction=lambda s: Reaction.FEED_HOLD,
-        detector=_cusum,
-        text="spindle load risen and stayed above what this cut had needed",
-        reads=Reads.NET,
-    ),
-    Task(
-        "tool_broken",
-        LOAD,
-        gated=True,
-        settle_s=0.0,
-        reaction=lambda s: Reaction.FEED_HOLD,
-        detector=lambda s, period_s: Cusum(s.breakage_threshold_pct_s / period_s),
-        text="spindle load far below what this cut needs: is the tool broken?",
-        reads=Reads.BELOW_MODEL,
-    ),
-    Task(
-        "tool_worn",
-        LOAD,
-        gated=True,
-        settle_s=0.0,
-        reaction=lambda s: Reaction.WARN,
-        detector=lambda s, period_s: Cusum(s.wear_threshold_pct_s / period_s),
-        text="spindle load above what this cut needs with a sharp tool",
-        reads=Reads.ABOVE_MODEL,
-        lasting=True,
-    ),
-    Task(
-        "load_warning",
-        LOAD,
-        gated=True,
-        settle_s=0.05,
-        reaction=lambda s: Reaction.WARN,
-        detector=_warning,
-        text="spindle load close to its limit for long",
-    ),
-    Task(
-        "vibration",
-        "*_accel",
-        gated=True,
-        settle_s=0.1,
-        reaction=lambda s: s.accel_reaction,
-        detector=_vibration,
-        text="vibration above its limit",
-    ),
-)
+# --- when -------------------------------------------------------------------------------------------------------------
 
 _CUTTING = frozenset({Motion.FEED, Motion.UNKNOWN})
 """UNKNOWN: a control that does not say what it does is judged whenever its program runs"""
@@ -215,3 +195,123 @@ def gate_open(execution: Execution, motion: Motion) -> bool:
 def idling(execution: Execution, motion: Motion) -> bool:
     """Whether the spindle turns at speed and cuts nothing, so that its load is the idle load."""
     return execution is Execution.ACTIVE and motion in _IDLING
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What the machine does, as far as tasks need to know it."""
+
+    gate: bool = False
+    idling: bool = False
+    model_pct: float = math.nan
+    """load that the cut needs, idle not counted; NaN: not known"""
+    speed_rpm: float = math.nan
+    """commanded"""
+    teeth: int = 0
+    age_ms: float = 0.0
+    """of all this: how long ago it was true when it was heard"""
+
+
+# --- rows as people give them -----------------------------------------------------------------------------------------
+
+_NUMBERS: Mapping[str, tuple[float, float]] = {
+    "error": (0.0, 1e6),
+    "warning": (0.0, 1e6),
+    "ungated": (0.0, 1e6),
+    "settle_s": (0.0, 60.0),
+    "max_state_age_ms": (1.0, 10_000.0),
+}
+_WORDS = ("name", "signal", "procedure", "reaction", "text", "gated", "off", *_NUMBERS)
+MOST = 200
+
+
+def read(rows: Any, before: Iterable[Task]) -> tuple[Task, ...]:
+    """The tasks `before`, altered by rows as a site file or a job gives them.
+
+    Raises:
+        BadTasks: with every mistake.
+    """
+    tasks = {task.name: task for task in before}
+    if not isinstance(rows, (list, tuple)) or len(rows) > MOST:
+        raise BadTasks(f"tasks: expected a list of at most {MOST} tables, got {shown(rows)}")
+    wrong: list[str] = []
+    for n, row in enumerate(rows):
+        mistakes = [f"tasks[{n}]{text}" for text in _mistakes(row, tasks)]
+        wrong += mistakes
+        if mistakes:
+            continue
+        if row.get("off", False):
+            tasks.pop(row["name"])
+            continue
+        tasks[row["name"]] = _task(row, tasks.get(row["name"]))
+    if wrong:
+        raise BadTasks("\n".join(wrong))
+    return tuple(tasks.values())
+
+
+def _task(row: Mapping[str, Any], known: Task | None) -> Task:
+    kept: dict[str, Any] = {k: v for k, v in row.items() if k in ("name", "signal", "procedure", "text", "gated")}
+    kept |= {k: float(row[k]) for k in _NUMBERS if k in row}
+    if "reaction" in row:
+        kept["reaction"] = Reaction(row["reaction"])
+    procedure = PROCEDURES[row["procedure"] if known is None else known.procedure]
+    given = {k: float(v) for k, v in row.items() if k in procedure.parameters}
+    kept["given"] = MappingProxyType(dict(procedure.given({**({} if known is None else known.given), **given})))
+    if known is not None:
+        return replace(known, **kept)
+    return Task(**{"text": f"{row['signal']} {procedure.text}", "reaction": Reaction.WARN, **kept})
+
+
+def _mistakes(row: Any, tasks: Mapping[str, Task]) -> Iterator[str]:
+    """What is wrong with one row, each text to stand behind its number."""
+    if not isinstance(row, Mapping):
+        yield f": expected a table, got {shown(row)}"
+        return
+    name = row.get("name")
+    if not isinstance(name, str) or not name.isidentifier() or not name.islower() or len(name) > 64:
+        yield f".name: expected a word like load_limit, got {shown(name)}"
+        return
+    known = tasks.get(name)
+    word = row.get("procedure", known.procedure if known else None)
+    if known is None:
+        if "off" in row:
+            yield f".off: there is no task {name!r} to take away; {_near(name, tasks)}"
+            return
+        yield from (
+            f" ({name}): a new task needs {key!r}" for key in ("signal", "procedure", "error") if key not in row
+        )
+    elif word != known.procedure:
+        yield f".procedure: {name!r} is judged by {known.procedure!r}; give a task of another one a name of its own"
+        return
+    if word not in PROCEDURES:
+        if word is not None:
+            yield f".procedure: {shown(word)} is not known; {_near(str(word), PROCEDURES)}"
+        return
+    parameters = PROCEDURES[word].parameters
+    for key, value in row.items():
+        if key in _NUMBERS or key in parameters:
+            p = parameters.get(key)
+            least, most = _NUMBERS[key] if p is None else (p.least, p.most)
+            if not _number(value) or not least <= value <= most:
+                yield f".{key}: expected a number from {least:g} to {most:g}, got {shown(value)}"
+        elif key in ("gated", "off"):
+            if not isinstance(value, bool):
+                yield f".{key}: expected true or false, got {shown(value)}"
+        elif key == "reaction":
+            if value not in [r.value for r in Reaction][1:]:
+                yield f".reaction: expected WARN, FEED_HOLD or STOP, got {shown(value)}"
+        elif key in ("signal", "text"):
+            if not isinstance(value, str) or not 0 < len(value) <= 200:
+                yield f".{key}: expected a text, got {shown(value)}"
+        elif key not in _WORDS:
+            yield f".{key}: unknown key; {_near(str(key), (*_WORDS, *parameters))}"
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(word, names, 1)
+    return f"did you mean {close[0]!r}?" if close else f"there is {', '.join(names)}"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

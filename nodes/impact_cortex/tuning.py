@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from bus.node import parameter
 from nodes.impact_cortex.cuts import BadCuts, Cuts, Reference, read
-from nodes.impact_cortex.physics import MATERIALS, Cut
+from nodes.impact_cortex.materials import MATERIALS
+from nodes.impact_cortex.physics import Cut
+from nodes.impact_cortex.tasks import BadTasks, Settings, Task, default_tasks
+from nodes.impact_cortex.tasks import read as read_tasks
 from schemas.impact import Mode, Reaction
 
 
@@ -53,6 +57,7 @@ class Tuning:
     accel_share = parameter(0.15, doc="share of it above the limit that counts", ge=0.001, le=1)
     accel_reaction = parameter(Reaction.WARN, doc="what too much vibration calls for", choices=tuple(Reaction)[1:])
     effective_s = parameter(0.15, unit="s", doc="a feed hold must help within this, else stop", ge=0.01, le=10)
+    stop_effective_s = parameter(0.5, unit="s", doc="a stop without effect for so long is a FAULT", ge=0.01, le=60)
     rearm_s = parameter(1.0, unit="s", doc="quiet that ends an event in which nothing was asked", ge=0.05, le=60)
     material = parameter("", doc="what is cut, for the model of load", choices=("", *MATERIALS))
     tool_diameter_mm = parameter(0.0, unit="mm", doc="for forces and the model; 0 is unknown", ge=0, le=500)
@@ -62,6 +67,21 @@ class Tuning:
     rated_torque_nm = parameter(0.0, unit="Nm", doc="of the spindle drive; 0 is unknown", ge=0, le=1e5)
     rated_power_kw = parameter(0.0, unit="kW", doc="of the spindle drive; 0 is unknown", ge=0, le=1e4)
     cuts = parameter((), doc="what each cut should need, by tool and blocks: see cuts.py")
+    tasks = parameter((), doc="monitoring tasks altered, added or taken away, by name: see tasks.py")
+
+    @classmethod
+    def settings(cls, parameters: Mapping[str, Any]) -> Settings:
+        """What the default tasks are made of."""
+        return Settings(**{f.name: parameters.get(f.name, getattr(cls, f.name).default) for f in fields(Settings)})
+
+    @classmethod
+    def watched(cls, parameters: Mapping[str, Any]) -> tuple[Task, ...]:
+        """The tasks of these parameters.
+
+        Raises:
+            BadTasks: with every mistake.
+        """
+        return read_tasks(parameters.get("tasks", ()), default_tasks(cls.settings(parameters)))
 
     @classmethod
     def described(cls, parameters: Mapping[str, Any]) -> Cuts:
@@ -88,3 +108,7 @@ class Tuning:
             cls.described(parameters)
         except BadCuts as error:
             yield from (("cuts", line) for line in str(error).splitlines())
+        try:
+            cls.watched(parameters)
+        except BadTasks as error:
+            yield from (("tasks", line) for line in str(error).splitlines())

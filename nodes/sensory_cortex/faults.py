@@ -15,6 +15,8 @@ SERVO_TRIPS_N = 15_000.0
 """the control's own overload alarm: the last line; at feed far later than a monitor, in rapid within 3 ms"""
 CLAMP_MM = 1.0
 """a clamp stands in the way, not at its end: this much of the path is left when the tool meets it"""
+NAMED = (Fault.SENSOR_LOST, Fault.SOURCE_SILENT, Fault.AXIS_DRAG)
+"""those that may be in force in several places at once, each by its name"""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,17 @@ class Faults:
     """signals that read NaN"""
     silent: set[str] = field(default_factory=set)
     """sources whose blocks do not come"""
+    network_lost: bool = False
+    pump: float = 0.0
+    """0 sound, 1 worn out"""
+    clog: float = 0.0
+    """0 a clean filter"""
+    tank_low: float = 0.0
+    thin: float = 0.0
+    bearing_aim: float = 0.0
+    bearing: float = 0.0
+    drag: dict[str, float] = field(default_factory=dict)
+    """by axis: more friction than there should be, as a share of it"""
     _ends: dict[tuple[Fault, str], int] = field(default_factory=dict)
     """step at which a fault is over; what was said last counts"""
 
@@ -55,7 +68,21 @@ class Faults:
                 self.lost.add(signal)
             case Fault.SOURCE_SILENT:
                 self.silent.add(signal)
-        place = (fault, signal if fault in (Fault.SENSOR_LOST, Fault.SOURCE_SILENT) else "")
+            case Fault.NETWORK_LOST:
+                self.network_lost = True
+            case Fault.COOLANT_PUMP:
+                self.pump = magnitude
+            case Fault.COOLANT_FILTER:
+                self.clog = magnitude
+            case Fault.COOLANT_LOW:
+                self.tank_low = magnitude
+            case Fault.COOLANT_THIN:
+                self.thin = magnitude
+            case Fault.SPINDLE_BEARING:
+                self.bearing_aim = magnitude
+            case Fault.AXIS_DRAG:
+                self.drag[signal] = magnitude
+        place = (fault, signal if fault in NAMED else "")
         if until is None:
             self._ends.pop(place, None)
         else:
@@ -78,6 +105,28 @@ class Faults:
                     self.lost.discard(signal)
                 case Fault.SOURCE_SILENT:
                     self.silent.discard(signal)
+                case Fault.NETWORK_LOST:
+                    self.network_lost = False
+                case Fault.COOLANT_PUMP:
+                    self.pump = 0.0
+                case Fault.COOLANT_FILTER:
+                    self.clog = 0.0
+                case Fault.COOLANT_LOW:
+                    self.tank_low = 0.0
+                case Fault.COOLANT_THIN:
+                    self.thin = 0.0
+                case Fault.SPINDLE_BEARING:
+                    self.bearing_aim = 0.0
+                case Fault.AXIS_DRAG:
+                    self.drag.pop(signal, None)
+
+    def wear_bearing(self) -> None:
+        """One step nearer to the bearing that was asked for."""
+        if self.bearing == self.bearing_aim:
+            return
+        self.bearing += 0.002 * (self.bearing_aim - self.bearing)
+        if abs(self.bearing_aim - self.bearing) < 1e-3:
+            self.bearing = self.bearing_aim
 
     def clear(self) -> None:
         """As new: what a reset by the operator does."""

@@ -80,6 +80,16 @@ def whole(text: str) -> int:
     return int(value)
 
 
+SWITCH: Mapping[str, bool] = {"ACTIVE": True, "ON": True, "INACTIVE": False, "OFF": False}
+
+
+def switch(text: str) -> bool:
+    try:
+        return SWITCH[text.strip().upper()]
+    except KeyError:
+        raise ValueError(f"none of {', '.join(SWITCH)}") from None
+
+
 def words(text: str) -> str:
     return text[:WORDS_MAX]
 
@@ -99,8 +109,8 @@ def _state(name: str, mtconnect_type: str, read: Callable[[str], Any], *keys: st
     return Item(name, MACHINE_STATE.name, mtconnect_type, unit, read, keys=keys)
 
 
-def _coolant(name: str, mtconnect_type: str, unit: str, *keys: str) -> Item:
-    return Item(name, COOLANT.name, mtconnect_type, unit, number, keys=keys)
+def _coolant(name: str, mtconnect_type: str, unit: str, *keys: str, read: Callable[[str], Any] = number) -> Item:
+    return Item(name, COOLANT.name, mtconnect_type, unit, read, keys=keys)
 
 
 AXES = "XYZ"
@@ -138,6 +148,9 @@ ROWS: tuple[Item, ...] = (
     _coolant("level_pct", "FILL_LEVEL", "%", "coolant_level"),
     _coolant("concentration_pct", "CONCENTRATION", "%", "coolant_concentration"),
     _coolant("temperature_c", "TEMPERATURE", "°C", "coolant_temperature"),
+    _coolant("pump_on", "ACTUATOR_STATE", "", "coolant_pump", read=switch),
+    _coolant("flow_l_min", "FLOW", "l/min", "coolant_flow"),
+    _coolant("pressure_bar", "PRESSURE", "bar", "coolant_pressure"),
     Item("message", LOG.name, "MESSAGE", "", words, keys=("message", "msg", "operator_message", "messages")),
     Item("condition", ALARM.name, "SYSTEM", "", words, keys=("system", "logic", "motion_program", "servo", "comms")),
 )  # fmt: skip

@@ -33,6 +33,8 @@ ENTRY_MM = 2.0
 AXIS_MASS_KG = 300.0
 AXIS_RATED_N = 5000.0
 AXIS_FRICTION_N = 350.0
+BEARING_NM = 0.5
+"""friction that a failing spindle bearing adds"""
 CONTROL_DELAY_STEPS = 4
 """the control looks at its inputs this often: from a request to the first change of speed"""
 
@@ -94,6 +96,7 @@ class Mill:
         self.blow = 0.0
         """m/s² of a blow in this step"""
         self._draw = draw
+        self._sound_friction_nm = self.spindle.friction_nm
         self._variation = 0.0
         self._magazine = {t.number: t for t in program.tools}
         self._at = 0
@@ -339,6 +342,8 @@ class Mill:
                 self._inhibited = True
                 self.spindle.commanded_rpm = 0.0
                 self.revision += 1
+        faults.wear_bearing()
+        spindle.friction_nm = self._sound_friction_nm + BEARING_NM * faults.bearing
         self.cutting_nm = torque
         self.force_n = tangential + contact
         ux, uy, uz = axes.direction
@@ -351,6 +356,9 @@ class Mill:
         load[0] = (abs(ux) * along + abs(uy) * across) * percent
         load[1] = (abs(uy) * along + abs(ux) * across) * percent
         load[2] = abs(uz) * along * percent + 12.0
+        if faults.drag and travel_mm > 0.0:
+            for axis, share in enumerate(axes.direction):
+                load[axis] += faults.drag.get("xyz"[axis], 0.0) * abs(share) * AXIS_FRICTION_N * percent
 
     # --- the program -------------------------------------------------------------------------------------------------
 

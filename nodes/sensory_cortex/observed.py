@@ -73,6 +73,14 @@ UNTOLD: dict[str, Any] = {
     "feed_override_pct": math.nan,
 }
 """the fields of a state of which nothing was told"""
+UNTOLD_COOLANT: dict[str, Any] = {
+    "level_pct": math.nan,
+    "concentration_pct": math.nan,
+    "temperature_c": math.nan,
+    "pump_on": False,
+    "flow_l_min": math.nan,
+    "pressure_bar": math.nan,
+}
 
 
 class Observed:
@@ -95,7 +103,7 @@ class Observed:
         self._name, self._source = name, source
         self._rows, self._next_id, self._log = table.rows, next_id, log
         self._fields = dict(UNTOLD)
-        self._coolant: dict[str, float] = {}
+        self._coolant: dict[str, Any] = {}
         self._run_id = ""
         self._owner: dict[str, str] = {}
         """signal: key"""
@@ -216,7 +224,7 @@ class Observed:
             elif item.topic == MACHINE_STATE.name:
                 self._field(item.name, UNTOLD[item.name] if value is None else value)
             elif item.topic == COOLANT.name:
-                self._coolant[item.name] = math.nan if value is None else value
+                self._coolant[item.name] = UNTOLD_COOLANT[item.name] if value is None else value
                 self._tell_coolant(self.clock.ours(event.stamp_ns, now_ns), out)
             elif item.topic not in (LOG.name, ALARM.name, NOWHERE):
                 raise AssertionError(item.topic)
@@ -312,10 +320,9 @@ class Observed:
                 self._run_id = self._next_id()
 
     def _tell_coolant(self, stamp_ns: int, out: list[Message]) -> None:
-        known = {"level_pct": math.nan, "concentration_pct": math.nan, "temperature_c": math.nan, **self._coolant}
         if out and isinstance(out[-1], CoolantState):
             out.pop()  # told in one line: one state of it
-        out.append(CoolantState(stamp_ns=stamp_ns, **known))
+        out.append(CoolantState(stamp_ns=stamp_ns, **(UNTOLD_COOLANT | self._coolant)))
 
     def _say(self, event: MessageText, now_ns: int) -> None:
         self.counts["messages"] += 1

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHATTER_HZ = 1350.0
+BEARING_PER_TURN = 7.2
+"""balls that pass a spot of the inner ring in one turn: where a damaged bearing is heard"""
+BEARING_M_S2 = 6.0
 RING_HZ = 780.0
 RING_S = 0.006
 
@@ -38,6 +41,8 @@ class Excitation:
     speed_rpm: float
     chatter: float = 0.0
     """0 none, 1 fully grown"""
+    bearing: float = 0.0
+    """0 sound, 1 failing"""
     blow: float = 0.0
     """m/s² of a blow within the block, 0 none"""
     blow_at: int = 0
@@ -65,6 +70,9 @@ class Vibration:
             at = turned.astype(np.int64) % POINTS
             wave = _RUN_OUT[at]
             wave *= 0.8 * (e.speed_rpm / 10_000.0) ** 2
+            if e.bearing > 0.0:
+                hit = (turned * BEARING_PER_TURN).astype(np.int64) % POINTS
+                wave += BEARING_M_S2 * e.bearing * _RUN_OUT[hit]
             if e.force_n > 0.0:
                 turned *= e.teeth
                 ripple = _TOOTH[turned.astype(np.int64) % POINTS]

@@ -109,6 +109,8 @@ def _fields(message: Message) -> Iterable[tuple[str, Any]]:
 def _text(value: Any) -> str:
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, bool):
+        return "ACTIVE" if value else "INACTIVE"
     return UNAVAILABLE if isinstance(value, float) and math.isnan(value) else str(value)
 
 

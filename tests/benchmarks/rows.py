@@ -21,6 +21,7 @@ from bus.testing import Domain
 from nodes.impact_cortex import ImpactCortex
 from schemas.codec import codec
 from tests.benchmarks.durable import durable
+from tests.benchmarks.graph import graph
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
 from tests.benchmarks.messages import Twenty, twenty
 from tests.benchmarks.peers import missing
@@ -210,4 +211,5 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "cli": command_line,
     "recorder": recorder,
     "durable": durable,
+    "graph": graph,
 }

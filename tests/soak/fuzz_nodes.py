@@ -182,7 +182,7 @@ class _Sensory(Alive):
             codec(topic.type).encode(message)
 
 
-FAULTS = [(f, s) for f in Fault for s in ("x_mm", "drive")]
+FAULTS = [(f, s) for f in Fault for s in ("x_mm", "drive", "x", "coolant_flow_l_min")]
 
 
 def sensory() -> Target:

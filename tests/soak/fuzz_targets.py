@@ -31,6 +31,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "machines": ("shdr", "observed", "mtconnect", "parts", "address", "adapter"),
     "nodes": ("impact", "sensory", "console", "recorder"),
     "streams": ("daq_frames", "daq_lines", "sources"),
+    "graph": ("knowledge_graph", "topology"),
     "text": (
         "entry",
         "anchor",

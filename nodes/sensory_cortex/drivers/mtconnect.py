@@ -45,6 +45,8 @@ CONVERT: Mapping[tuple[str, str], float] = {
     ("REVOLUTION/SECOND", "rpm"): 60.0,
     ("WATT", "kW"): 0.001,
     ("MILLIMETER/SECOND^2", "m/s²"): 0.001,
+    ("LITER/SECOND", "l/min"): 60.0,
+    ("PASCAL", "bar"): 1e-5,
 }
 """from an agent's units (MTConnect part 2) to those of the table"""
 

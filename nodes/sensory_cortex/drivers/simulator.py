@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nodes.sensory_cortex import sensors
+from nodes.sensory_cortex import coolant, sensors
 from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.drivers import NO_QUALITY, Abilities, Answer, Setting, Source
 from nodes.sensory_cortex.mill import Mill
@@ -25,7 +25,6 @@ from schemas.machine import (
     Alarm,
     ConditionLevel,
     ControllerMode,
-    CoolantState,
     EmergencyStop,
     Execution,
     Fault,
@@ -49,10 +48,6 @@ LONGEST_S = 86_400.0
 """a fault that is injected for a time"""
 BEHIND_BLOCKS = 20
 """one block of vibration at a time, unless more than these wait"""
-
-# coolant: at the start, and what is carried out with the chips per hour of cutting
-FULL_PCT, MIXED_PCT, COOL_C = 92.0, 7.0, 22.0
-LEVEL_PCT_H, CONCENTRATION_PCT_H, WARMER_C = 6.0, 0.4, 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +131,8 @@ class Simulator:
         faster = max(1.0, self._speed)
         self._most_steps = max(MOST_STEPS, math.ceil(2.0 * faster))
         self._forget_steps = int(FORGET_STEPS * faster)
-        rng = np.random.default_rng(setting.rng.getrandbits(64))
+        seed = setting.rng.getrandbits(64)
+        rng = np.random.default_rng(seed)
         draw, even = sensors.heavy_tailed(rng, 4.0), sensors.evenly(rng)
         self.mill = Mill(pocket(), draw, loop=options.loop)
         load = sensors.preset(options.load_sensor, "load")
@@ -149,7 +145,7 @@ class Simulator:
         self._blow, self._blow_at = 0.0, 0
         self._shaken: deque[tuple[int, Excitation]] = deque()
         """what shook the machine up to a step, not yet turned into a block"""
-        self._coolant_reading = [Reading(sensors.COOLANT_PROBE, draw, even) for _ in range(3)]
+        self._tank = coolant.Tank(draw, even, seed)
         self._coolant_step = 0
         self._start_ns = 0
         self._steps = 0
@@ -199,13 +195,15 @@ class Simulator:
                 out.extend(self._happened())
             if self._steps % VIBRATION_STEPS == 0:
                 self._shake()
-        if DRIVE not in mill.faults.silent:
+        if DRIVE not in mill.faults.silent and not mill.faults.network_lost:
             data = Samples.take(np.array(rows, dtype=np.float32))
             stamp = self._start_ns + (first + 1) * STEP_NS
             out.append(SignalBlock(stamp_ns=stamp, period_ns=STEP_NS, source=DRIVE, first_row=first, data=data))
         if self._steps >= self._coolant_step:
             self._coolant_step = self._steps + 1000
-            out.append(self._coolant())
+            state = self._tank.read(mill, self._stamp_ns())
+            if not mill.faults.network_lost:
+                out.append(state)
         if mill.tripped is not self._tripped:
             self._tripped = mill.tripped
             out.append(self._servo_alarm())
@@ -241,6 +239,7 @@ class Simulator:
             self._force_sum / VIBRATION_STEPS,
             mill.spindle.speed_rpm,
             chatter=mill.faults.chatter,
+            bearing=mill.faults.bearing,
             blow=self._blow,
             blow_at=self._blow_at * 10,
         )
@@ -255,7 +254,7 @@ class Simulator:
         for _ in range(max(1, len(waiting) - BEHIND_BLOCKS) if waiting else 0):
             step, excitation = waiting.popleft()
             values = self._accelerometer(self._vibration.block(excitation))
-            if ACCELEROMETER in faults.silent:
+            if ACCELEROMETER in faults.silent or faults.network_lost:
                 continue
             for index, name in enumerate(ACCELERATION):
                 if name in faults.lost:
@@ -270,16 +269,6 @@ class Simulator:
                 )
             )
         return out
-
-    def _coolant(self) -> CoolantState:
-        hours = self.mill.cutting_steps * STEP_NS / 3.6e12
-        level, concentration, temperature = self._coolant_reading
-        return CoolantState(
-            stamp_ns=self._stamp_ns(),
-            level_pct=level(max(FULL_PCT - LEVEL_PCT_H * hours, 0.0)),
-            concentration_pct=concentration(max(MIXED_PCT - CONCENTRATION_PCT_H * hours, 0.0)),
-            temperature_c=temperature(COOL_C + WARMER_C * (1.0 - math.exp(-3.0 * hours))),
-        )
 
     def _servo_alarm(self) -> Alarm:
         level = ConditionLevel.FAULT if self._tripped else ConditionLevel.NORMAL
@@ -334,9 +323,11 @@ class Simulator:
             return InjectReply(accepted=False, text=f"magnitude {request.magnitude:g} is not in 0..10")
         known: Sequence[str] = ()
         if request.fault is Fault.SENSOR_LOST:
-            known = [s.name for s in self.signals]
+            known = [*(s.name for s in self.signals), *coolant.SIGNALS]
         elif request.fault is Fault.SOURCE_SILENT:
             known = [s.name for s in self.sources]
+        elif request.fault is Fault.AXIS_DRAG:
+            known = ("x", "y", "z")
         if known and request.signal not in known:
             return InjectReply(accepted=False, text=f"signal {request.signal!r} is not one of {', '.join(known)}")
         if not 0.0 <= request.duration_s <= LONGEST_S:

@@ -13,7 +13,7 @@ from bus.node import CallError, Outcome, Source
 from nodes.impact_cortex import ImpactCortex
 from schemas import topics
 from schemas.base import Message, Samples, Service, Topic, resolve
-from schemas.impact import Intervention, Protection
+from schemas.impact import Intervention, Mode, Protection
 from schemas.machine import (
     ActionReply,
     ConditionLevel,
@@ -184,6 +184,14 @@ class World:
 
     def protection(self) -> Protection:
         return self.said(Protection)[-1]
+
+
+def cutting(**parameters: Any) -> World:
+    """A machine half a second into an ordinary cut."""
+    world = World(**{"mode": Mode.STOP, **parameters})
+    world.samples(40.0, 600)
+    assert world.reactions == []
+    return world
 
 
 def machine_info(**changes: Any) -> MachineInfo:

@@ -11,7 +11,7 @@ from nodes.impact_cortex.assessment import light, measure
 from nodes.impact_cortex.channel import Channel
 from nodes.impact_cortex.cuts import Reference
 from nodes.impact_cortex.policy import NOTHING
-from nodes.impact_cortex.tasks import Settings
+from nodes.impact_cortex.tasks import Settings, default_tasks
 from schemas.base import Samples
 from schemas.impact import Mode, ProtectionState, StackLight
 from schemas.machine import Execution, SignalBlock
@@ -70,7 +70,7 @@ def shown(
 
 
 def test_readings_that_are_infinite_both_ways_have_no_mean_and_no_warning() -> None:
-    channel = Channel("drive", DRIVE, Settings())
+    channel = Channel("drive", DRIVE, Settings(), default_tasks(Settings()))
     rows = np.full((2, len(DRIVE)), 12.0, dtype=np.float32)
     rows[:, 1] = math.inf, -math.inf
     channel.feed(SignalBlock(stamp_ns=T0, period_ns=MS, source="drive", first_row=0, data=Samples(rows)))

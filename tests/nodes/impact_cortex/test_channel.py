@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.impact_cortex.channel import BY_SAMPLE, Channel
-from nodes.impact_cortex.tasks import Settings
+from nodes.impact_cortex.tasks import Doing, Settings, default_tasks
 from schemas.base import Samples
 from schemas.machine import SignalBlock
 from tests.nodes.impact_cortex.rig import DRIVE, MS, T0
@@ -38,19 +38,19 @@ def rows_of(loads: list[float]) -> np.ndarray[Any, Any]:
 
 
 def idle(channel: Channel, rows: int) -> None:
-    channel.set_gate(False, True)
+    channel.set_gate(Doing(idling=True))
     for row in range(rows):
         channel.feed(block(row, rows_of([6.0])))
 
 
 def judged(loads: list[tuple[list[float], bool, float]], size: int) -> tuple[list[tuple[int, str]], list[Any]]:
     """(row, task) of every hit, and the state of every watch at the end; stretches of (loads, gate, model)."""
-    channel = Channel("drive", DRIVE, SETTINGS)
+    channel = Channel("drive", DRIVE, SETTINGS, default_tasks(SETTINGS))
     idle(channel, 400)
     hits: list[tuple[int, str]] = []
     row = 400
     for stretch, gate, model in loads:
-        channel.set_gate(gate, False, model)
+        channel.set_gate(Doing(gate, model_pct=model, speed_rpm=12.0))
         data = rows_of(stretch)
         for first in range(0, len(data), size):
             hits += [(row + h.row, h.watch.task.name) for h in channel.feed(block(row, data[first : first + size]))]
@@ -62,7 +62,7 @@ def test_a_signalling_nan_is_no_reading() -> None:
     """As bits of another machine's memory may be; numpy warns of it when it is converted."""
     data = rows_of([6.0] * (4 * BY_SAMPLE))
     data.view(np.uint32)[:, 1] = 0x7F800001
-    channel = Channel("drive", DRIVE, SETTINGS)
+    channel = Channel("drive", DRIVE, SETTINGS, default_tasks(SETTINGS))
     assert channel.feed(block(0, data)) == []
 
 
@@ -92,9 +92,9 @@ def test_blocks_of_any_size_are_judged_like_single_rows(loads: list[tuple[list[f
 
 
 def channel(model: float, gate: bool = True) -> Channel:
-    made = Channel("drive", DRIVE, Settings())
+    made = Channel("drive", DRIVE, Settings(), default_tasks(Settings()))
     idle(made, 600)
-    made.set_gate(gate, False, model)
+    made.set_gate(Doing(gate, model_pct=model, speed_rpm=12.0))
     return made
 
 
@@ -119,7 +119,7 @@ def test_without_a_model_or_for_hardly_any_load_nothing_is_held_against_it(model
 def test_another_cut_is_held_against_its_own_model_after_it_has_settled() -> None:
     made = channel(20.0)
     assert tasks(made, [26.0] * 700) == []
-    made.set_gate(True, False, 12.0)
+    made.set_gate(Doing(True, model_pct=12.0))
     assert tasks(made, [26.0] * 499) == []  # the meter still shows the cut before
     assert tasks(made, [18.0] * 700) == []
     assert tasks(made, [26.0] * 300) == ["tool_worn"]
@@ -127,7 +127,7 @@ def test_another_cut_is_held_against_its_own_model_after_it_has_settled() -> Non
 
 def test_idle_is_learned_only_when_a_lagging_meter_has_come_down() -> None:
     made = channel(20.0)
-    made.set_gate(False, True)
+    made.set_gate(Doing(idling=True))
     assert tasks(made, [26.0] * 240) == []
     assert made.idle_pct == pytest.approx(6.0, abs=0.5)
 

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.impact_cortex.chatter import Chatter, ChatterState
 from nodes.impact_cortex.cusum import Cusum, Residual
 from nodes.impact_cortex.detectors import Detector, Deviation, Limit, block, step
+from nodes.impact_cortex.stuck import Stuck
 
 NAN = math.nan
 
@@ -129,11 +131,21 @@ deviations = st.integers(1, 12).flatmap(
     lambda n: st.builds(Deviation, st.floats(0, 100), k=st.integers(1, n), n=st.just(n), bucket=st.integers(1, 30))
 )
 cusums = st.builds(Cusum, st.floats(0, 2000))
+stucks = st.builds(Stuck, st.integers(2, 8), idle=st.sampled_from([0.0, 40.0]))
+chatters = st.builds(
+    Chatter,
+    st.floats(0, 1),
+    rows=st.integers(16, 40),
+    period_s=st.just(0.001),
+    floor=st.floats(0, 20),
+    windows=st.integers(1, 2),
+)
+detectors = st.one_of(limits, residuals, cusums, deviations, stucks, chatters)
 pieces = st.lists(st.integers(0, 120), max_size=4)
 
 
 @given(
-    detector=st.one_of(limits, residuals, cusums, deviations),
+    detector=detectors,
     values=loads,
     armed=gates,
     cuts=pieces,
@@ -145,6 +157,9 @@ def test_block_form_equals_sample_form(
     if long_gates:  # gates that stay as they are for a while, as a machine's do
         armed = [armed[i // 40] for i in range(120)]
     one, many = detector.start(), detector.start()
+    for state in (one, many):
+        if isinstance(state, ChatterState):
+            state.turn(12_000.0, 2)
     by_step = [step(detector, one, v, a) for v, a in zip(values, armed, strict=False)]
     by_block: list[bool] = []
     borders = sorted({0, len(values), *(min(c, len(values)) for c in cuts)})
@@ -175,12 +190,12 @@ def test_cusum_is_never_negative_and_no_reading_changes_nothing(
             assert state == before
 
 
-@given(detector=st.one_of(limits, residuals, cusums, deviations), values=loads)
+@given(detector=detectors, values=loads)
 def test_nothing_fires_behind_a_closed_gate(detector: Detector, values: list[float]) -> None:
     assert not any(fired(detector, values, armed=False))
 
 
-@given(detector=st.one_of(limits, residuals, cusums, deviations), values=loads, armed=gates, below=st.floats(0, 1e9))
+@given(detector=detectors, values=loads, armed=gates, below=st.floats(0, 1e9))
 def test_a_calm_reading_changes_nothing(detector: Any, values: list[float], armed: list[bool], below: float) -> None:
     state = detector.start()
     for v, gate in zip(values, armed, strict=False):

@@ -176,7 +176,7 @@ def test_chatter_of_a_worn_tool_is_warned_of_beside_it() -> None:
     world.run(2000)
     world.inject(Fault.CHATTER)
     world.run_to(Motion.FEED, 1000)
-    assert world.reactions == [("tool_worn", "WARN"), ("vibration", "WARN")]
+    assert world.reactions == [("tool_worn", "WARN"), ("vibration", "WARN"), ("chatter", "WARN")]
 
 
 def test_without_described_cuts_nothing_is_held_against_a_model_and_the_margins_say_so() -> None:
@@ -195,7 +195,7 @@ def test_chatter_is_warned_of() -> None:
     world.run_to(Motion.FEED, 500)
     world.inject(Fault.CHATTER)
     world.run(500)
-    assert world.reactions == [("vibration", "WARN")]
+    assert world.reactions == [("vibration", "WARN"), ("chatter", "WARN")]
 
 
 def test_a_lost_sensor_is_said_and_with_the_last_one_that_could_hold_the_feed_protection_ends() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.impact_cortex.policy import ALLOWED, NOTHING, RANK, Event, Finding, decide, escalate, over
+from nodes.impact_cortex.policy import ALLOWED, NOTHING, RANK, Event, Finding, decide, escalate, over, powerless
 from schemas.impact import Mode, Reaction
 
 WARN, FEED_HOLD, STOP = Reaction.WARN, Reaction.FEED_HOLD, Reaction.STOP
@@ -111,3 +111,12 @@ def test_nothing_beyond_the_mode_is_ever_asked_and_no_stop_before_a_hold(mode: M
     assert all(RANK[r] <= RANK[ALLOWED[mode]] for r in done)
     assert said == sorted(set(said), key=RANK.__getitem__)
     assert STOP not in said or said.index(FEED_HOLD) == said.index(STOP) - 1
+
+
+def test_a_stop_that_shows_nothing_is_told_once_and_one_that_works_never() -> None:
+    event, _ = decide(NOTHING, Mode.STOP, finding(STOP), 100 * MS)
+    assert [powerless(event, at * MS, 500 * MS) for at in (100, 599, 600, 9000)] == [False, False, True, True]
+    assert not powerless(replace(event, powerless=True), 9000 * MS, 500 * MS)
+    assert not powerless(replace(event, effective=True), 9000 * MS, 500 * MS)
+    only_said, _ = decide(NOTHING, Mode.HOLD, finding(STOP), 0)
+    assert not powerless(only_said, 9000 * MS, 500 * MS)

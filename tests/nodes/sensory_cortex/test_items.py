@@ -10,7 +10,8 @@ import pytest
 from bus.node import BadParameter
 from nodes.sensory_cortex import SensoryCortex
 from nodes.sensory_cortex.items import ROWS, BadItems, items
-from schemas.machine import MachineState
+from nodes.sensory_cortex.observed import UNTOLD_COOLANT
+from schemas.machine import CoolantState, MachineState
 from schemas.wire.shdr import Kind
 from tests.nodes.sensory_cortex.stage import Stage
 
@@ -18,6 +19,8 @@ from tests.nodes.sensory_cortex.stage import Stage
 def test_every_field_of_the_state_has_a_row_and_no_key_means_two_things() -> None:
     names = {r.name for r in ROWS if r.topic == "machine/state"} - {"availability"}
     assert names == set(MachineState.model_fields) - {"stamp_ns", "run_id"}
+    assert {r.name for r in ROWS if r.topic == "coolant/state"} == set(CoolantState.model_fields) - {"stamp_ns"}
+    assert set(UNTOLD_COOLANT) == set(CoolantState.model_fields) - {"stamp_ns"}
     for key, rows in items({}).rows.items():
         assert len(rows) == 1 or key in ("path_pos", "path_position", "p1LPathPos")
 

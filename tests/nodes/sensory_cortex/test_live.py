@@ -103,7 +103,7 @@ def test_a_crash_is_held_stopped_and_released_over_the_bus(domain: Domain) -> No
 
 
 def test_every_fault_is_injected_by_service(domain: Domain) -> None:
-    signals = {Fault.SENSOR_LOST: "x_accel", Fault.SOURCE_SILENT: "accelerometer"}
+    signals = {Fault.SENSOR_LOST: "x_accel", Fault.SOURCE_SILENT: "accelerometer", Fault.AXIS_DRAG: "x"}
     ear = Ear()
     with domain.running(mill()), domain.session(select=of_machine, heard=ear) as session:
         for fault in sorted(Fault, key=lambda f: f is Fault.CRASH):  # the crash last: it ends the programme

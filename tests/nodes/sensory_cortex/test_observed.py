@@ -136,6 +136,15 @@ def test_coolant_of_one_line_is_one_message() -> None:
     assert isinstance(state, CoolantState)
     assert (state.level_pct, state.temperature_c) == (80.0, 21.0)
     assert math.isnan(state.concentration_pct)
+    assert (state.pump_on, math.isnan(state.flow_l_min)) == (False, True)
+
+
+def test_the_pump_is_a_switch() -> None:
+    watch = Watch()
+    lines = ("|coolant_pump|ON|flow_l_min|12", "|pump_on|INACTIVE", "|pump_on|ACTIVE", "|pump_on|maybe")
+    told = [m for line in lines for m in watch.say(line)]
+    assert [m.pump_on for m in told if isinstance(m, CoolantState)] == [True, False, True, False]
+    assert "pump_on is 'maybe': none of ACTIVE, ON" in watch.observed.misunderstood()
 
 
 def test_conditions_are_in_force_side_by_side_and_end_alone_or_together() -> None:

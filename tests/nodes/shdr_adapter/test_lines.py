@@ -12,6 +12,7 @@ from schemas.machine import (
     Alarm,
     ConditionLevel,
     ControllerMode,
+    CoolantState,
     EmergencyStop,
     Execution,
     MachineInfo,
@@ -63,6 +64,13 @@ def info(*, available: bool) -> MachineInfo:
 
 def alarm(level: ConditionLevel, code: str = "m/a", text: str = "hot") -> Alarm:
     return Alarm(stamp_ns=SECOND, alarm_id=code, level=level, origin="m", native_code="7", text=text)
+
+
+def test_a_switch_is_active_or_not_and_a_probe_that_is_not_there_unavailable() -> None:
+    coolant = CoolantState(stamp_ns=SECOND, level_pct=80.0, concentration_pct=7.0, temperature_c=21.0, pump_on=True)
+    told = read(Lines().fields(coolant.model_copy(update={"flow_l_min": math.nan})))
+    assert (told["pump_on"], told["level_pct"], told["flow_l_min"]) == ("ACTIVE", "80.0", "UNAVAILABLE")
+    assert read(Lines().fields(coolant.model_copy(update={"pump_on": False})))["pump_on"] == "INACTIVE"
 
 
 def test_only_what_changed_is_told_in_one_line() -> None:
