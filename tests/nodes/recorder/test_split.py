@@ -9,7 +9,7 @@ import pytest
 
 from bus.bag import BagReader
 from bus.node import Raw
-from bus.replay import Wanted, Window, differences, identical, replay, replay_many
+from bus.replay import Wanted, Window, differences, replay, replay_many
 from nodes.impact_cortex import ImpactCortex
 from nodes.recorder.settings import Closed, Happened
 from tests.nodes.recorder.raws import recording
@@ -49,6 +49,11 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return recorded(tmp_path_factory.mktemp("split"), split_s=1.0)
 
 
+def decided(lines: list[str]) -> list[str]:
+    """Without what an engine that has learned more tasks since adds to its margins."""
+    return [line for line in lines if not line.startswith("vmc1 impact/assessment ")]
+
+
 @pytest.mark.parametrize("parameters", [{}, {"limit_pct": 155.0}])
 def test_the_bags_together_replay_as_the_unsplit_one(
     whole: Path, split: list[Path], parameters: dict[str, float]
@@ -56,10 +61,12 @@ def test_the_bags_together_replay_as_the_unsplit_one(
     assert len(split) >= 3
     (one,) = replay_many([Wanted(ImpactCortex, NODE, parameters)], whole)
     (many,) = replay_many([Wanted(ImpactCortex, NODE, parameters)], split)
-    assert (many.problems, many.notes, many.errors) == ([], [], [])
+    assert (many.problems, many.errors) == ([], [])
+    assert many.notes == one.notes
+    assert all("recorded with another version" in note for note in many.notes)
     assert many.made == one.made
     assert many.recorded.made == one.recorded.made
-    assert identical(many.recorded, many) is (not parameters)
+    assert (not decided(differences(many.recorded, many))) is (not parameters)
     assert differences(many.recorded, many) == differences(one.recorded, one)
 
 
@@ -67,9 +74,10 @@ def test_a_later_bag_alone_says_what_it_goes_on_from(split: list[Path]) -> None:
     with BagReader(split[1]) as bag:
         assert bag.metadata()["rise"]["continues"] == split[0].name
     result = replay(ImpactCortex, split[1], node=NODE)
-    assert differences(result.recorded, result) == []
-    assert "in the middle of the node's run" in result.notes[0]
-    assert result.notes[1] == f"the recording began before: with {split[0].name} given too it replays exactly"
+    assert decided(differences(result.recorded, result)) == []
+    notes = [note for note in result.notes if "another version" not in note]
+    assert "in the middle of the node's run" in notes[0]
+    assert notes[1] == f"the recording began before: with {split[0].name} given too it replays exactly"
 
 
 def test_a_bag_that_is_left_out_is_named(split: list[Path]) -> None:
@@ -83,5 +91,5 @@ def test_a_window_may_lie_across_two_bags(split: list[Path]) -> None:
         seam_s = (second.start_ns - first.start_ns) / 1e9
     result = replay(ImpactCortex, split, node=NODE, window=Window(seam_s + 0.2, seam_s + 0.8, warm_up_s=0.5))
     assert result.problems == []
-    assert differences(result.recorded, result) == []
+    assert decided(differences(result.recorded, result)) == []
     assert result.span_ns / 1e9 == pytest.approx(1.0, abs=0.2)
