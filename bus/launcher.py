@@ -126,6 +126,10 @@ class Launcher(Node):
         left = [path for path in self.open_bags.values() if os.path.exists(path)]
         return [*self.bags, *(f"{path} (not closed: `rise bag check --recover` closes it)" for path in left)]
 
+    @subscription(topics.BAG_RECOVERED, cursor=None)
+    def on_recovered(self, bag: BagSplit) -> None:
+        self.on_bag(bag)
+
     @subscription(topics.RECORDER)
     def on_recorder(self, status: RecorderStatus) -> None:
         self.open_bags = {**self.open_bags, self.source.node: status.path}

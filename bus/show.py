@@ -30,6 +30,7 @@ def plain(plan: Plan) -> dict[str, Any]:
                 "realtime": p.settings.realtime,
                 "nice": p.settings.nice,
                 "cpus": list(p.settings.cpus),
+                **({"restart": "never"} if p.settings.restart is None else {}),
                 **{k: v if isinstance(v, (int, float)) else str(v) for k, v in unusual(p.settings).items()},
                 "where": str(p.settings.where),
                 "nodes": [

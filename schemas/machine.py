@@ -86,8 +86,8 @@ class SourceStatus(Message):
     """machine/state is known through it"""
     takes_stop: bool = False
     """feed hold and stop go to its driver"""
-    jitter_p99_ms: Milliseconds | None = None
-    """arrival after the schedule of the source's own counter, 99 of 100; none where it has no counter"""
+    jitter_p99_ms: Milliseconds = 0.0
+    """arrival after the schedule of the source's own counter, 99 of 100; 0 where it has no counter"""
     lost_rows: int = 0
     """rows, or an agent's observations, that its counter shows and that did not come"""
     bad_rows: int = 0

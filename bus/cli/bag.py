@@ -269,6 +269,7 @@ def convert(bag: Path, kind: str, output: Path, topics: re.Pattern[str] | None, 
         with BagReader(bag) as opened:
             if not any(topics.search(channel.topic) for channel in opened.channels.values()):
                 raise BadInput(f"{bag}: no topic matches {topics.pattern}; `rise bag info` lists them")
+    output.parent.mkdir(parents=True, exist_ok=True)
     with progress("converting") as told:
         result = act(bag, output, topics=topics.search if topics else None, progress=told, replace=force)
     if as_json:

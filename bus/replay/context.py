@@ -17,6 +17,7 @@ from schemas.codec import codec
 from schemas.machine import ConditionLevel
 from schemas.system import LogLevel
 
+NEVER_NS = 1 << 63
 GRACE_NS = 1_000_000_000
 """so long after its deadline a call that was not recorded is answered"""
 
@@ -112,12 +113,15 @@ class ReplayContext:
         then: Callable[[Outcome[Any]], None] | None,
     ) -> Future[Any]:
         # one that was not recorded must not take the answer of one that was: it has a number that none has
-        step = 1 if self.counted is None or full_name in self.counted else -1
+        counted = self.counted is None or full_name in self.counted
+        step = 1 if counted else -1
         ordinal = self._ordinals[full_name] = self._ordinals.get(full_name, 0) + step
         kind: type[Message] = service.request
         payload = codec(kind).encode(zeroed(request))
         self._result.made.append(called(full_name, service, payload, self.stamp_ns))
-        asked = Asked(service, then, Answer(), self.stamp_ns + int(timeout_s * 1e9) + GRACE_NS)
+        # begun in the middle of a stop it asks for that again, and no answer is less wrong than any
+        deadline_ns = self.stamp_ns + int(timeout_s * 1e9) + GRACE_NS if counted else NEVER_NS
+        asked = Asked(service, then, Answer(), deadline_ns)
         answer = self.early.pop((full_name, ordinal), None)
         if answer is None:
             self.asked[full_name, ordinal] = asked

@@ -184,7 +184,7 @@ def _sources(board: Board) -> list[Text]:
             said = f"{s.name} {s.rate_hz:.0f}/s" if s.available else f"{s.name} silent"
             said += f" lost {s.lost_rows}" if s.lost_rows else ""
             said += f" bad {s.bad_rows}" if s.bad_rows else ""
-            said += "" if s.jitter_p99_ms is None else f" jitter {s.jitter_p99_ms:.1f} ms"
+            said += f" jitter {s.jitter_p99_ms:.1f} ms" if s.jitter_p99_ms > 0 else ""
             said += f" ({s.trouble})" if s.trouble else ""
             wrong = not s.available or s.lost_rows or s.bad_rows or s.trouble
             line.append_text(_text("   " if n else "")).append_text(_text(said, "yellow" if wrong else "dim"))

@@ -105,7 +105,7 @@ class SourceWatch:
             signals=tuple(owned),
             carries_state=fitted.entry.state and source.carries_state,
             takes_stop=stops,
-            jitter_p99_ms=None if math.isnan(quality.jitter_p99_ms) else quality.jitter_p99_ms,
+            jitter_p99_ms=0.0 if math.isnan(quality.jitter_p99_ms) else quality.jitter_p99_ms,
             lost_rows=seen.lost_rows + quality.lost_rows,
             bad_rows=quality.bad_rows,
             doubled_rows=quality.doubled_rows,

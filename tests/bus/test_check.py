@@ -270,6 +270,8 @@ def test_what_is_unusual_about_a_process_is_printed(tmp_path: Path) -> None:
     (line,) = [line for line in text(plan) if line.startswith("a")]
     assert line == "a  end_s 30; restart Restart(first_s=0.2, longest_s=10.0, most=3, window_s=60.0)"
     assert plain(plan)["processes"][0]["end_s"] == 30
+    never = plan_of(tmp_path, 'yield Process(f"{T}:Spindle", name="a", restart=None)')
+    assert plain(never)["processes"][0]["restart"] == "never"
 
 
 def test_parameters_of_a_node_that_is_not_launched_here_are_a_warning(tmp_path: Path) -> None:

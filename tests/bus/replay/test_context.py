@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus.replay.context import ReplayContext, Result
+from bus.replay.context import NEVER_NS, ReplayContext, Result
 from bus.replay.inputs import RecordedNode
 from tests.bus.replay.toys import STOP, Told
 
@@ -31,5 +31,6 @@ def test_in_mid_run_what_was_not_recorded_takes_no_answer_of_what_was() -> None:
     context = made()
     context.counted = set()
     assert [call(context) for _ in range(3)] == [-1, -2, -3]
+    assert all(asked.deadline_ns == NEVER_NS for asked in context.asked.values()), "it is not told that nobody answers"
     context.called_before(NAME, 7)
     assert [call(context), call(context)] == [8, 9]

@@ -161,6 +161,6 @@ def test_a_node_that_ended_before_the_window_is_a_problem(long_tape: Path, tmp_p
 def test_a_warm_up_that_nobody_gives_reaches_to_the_beginning_or_before_what_was_asked_for() -> None:
     assert warm_up_s(REACH_S, []) == REACH_S, "from the bag's beginning, so that nothing is unknown"
     assert warm_up_s(-1.0, []) == 0.0
-    assert warm_up_s(100.0, []) == WARM_UP_S
-    assert warm_up_s(100.0, [40.0, 101.0]) == WARM_UP_S, "out of reach, and not before"
-    assert warm_up_s(100.0, [40.0, 80.0, 98.0]) == 20.0 + WARM_UP_S
+    assert warm_up_s(200.0, []) == WARM_UP_S
+    assert warm_up_s(200.0, [40.0, 201.0]) == WARM_UP_S, "out of reach, and not before"
+    assert warm_up_s(200.0, [40.0, 180.0, 198.0]) == 20.0 + WARM_UP_S
