@@ -6,7 +6,7 @@ A name that starts with `/` is the same for the whole shop; every other name is 
 
 from __future__ import annotations
 
-from schemas import graph, impact, machine, system
+from schemas import graph, impact, machine, shop, system
 from schemas.base import DURABLE, EVENT, LATCHED, SENSOR, Service, Topic
 
 # --- a machine: written by sensory_cortex -----------------------------------------------------------------------------
@@ -45,6 +45,8 @@ REACTION_RESULT = Topic("impact/reaction", impact.ReactionResult, EVENT)
 
 SET_MODE = Service("impact/set_mode", impact.ModeRequest, impact.ModeReply)
 BYPASS = Service("impact/bypass", impact.BypassRequest, impact.ModeReply)
+JOB_EVENT = Topic("job/event", shop.JobEvent, DURABLE)
+JOB_START = Service("job/start", shop.JobSpec, shop.JobReply)
 
 # --- the system -------------------------------------------------------------------------------------------------------
 LOG = Topic("/log", system.LogRecord, EVENT, writers="many")

@@ -23,6 +23,7 @@ NOUNS = {
     "param": "parameters: list, get, set, describe, dump, load",
     "bag": "bags: record, play, usage, merge, info, check, cut, convert",
     "machine": "machines that are not on the bus yet: probe",
+    "job": "jobs of a machine: start, end",
     "replay": "replay a bag through a node, in lock-step",
     "interface": "message types: list, show",
     "doctor": "is this computer fit for it",

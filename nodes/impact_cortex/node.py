@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 
 from bus.node import (
     BadParameter,
@@ -12,69 +11,53 @@ from bus.node import (
     LinkEvent,
     Lost,
     Node,
-    Outcome,
     Source,
     Stale,
-    client,
     on_link,
     publisher,
-    service,
     subscription,
     timer,
 )
 from nodes.impact_cortex import bypass
+from nodes.impact_cortex.acting import Acting
 from nodes.impact_cortex.assessment import Measured, assess, measure
-from nodes.impact_cortex.bypass import begun, refused
-from nodes.impact_cortex.channel import Channel, Hit, newest
+from nodes.impact_cortex.channel import Channel, Hit
 from nodes.impact_cortex.cuts import BadCuts, Cuts
-from nodes.impact_cortex.interventions import ASKED, ONE_CLOCK_NS, intervention, result
-from nodes.impact_cortex.policy import NOTHING, RANK, Finding, Step, decide, escalate, escalates, over, powerless
+from nodes.impact_cortex.interventions import ASKED, ONE_CLOCK_NS
+from nodes.impact_cortex.job_keeping import JobKeeping
+from nodes.impact_cortex.policy import NOTHING, Finding, decide
 from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import BadTasks, Doing, gate_open, idling
 from nodes.impact_cortex.tuning import Tuning
 from nodes.impact_cortex.watch import Level, Watch
 from schemas import topics
-from schemas.base import Samples
 from schemas.codec import prepare
 from schemas.impact import (
     Beat,
-    BypassRequest,
-    Mode,
-    ModeReply,
-    ModeRequest,
     Protection,
     ProtectionState,
     Reaction,
 )
 from schemas.machine import (
-    ActionReply,
-    Alarm,
     Cause,
     ConditionLevel,
     Execution,
-    FeedHoldRequest,
     MachineInfo,
     MachineState,
     MotionEvent,
     MotionPhase,
     SignalBlock,
     Signals,
-    StopRequest,
 )
 
 TICK_S = 0.05
 PROTECTION_NS = 1_000_000_000
-ASK_TIMEOUT_S = 0.1
 ASK_AGAIN = 20
 """ticks: a reaction that was not taken is asked for again this often"""
-STANDING_MM_MIN = 20.0
-STANDING_SHARE = 0.05
-"""of the commanded feed: what is left then is no motion that a hold would not have ended"""
-POWERLESS = "STOP_NOT_EFFECTIVE"
 NOBODY = Cause(publisher="", topic="", seq=0)
 
 
-class ImpactCortex(Tuning, Node):
+class ImpactCortex(Tuning, Acting, JobKeeping, Node):
     """Watches one machine, and holds its feed or stops it when the mode allows.
 
     This is no safety function: the machine's own emergency stop always wins.
@@ -82,12 +65,7 @@ class ImpactCortex(Tuning, Node):
 
     beats = publisher(topics.BEAT)
     assessments = publisher(topics.ASSESSMENT)
-    interventions = publisher(topics.INTERVENTION)
-    results = publisher(topics.REACTION_RESULT)
     protections = publisher(topics.PROTECTION)
-    alarms = publisher(topics.ALARM)
-    feed_hold = client(topics.FEED_HOLD)
-    stop = client(topics.STOP)
 
     def on_configure(self) -> None:
         # the first decision must not be the one that waits for a compiler
@@ -115,7 +93,8 @@ class ImpactCortex(Tuning, Node):
         self._protection: tuple[ProtectionState, tuple[str, ...]] = (ProtectionState.UNPROTECTED, ())
         self._protected_ns = 0
         self._measured = Measured()
-        self._cuts, self._rows = Cuts(), ()
+        self._begin_jobs()
+        self._site_cuts, self._rows = Cuts(), ()
         if wrong := self._read_parameters():
             raise BadParameter(f"{self.name}: {wrong}")
 
@@ -124,18 +103,27 @@ class ImpactCortex(Tuning, Node):
         given = {name: getattr(self, name) for name in self.interface.parameters}
         wrong = ""
         try:
-            self._cuts = self.described(given)
+            self._site_cuts = self.described(given)
         except BadCuts as error:
             wrong = str(error)
         try:
-            self._tasks = self.watched(given)
+            self._site_tasks = self.watched(given)
             self._rows = given["tasks"]
         except BadTasks as error:
             wrong = f"{wrong}\n{error}".strip()
-            self._tasks = self.watched({**given, "tasks": self._rows})
+            self._site_tasks = self.watched({**given, "tasks": self._rows})
         self._settings = self.settings(given)
         self._effective_ns = round(self.effective_s * 1e9)
         self._stop_effective_ns = round(self.stop_effective_s * 1e9)
+        return "\n".join(filter(None, (wrong, self._use())))
+
+    def _use(self) -> str:
+        """Judge from now on by the run's job, or by the machine's own cuts and tasks; why a job cannot be used."""
+        wrong = ""
+        try:
+            self._cuts, self._tasks = self._watched_by()
+        except (BadCuts, BadTasks) as error:  # parameters were changed under it
+            self._cuts, self._tasks, wrong = self._site_cuts, self._site_tasks, f"the job's cuts and limits: {error}"
         channels = self._all_channels()
         for channel in channels:
             channel.configure(self._settings, self._tasks)
@@ -184,7 +172,10 @@ class ImpactCortex(Tuning, Node):
         # another clock's stamp (an old recording's) says nothing of its age
         age_ns = self.now_ns() - state.stamp_ns
         self._state_age_ms = age_ns / 1e6 if abs(age_ns) < ONE_CLOCK_NS else 0.0
-        self._set_gates()
+        if not self._keep_book(state):
+            self._set_gates()
+        elif wrong := self._use():
+            self.log.warning(wrong)
         if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
             self._end_event("the program runs again", settle=True)
 
@@ -280,137 +271,6 @@ class ImpactCortex(Tuning, Node):
         self._back = len(block.data.array) - 1 - hit.row
         self._carry_out(steps, now_ns)
 
-    def _escalate(self, now_ns: int, refused: str = "") -> None:
-        if not escalates(self._event):
-            return
-        above = self._watch is not None and self._watch.beyond
-        self._look_for_effect()
-        signal = "" if self._event.finding is None else self._event.finding.signal
-        self._event, steps = escalate(
-            self._event,
-            self._mode(now_ns),
-            now_ns,
-            above=above,
-            reading=newest(self._all_channels(), signal),
-            effective_ns=self._effective_ns,
-            refused=refused,
-        )
-        if steps:
-            if self._channel is not None:  # the sample that is newest now, whatever called for looking at it
-                self._cause, self._stamp_ns = self._newest[self._channel].cause(), self._channel.newest_ns
-                self._back = 0
-            self._carry_out(steps, now_ns)
-
-    def _look_for_effect(self) -> None:
-        """Whether the axes stand, by no feed that is left; where none is measured, by a state that is not ACTIVE."""
-        state = self._state
-        if self._event.effective or state is None:
-            return
-        feed_mm_min = newest(self._all_channels(), "feed_mm_min")
-        if math.isnan(feed_mm_min):
-            effective = state.execution is not Execution.ACTIVE
-        else:
-            effective = feed_mm_min < STANDING_SHARE * state.feed_commanded_mm_min or (
-                state.execution is not Execution.ACTIVE and feed_mm_min <= STANDING_MM_MIN
-            )
-        self._event = replace(self._event, effective=effective)
-
-    def _look_for_power(self, now_ns: int) -> None:
-        """A stop that does nothing is the worst there is to say, and is said until an operator resets."""
-        self._look_for_effect()
-        if not powerless(self._event, now_ns, self._stop_effective_ns):
-            return
-        self._event = replace(self._event, powerless=True)
-        waited_ms = (now_ns - self._event.stopped_ns) / 1e6
-        feed = newest(self._all_channels(), "feed_mm_min")
-        moves = "" if math.isnan(feed) else f", feed {feed:.0f} mm/min"
-        text = f"STOP without effect for {waited_ms:.0f} ms{moves}: press the machine's EMERGENCY STOP"
-        self._alarm(ConditionLevel.FAULT, text)
-        self.report(POWERLESS, ConditionLevel.FAULT, text)
-        self.log.error(text)
-        self._protect(now_ns)
-
-    def _alarm(self, level: ConditionLevel, text: str) -> None:
-        alarm_id = f"{self.name}/{POWERLESS.lower()}"
-        stamp_ns, code = self.now_ns(), POWERLESS
-        self.alarms.publish(
-            Alarm(stamp_ns=stamp_ns, alarm_id=alarm_id, level=level, origin=self.name, native_code=code, text=text)
-        )
-
-    # --- acting ---------------------------------------------------------------------------------------------------
-
-    def _carry_out(self, steps: tuple[Step, ...], now_ns: int) -> None:
-        """Ask first, in order, then say."""
-        numbered = [(self.next_id(), step) for step in steps]
-        for intervention_id, step in numbered:
-            if not step.would_have and RANK[step.reaction] >= RANK[Reaction.FEED_HOLD]:
-                self._asked_again = 0
-                self._ask(intervention_id, step.reaction, step.finding.reason, now_ns)
-        evidence = Samples([])
-        names: tuple[str, ...] = ()
-        if self._channel is not None:
-            evidence = Samples.take(self._channel.evidence(self._back))
-            names = self._channel.names
-        for intervention_id, step in numbered:
-            stamps_ns = (now_ns, self._stamp_ns)
-            said = intervention(
-                intervention_id, step, self._mode(now_ns), self._state, self._cause, stamps_ns, names, evidence
-            )
-            self.interventions.publish(said)
-
-    def _ask(self, intervention_id: str, reaction: Reaction, reason: str, now_ns: int) -> None:
-        then = partial(self._answered, intervention_id, reaction, reason, now_ns)
-        if reaction is Reaction.STOP:
-            stop = StopRequest(reason=reason, requested_by=self.name, stamp_ns=now_ns, cause=self._cause)
-            self.stop.call(stop, timeout_s=ASK_TIMEOUT_S, then=then)
-        else:
-            hold = FeedHoldRequest(reason=reason, requested_by=self.name, stamp_ns=now_ns, cause=self._cause)
-            self.feed_hold.call(hold, timeout_s=ASK_TIMEOUT_S, then=then)
-
-    def _answered(
-        self, intervention_id: str, reaction: Reaction, reason: str, asked_ns: int, outcome: Outcome[ActionReply]
-    ) -> None:
-        now_ns = self.now_ns()
-        answer = result(intervention_id, reaction, asked_ns, now_ns, outcome)
-        self.results.publish(answer)
-        if answer.accepted:
-            self._hal_error = ""
-            if self._again is not None and RANK[self._again[1]] <= RANK[reaction]:
-                self._again = None
-            if self._event is not NOTHING:
-                self._event = replace(self._event, accepted=True)
-            return
-        self._hal_error = answer.text
-        if self._event is not NOTHING and (self._again is None or RANK[self._again[1]] <= RANK[reaction]):
-            self._again = (intervention_id, reaction, reason)
-        self._protect(now_ns)
-        if reaction is Reaction.FEED_HOLD:
-            self._escalate(now_ns, refused=answer.text)
-
-    def _end_when_quiet(self, but: Channel | None = None, quiet_ns: int = 1 << 62) -> None:
-        """By the readings' own time: a recording is played at any speed. `but`: a source that was quiet for so long."""
-        quiet = [c.newest_ns - c.fired_ns for c in self._all_channels() if c.fired_ns and c is not but]
-        if over(self._event, quiet=min([quiet_ns, *quiet]) > self.rearm_s * 1e9, released=False):
-            self._end_event(f"quiet for {self.rearm_s:g} s")
-
-    def _end_event(self, why: str, *, settle: bool = False) -> None:
-        if settle:
-            for channel in self._all_channels():
-                channel.settle()
-        if self._event is NOTHING:
-            return
-        self.log.info(f"event of {self._event.reaction} ended: {why}")
-        if self._event.powerless:
-            self._alarm(ConditionLevel.NORMAL, "")
-            self.clear(POWERLESS)
-        self._event = NOTHING
-        self._again = None
-        self._hal_error = ""
-        self._watch = None
-        for channel in self._all_channels():
-            for w in channel.watches:
-                w.release()
-
     # --- saying ---------------------------------------------------------------------------------------------------
 
     @timer(TICK_S)
@@ -429,6 +289,7 @@ class ImpactCortex(Tuning, Node):
                 self._ask(*self._again, now_ns)
             self._end_when_quiet()
         self._measured = self._measure(topics.SAMPLES.name, now_ns)
+        self._count(now_ns, self._measured.power_kw, self._cutting(), self._reference)
 
     @timer(TICK_S)
     def look(self) -> None:
@@ -439,6 +300,14 @@ class ImpactCortex(Tuning, Node):
         seen = (measured, self._shown_model_pct, self.limit_pct)
         state = None if self._state_silent else self._state
         self.assessments.publish(assess(now_ns, seen, state, self._event, self._mode(now_ns), self._protection))
+
+    def _cutting(self) -> MachineState | None:
+        """The machine's state while a chip is made."""
+        state = None if self._state_silent else self._state
+        if state is None or not gate_open(state.execution, state.motion):
+            return None
+        idle_pct = max((c.idle_pct for c in self._channels[topics.SAMPLES.name].values()), default=0.0)
+        return state if self._measured.load_pct - idle_pct >= self.air_pct else None
 
     def _measure(self, topic: str, now_ns: int) -> Measured:
         heard = [c for c in self._channels[topic].values() if not c.silent(now_ns)]
@@ -464,32 +333,3 @@ class ImpactCortex(Tuning, Node):
             self._protection, self._protected_ns = found, now_ns
             state, reasons = found
             self.protections.publish(Protection(stamp_ns=now_ns, state=state, mode=health.mode, reasons=reasons))
-
-    def _mode(self, now_ns: int) -> Mode:
-        """How far it may go now."""
-        return self._bypass.mode(self.mode, now_ns)
-
-    @service(topics.BYPASS)
-    def on_bypass(self, request: BypassRequest) -> ModeReply:
-        """Only observe for a time; 0 minutes end it."""
-        now_ns = self.now_ns()
-        if text := refused(request):
-            return ModeReply(accepted=False, text=text)
-        self._bypass = begun(request, now_ns)
-        text = self._bypass.text(now_ns) or f"bypass ended by {request.changed_by}: {request.reason}"
-        self.log.warning(text)
-        self._protect(now_ns)
-        return ModeReply(accepted=True, text=text)
-
-    @service(topics.SET_MODE)
-    def set_mode(self, request: ModeRequest) -> ModeReply:
-        """Another mode; or the same one, which takes note of an operator's reset and ends the event."""
-        if not request.changed_by or not request.reason:
-            return ModeReply(accepted=False, text="say who changes the mode (changed_by) and why (reason)")
-        same = request.mode is self.mode
-        if same or not self._event.acted:
-            self._end_event(f"{request.changed_by}: {request.reason}")
-        self.mode = request.mode
-        self.log.info(f"mode {request.mode}, by {request.changed_by}: {request.reason}")
-        self._protect(self.now_ns())
-        return ModeReply(accepted=True, text=f"mode {request.mode}")

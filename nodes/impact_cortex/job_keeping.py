@@ -1,0 +1,87 @@
+"""The part of impact_cortex that keeps the book of jobs: takes one, tells its steps, counts what a run uses."""
+
+from __future__ import annotations
+
+from bus.node import Node, publisher, service
+from nodes.impact_cortex.cuts import Cuts, Reference
+from nodes.impact_cortex.job_rows import cuts_of, mistakes, tasks_of
+from nodes.impact_cortex.jobs import NO_JOB, Jobs
+from nodes.impact_cortex.tasks import Task
+from schemas import topics
+from schemas.machine import Alarm, ConditionLevel, MachineState
+from schemas.shop import JobReply, JobSpec
+
+MOST_S = 0.5
+"""a tick that is later counts as this: nobody knows what was cut meanwhile"""
+MISMATCH = "PROGRAM_MISMATCH"
+
+
+class JobKeeping(Node):
+    """Mixed into the node."""
+
+    job_events = publisher(topics.JOB_EVENT)
+    alarms = publisher(topics.ALARM)
+
+    _jobs: Jobs
+    _cuts: Cuts
+    _tasks: tuple[Task, ...]
+    _counted_ns: int
+    _site_cuts: Cuts
+    _site_tasks: tuple[Task, ...]
+
+    def _begin_jobs(self) -> None:
+        self._jobs = Jobs()
+        self._counted_ns = 0
+
+    @service(topics.JOB_START)
+    def start_job(self, request: JobSpec) -> JobReply:
+        """The job of the next start of a program; an empty job_id ends it."""
+        if not request.job_id and not request.program:
+            self._jobs.wanted = NO_JOB
+            return JobReply(ok=True, text="no job from the next start of a program on")
+        if wrong := list(mistakes(request, self._site_cuts.base, self._site_tasks)):
+            return JobReply(ok=False, text="; ".join(wrong))
+        self._jobs.wanted = request
+        self.log.info(f"job {request.job_id}: {request.program}, by {request.operator_id or 'nobody said'}")
+        return JobReply(ok=True, text=f"job {request.job_id} begins with the next start of {request.program}")
+
+    def _watched_by(self) -> tuple[Cuts, tuple[Task, ...]]:
+        """Cuts and tasks of now: of the job, or of the machine; without a model where another program runs."""
+        if self._jobs.mismatch:
+            return Cuts(base=Reference()), self._site_tasks
+        spec = self._jobs.spec
+        if spec is None:
+            return self._site_cuts, self._site_tasks
+        cuts = cuts_of(spec, self._site_cuts.base) if spec.cuts or spec.material else self._site_cuts
+        return cuts, tasks_of(spec, self._site_tasks)
+
+    def _keep_book(self, state: MachineState) -> bool:
+        """Tell the steps that this state shows; whether what the machine is watched by has changed with them."""
+        jobs = self._jobs
+        before = (jobs.spec, jobs.mismatch)
+        for event in jobs.state(state):
+            self.job_events.publish(event)
+        if jobs.mismatch != before[1]:
+            wrong = f"program {state.program} runs, the job wants {jobs.mismatch}" if jobs.mismatch else ""
+            self.alarms.publish(
+                Alarm(
+                    stamp_ns=self.now_ns(),
+                    alarm_id=f"{self.name}/{MISMATCH.lower()}",
+                    level=ConditionLevel.WARNING if wrong else ConditionLevel.NORMAL,
+                    origin=self.name,
+                    native_code=MISMATCH,
+                    text=wrong,
+                )
+            )
+        return (jobs.spec, jobs.mismatch) != before
+
+    def _count(self, now_ns: int, power_kw: float, cutting: MachineState | None, reference: Reference) -> None:
+        """What the run has used since the last call; `cutting` is None while no chip is made."""
+        seconds = min((now_ns - self._counted_ns) / 1e9, MOST_S) if self._counted_ns else 0.0
+        self._counted_ns = now_ns
+        run = self._jobs.run
+        if run is None or seconds <= 0.0:
+            return
+        run.spend(seconds, power_kw)
+        if cutting is not None:
+            run.cut(seconds, cutting, reference.material, reference.cut.diameter_mm)

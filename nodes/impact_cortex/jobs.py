@@ -1,0 +1,158 @@
+"""Which job a run belongs to, and what becomes of it, by the machine's states alone. Values in, steps out.
+
+A job takes effect at the next start of a program, never in the middle of one. A run whose program is not the job's is
+watched with the machine's own limits and held against no model: a warm-up program must not be taken for the part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from nodes.impact_cortex import physics
+from nodes.impact_cortex.materials import MATERIALS
+from schemas.machine import Execution, MachineState
+from schemas.shop import JobEvent, JobEventKind, JobSpec, ToolUse
+
+PAUSED = frozenset(
+    {
+        Execution.FEED_HOLD,
+        Execution.INTERRUPTED,
+        Execution.STOPPED,
+        Execution.OPTIONAL_STOP,
+        Execution.PROGRAM_STOPPED,
+        Execution.WAIT,
+    }
+)
+OVER = frozenset({Execution.PROGRAM_COMPLETED, Execution.READY})
+NO_JOB = JobSpec(job_id="", program="")
+MOST_TOOLS = 200
+
+
+@dataclass(slots=True)
+class Use:
+    """What one tool has done in a run."""
+
+    cutting_s: float = 0.0
+    wear: float = 0.0
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of a program, its counters so far."""
+
+    run_id: str
+    program: str
+    spec: JobSpec
+    """`NO_JOB` where there is none, or the program is another one"""
+    mismatch: str
+    """the program that the job wanted; empty when this is it"""
+    part_count: int
+    cycles: int = 0
+    paused: bool = False
+    energy_kwh: float = 0.0
+    interventions: int = 0
+    tools: dict[tuple[int, str], Use] = field(default_factory=dict)
+
+    def event(self, kind: JobEventKind, stamp_ns: int, text: str = "") -> JobEvent:
+        return JobEvent(
+            stamp_ns=stamp_ns,
+            kind=kind,
+            job_id=self.spec.job_id,
+            run_id=self.run_id,
+            program=self.program,
+            operator_id=self.spec.operator_id,
+            cycles=self.cycles,
+            part_count=self.part_count,
+            energy_kwh=self.energy_kwh,
+            cutting_s=sum(use.cutting_s for use in self.tools.values()),
+            interventions=self.interventions,
+            tools=tuple(
+                ToolUse(tool_number=number, tool_serial=serial, cutting_s=use.cutting_s, wear_pct=100.0 * use.wear)
+                for (number, serial), use in self.tools.items()
+            ),
+            text=text,
+        )
+
+    def spend(self, seconds: float, power_kw: float) -> None:
+        """So long the spindle took this power; what is no reading counts as none."""
+        if power_kw > 0.0:
+            self.energy_kwh += power_kw * seconds / 3600.0
+
+    def cut(self, seconds: float, state: MachineState, material: str, diameter_mm: float) -> None:
+        """So long the tool was in the material: its life is used up by the speed at which it cuts (Taylor, Miner)."""
+        key = (state.tool_number, state.tool_serial)
+        if key not in self.tools and len(self.tools) >= MOST_TOOLS:
+            return
+        use = self.tools.setdefault(key, Use())
+        use.cutting_s += seconds
+        known = MATERIALS.get(material)
+        if known is not None and diameter_mm > 0.0 and state.spindle_speed_commanded_rpm > 0.0:
+            speed = physics.cutting_speed_m_min(state.spindle_speed_commanded_rpm, diameter_mm)
+            share = physics.wear_share(known, speed, seconds)
+            use.wear += share if share == share else 0.0
+
+
+class Jobs:
+    """The job that is wanted, and the run that is on."""
+
+    def __init__(self) -> None:
+        self.wanted = NO_JOB
+        self.run: Run | None = None
+
+    @property
+    def spec(self) -> JobSpec | None:
+        """What the machine is watched by now: the run's job; None: as its own parameters say."""
+        return self.run.spec if self.run is not None and self.run.spec is not NO_JOB else None
+
+    @property
+    def mismatch(self) -> str:
+        """The program that was wanted while another one runs; empty otherwise."""
+        return "" if self.run is None else self.run.mismatch
+
+    def state(self, state: MachineState) -> Iterator[JobEvent]:
+        """The steps that this state of the machine shows. One that is not known shows nothing."""
+        if state.execution is Execution.UNAVAILABLE:
+            return
+        if self.run is not None:
+            yield from self._go_on(self.run, state)
+        if self.run is None and state.run_id and state.execution is Execution.ACTIVE:
+            self.run = self._begin(state)
+            text = f"the job wants program {self.run.mismatch}" if self.run.mismatch else ""
+            yield self.run.event(JobEventKind.RUN_STARTED, state.stamp_ns, text)
+
+    def _begin(self, state: MachineState) -> Run:
+        wanted = self.wanted
+        fits = wanted is not NO_JOB and same_program(wanted.program, state.program)
+        mismatch = wanted.program if wanted is not NO_JOB and not fits else ""
+        return Run(state.run_id, state.program, wanted if fits else NO_JOB, mismatch, state.part_count)
+
+    def _go_on(self, run: Run, state: MachineState) -> Iterator[JobEvent]:
+        grown = max(0, state.part_count - run.part_count)
+        over = state.run_id != run.run_id or state.execution in OVER
+        completed = state.execution is Execution.PROGRAM_COMPLETED
+        if completed and not grown and not run.cycles:
+            grown = 1  # a control that counts no parts
+        run.part_count = state.part_count
+        for _ in range(min(grown, 1000)):
+            run.cycles += 1
+            yield run.event(JobEventKind.CYCLE_COMPLETED, state.stamp_ns)
+        if over:
+            self.run = None
+            kind = JobEventKind.RUN_COMPLETED if completed or grown else JobEventKind.ABORTED
+            yield run.event(kind, state.stamp_ns)
+        elif state.execution in PAUSED and not run.paused:
+            run.paused = True
+            yield run.event(JobEventKind.RUN_PAUSED, state.stamp_ns, state.execution.value)
+        elif state.execution is Execution.ACTIVE:
+            run.paused = False
+
+
+def same_program(wanted: str, shown: str) -> bool:
+    """Whether a control that shows `shown` runs `wanted`: it may say the folder or the ending, or neither."""
+    return _stem(wanted) == _stem(shown)
+
+
+def _stem(program: str) -> str:
+    return PurePosixPath(program.replace("\\", "/").strip()).stem.casefold()

@@ -1,0 +1,126 @@
+"""A job on the node: when it takes effect, what it changes, what is told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.impact import Assessment, Intervention
+from schemas.machine import Alarm, ConditionLevel, Execution, MachineState, Motion
+from schemas.shop import JobCut, JobEvent, JobEventKind, JobLimit, JobReply, JobSpec
+from tests.nodes.impact_cortex.rig import World, cutting, machine_state
+
+SPEC = JobSpec(
+    job_id="502",
+    program="O1001",
+    operator_id="maria",
+    cuts=(JobCut(tool=1, load_pct=30.0),),
+    limits=(JobLimit(task="load_limit", error=60.0),),
+)
+
+
+def hear(world: World, execution: Execution, **changes: Any) -> MachineState:
+    state = machine_state(world.now, execution, Motion.FEED).model_copy(update=changes)
+    world.node.on_state(state)
+    return state
+
+
+def start(world: World, spec: JobSpec = SPEC) -> JobReply:
+    return world.node.start_job(spec)
+
+
+def again(world: World, **changes: Any) -> None:
+    """The program ends and is started anew."""
+    hear(world, Execution.PROGRAM_COMPLETED, run_id="", part_count=1)
+    hear(world, Execution.ACTIVE, **{"run_id": "next", "part_count": 1, **changes})
+
+
+def test_a_job_takes_effect_at_the_next_start_and_brings_its_cuts_and_limits() -> None:
+    world = cutting(cusum_threshold_pct_s=100.0)
+    reply = start(world)
+    assert (reply.ok, reply.text) == (True, "job 502 begins with the next start of O1001")
+    world.samples(70.0, 60)
+    assert world.reactions == []
+    again(world)
+    world.samples(40.0, 100)
+    assert world.said(Assessment)[-1].model_load_pct == 30.0
+    world.samples(70.0, 20)
+    assert world.reactions == [("load_limit", "FEED_HOLD")]
+    hear(world, Execution.FEED_HOLD, run_id="next", part_count=1)
+    hear(world, Execution.READY, run_id="", part_count=1)
+    events = world.said(JobEvent)
+    assert [(e.kind, e.job_id) for e in events] == [
+        (JobEventKind.RUN_STARTED, ""),
+        (JobEventKind.CYCLE_COMPLETED, ""),
+        (JobEventKind.RUN_COMPLETED, ""),
+        (JobEventKind.RUN_STARTED, "502"),
+        (JobEventKind.RUN_PAUSED, "502"),
+        (JobEventKind.ABORTED, "502"),
+    ]
+    assert (events[-1].interventions, events[-1].operator_id) == (1, "maria")
+    assert len(world.said(Intervention)) == 1
+
+
+def test_another_program_is_told_and_held_against_no_model_and_by_the_machines_own_limits() -> None:
+    world = cutting(cuts=({"tool": 1, "load_pct": 30.0},))
+    start(world)
+    again(world, program="WARMUP")
+    (alarm,) = world.said(Alarm)
+    assert (alarm.level, alarm.native_code) == (ConditionLevel.WARNING, "PROGRAM_MISMATCH")
+    assert alarm.text == "program WARMUP runs, the job wants O1001"
+    world.samples(70.0, 100)
+    assert world.reactions == [], "60 % is the limit of the job, 85 the machine's"
+    assert world.said(Assessment)[-1].model_load_pct != world.said(Assessment)[-1].model_load_pct
+    hear(world, Execution.PROGRAM_COMPLETED, run_id="", part_count=2, program="WARMUP")
+    assert world.said(Alarm)[-1].level is ConditionLevel.NORMAL
+    hear(world, Execution.ACTIVE, run_id="third", part_count=2)
+    assert world.said(JobEvent)[-1].job_id == "502"
+
+
+def test_a_job_that_cannot_be_taken_says_everything_that_is_wrong_with_it() -> None:
+    world = cutting()
+    wrong = JobSpec(
+        job_id=" ",
+        program="",
+        material="unobtainium",
+        limits=(JobLimit(task="load_limt", error=60.0), JobLimit(task="load_limit", error=-1.0)),
+    )
+    reply = start(world, wrong)
+    assert not reply.ok
+    for words in ("job_id: ", "program: ", "material: 'unobtainium'", "limits[0] (load_limt)", "limits[1].error"):
+        assert words in reply.text
+    again(world)
+    assert world.said(JobEvent)[-1].job_id == ""
+
+
+def test_a_job_can_be_ended() -> None:
+    world = cutting()
+    start(world)
+    assert start(world, JobSpec(job_id="", program="")).ok
+    again(world)
+    assert world.said(JobEvent)[-1].job_id == ""
+
+
+def test_a_parameter_set_under_a_job_leaves_the_job_in_force() -> None:
+    world = cutting()
+    start(world)
+    again(world)
+    world.node.__dict__["limit_pct"] = 95.0
+    world.node.on_parameter("limit_pct")
+    world.samples(40.0, 60)
+    world.samples(70.0, 20)
+    assert world.reactions == [("load_limit", "FEED_HOLD")]
+
+
+def test_what_a_run_uses_is_counted_while_it_cuts() -> None:
+    world = cutting(material="c45_annealed", tool_diameter_mm=10.0, teeth=3)
+    world.samples(40.0, 2000)
+    hear(world, Execution.PROGRAM_COMPLETED, run_id="", part_count=1)
+    event = world.said(JobEvent)[-1]
+    assert event.kind is JobEventKind.RUN_COMPLETED
+    assert event.cutting_s == pytest.approx(2.5, abs=0.2)
+    assert event.energy_kwh == pytest.approx(2.2 * 2.5 / 3600, rel=0.1)  # 2.2 Nm at 9549 rpm
+    (tool,) = event.tools
+    assert (tool.tool_number, tool.tool_serial) == (1, "em10-0001")
+    assert tool.wear_pct > 0.0
