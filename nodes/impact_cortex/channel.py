@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nodes.impact_cortex.chatter import Chatter
 from nodes.impact_cortex.detectors import block, step
 from nodes.impact_cortex.memory import Memory
 from nodes.impact_cortex.procedures import Reads
@@ -219,6 +220,13 @@ class Channel:
             if w.level is Level.UNGATED and not w.armed:
                 continue
             values = columns[w.column]
+            if (
+                isinstance(w.detector, Chatter)
+                and (whole and w.armed and not w.settle_left and not w.fired)
+                and w.detector.only_fills(w.state, values)
+            ):
+                w.state.lost = 0
+                continue
             if w.task.how.reads is not Reads.VALUE:
                 values = w.gain * values + w.offset
             armed: NDArray[np.bool_] | bool = w.armed

@@ -103,6 +103,15 @@ class Chatter:
             state.readings, state.held = np.empty(self.rows), 0
         state.over, state.ratio = 0, math.nan
 
+    def only_fills(self, state: ChatterState, values: Floats) -> bool:
+        """Take readings that do not complete a spectrum: nothing can come of them. False, and nothing done, else."""
+        end = state.held + len(values)
+        if end >= self.rows:
+            return False
+        state.readings[state.held : end] = values
+        state.held = end
+        return True
+
     def judge_block(self, state: ChatterState, values: Floats) -> Bools:
         fired = np.zeros(len(values), dtype=np.bool_)
         first = 0

@@ -88,3 +88,17 @@ def test_a_spectrum_over_two_speeds_is_thrown_away() -> None:
 def test_a_spectrum_of_a_few_readings_is_none() -> None:
     with pytest.raises(ValueError, match="16 readings"):
         Chatter(0.4, 8, 0.001, 1.0)
+
+
+def test_readings_that_complete_no_spectrum_are_only_taken() -> None:
+    detector = Chatter(0.4, 100, 0.001, floor=0.0)
+    one, other = detector.start(), detector.start()
+    for state in (one, other):
+        state.turn(9549.0, 3)
+    wave = sine(1350.0)[:99]
+    assert detector.only_fills(one, wave[:60])
+    assert detector.only_fills(one, wave[60:])
+    block(detector, other, wave, True)
+    assert one == other
+    assert not detector.only_fills(one, wave[:1])
+    assert one == other, "nothing is done"
