@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 
 WARM_UP_S = 5.0
-REACH_S = 90.0
-"""so far back it is looked for a beginning after which all is known: under two seconds of replay"""
+REACH_S = 60.0
+"""so far back it is looked for a beginning after which all is known: a second or so of replay"""
 BEFORE_S = 2.0
 AFTER_S = 3.0
 OPEN_END_NS = 1 << 62
