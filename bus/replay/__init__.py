@@ -28,7 +28,7 @@ from bus.replay.inputs import Inputs, NotReplayable, RecordedNode, recorded_node
 from bus.replay.known import Known
 from bus.replay.lockstep import Invoke
 from bus.replay.run import Run
-from bus.replay.window import REACH_S, Span, Window, warm_up_s
+from bus.replay.window import MID_RUN_REACH_S, Span, Window, warm_up_s
 from bus.site import did_you_mean
 from bus.target import target_of
 from bus.trace import Kind
@@ -161,7 +161,7 @@ def _span(reader: AnyBag, window: Window | None, nodes: Sequence[RecordedNode]) 
 
 def _calls(reader: AnyBag, traces: set[str], until_ns: int) -> Iterator[float]:
     """When these nodes called a service, seconds since the bag's first message."""
-    start_ns = max(reader.start_ns, until_ns - round(REACH_S * 1e9))
+    start_ns = max(reader.start_ns, until_ns - round(MID_RUN_REACH_S * 1e9))
     for message in reader.messages(topics=traces.__contains__, start_ns=start_ns, end_ns=until_ns):
         with contextlib.suppress(DecodeError, trace.BadTrace):  # told when it is replayed
             for record in trace.records(codec(TraceBlock).decode(message.payload)):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Self
 
 WARM_UP_S = 5.0
-REACH_S = 60.0
-"""so far back it is looked for a beginning after which all is known: a second or so of replay"""
+REACH_S = 45.0
+"""so far back it is looked for a beginning after which all is known: a second of replay"""
+MID_RUN_REACH_S = 30.0
+"""the same where it begins in mid-run: with other parameters two replays go side by side there"""
 BEFORE_S = 2.0
 AFTER_S = 3.0
 OPEN_END_NS = 1 << 62
@@ -68,5 +70,5 @@ def warm_up_s(start_s: float, called_s: Iterable[float]) -> float:
     """
     if start_s <= REACH_S:
         return max(0.0, start_s)
-    before = [at for at in called_s if start_s - REACH_S <= at < start_s]
+    before = [at for at in called_s if start_s - MID_RUN_REACH_S <= at < start_s]
     return WARM_UP_S + max(0.0, start_s - min(before, default=start_s))
