@@ -20,7 +20,7 @@ from bus.host import Spec
 from bus.node import Node, client
 from bus.runtime import BadRuntimeDirectory
 from bus.testing import Domain
-from bus.transport import Transport, Unreachable
+from bus.transport import Transport, Unreachable, end
 from schemas.codec import codec
 from schemas.grammar import type_hash
 from tests.bus.live import counts, node, until
@@ -49,7 +49,7 @@ class Sockets:
     def close(self) -> None:
         for made in self._made:
             made.close(linger=0)
-        self._context.term()
+        end(self._context)
 
 
 @pytest.fixture
@@ -131,6 +131,18 @@ def test_tcp_never_leaves_the_host(domain: Domain, host: str) -> None:
     directory = Directory(domain.name)
     with pytest.raises(Unreachable, match="may be bound without encryption"):
         Transport(directory.socket_path(), directory.socket_path(), tcp_host=host)
+
+
+# --- its end --------------------------------------------------------------------------------------------------------
+
+
+def test_a_context_that_does_not_end_holds_nobody_up() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    open_still = context.socket(zmq.PAIR)
+    assert not end(context)
+    open_still.close(linger=0)
+    until(lambda: context.closed)
+    assert end(zmq.Context())
 
 
 # --- strangers at the doors -----------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from bus import frame
 from bus.discovery import Directory
 from bus.entry import Entry, ServiceEntry, TopicEntry
 from bus.stream import record
+from bus.transport import end
 from schemas.codec import codec
 from schemas.grammar import definition, type_hash
 from tests.bus.test_transport import greeting
@@ -248,7 +249,7 @@ class Rogue:
         self.listening.close()
         for each in (self.pub, self.router):
             each.close(linger=0)
-        self.context.term()
+        end(self.context)
         self.directory.close()
 
 
