@@ -163,6 +163,17 @@ class SignalBlock(Message):
     """float32 [rows, signals]; NaN is no reading"""
 
 
+class SignalLevels(Message):
+    """What the rows of one source were since the last of these: newest, least, greatest, mean, standard deviation."""
+
+    stamp_ns: Nanoseconds
+    """of the newest row"""
+    source: str
+    rows: int
+    data: Samples
+    """float32 [5, signals], in the order of machine/signals; NaN is no reading"""
+
+
 class ReducedBlock(Message):
     """What a recorder keeps of a source's rows while the machine does not cut: their range over `period_ns`."""
 

@@ -17,6 +17,7 @@ SAMPLES = Topic("machine/samples", machine.SignalBlock, SENSOR, depth=64, rate_h
 VIBRATION = Topic(
     "machine/vibration", machine.SignalBlock, SENSOR, depth=64, rate_hz=100, deadline_s=0.5, lifespan_s=0.5
 )
+LEVELS = Topic("machine/levels", machine.SignalLevels, SENSOR, depth=16, rate_hz=10, lifespan_s=2.0)
 COOLANT = Topic("coolant/state", machine.CoolantState, LATCHED)
 MOTION = Topic("machine/motion", machine.MotionEvent, EVENT)
 ALARM = Topic("alarm", machine.Alarm, LATCHED, key="alarm_id", writers="many")

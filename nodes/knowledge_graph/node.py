@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bus.node import EVERY, BadParameter, Node, Raw, parameter, publisher, service, subscription, tap, timer
+from bus.node import EVERY, BadParameter, Node, parameter, publisher, service, subscription, timer
 from nodes.knowledge_graph import answers, export, topology
 from nodes.knowledge_graph.answers import World
 from nodes.knowledge_graph.faults import State
@@ -16,8 +17,6 @@ from nodes.knowledge_graph.reach import Reach
 from nodes.knowledge_graph.reading import Reading
 from nodes.knowledge_graph.written import plan
 from schemas import topics
-from schemas.base import Message
-from schemas.codec import DecodeError, codec
 from schemas.graph import (
     CausesReply,
     CausesRequest,
@@ -33,18 +32,11 @@ from schemas.graph import (
     Topology,
 )
 from schemas.impact import Assessment, Intervention, Protection
-from schemas.machine import Alarm, ConditionLevel, CoolantState, MachineInfo, MachineState, SignalBlock, Signals
+from schemas.machine import Alarm, ConditionLevel, CoolantState, MachineInfo, MachineState, SignalLevels, Signals
 from schemas.system import Processes, ProcessState, ProcessStatus
-
-M = TypeVar("M", bound=Message)
 
 MOST_MACHINES = 200
 MOST_PROCESSES = 1000
-LOOK_S = 0.1
-"""one row of a source is read out of so many seconds: its newest"""
-NEWEST = 6
-"""messages of one topic that are decoded at most to find the newest of each of its sources"""
-BLOCKS = (topics.SAMPLES.name, topics.VIBRATION.name)
 
 
 class KnowledgeGraph(Node):
@@ -77,12 +69,9 @@ class KnowledgeGraph(Node):
         )
         self.live: dict[str, MachineLive] = {}
         self.processes: dict[str, ProcessStatus] = {}
-        self.columns: dict[tuple[str, str, str], tuple[str, ...]] = {}
-        """by machine, topic and source: the names of its columns"""
+        self.columns: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+        """by machine and source: its topic, and the names of its columns"""
         self.told: tuple[tuple[Component, ...], tuple[Relation, ...]] | None = None
-        self.undecodable = 0
-        self.assessed: dict[str, Raw] = {}
-        """the newest of each machine: decoded when somebody asks, and not 20 times a second"""
         self._grown()
 
     def _grown(self) -> None:
@@ -135,8 +124,8 @@ class KnowledgeGraph(Node):
         live.on_signals(signals)
         self.columns = {key: names for key, names in self.columns.items() if key[0] != name}
         for s in signals.signals:
-            key = (name, s.topic, s.source)
-            self.columns[key] = (*self.columns.get(key, ()), s.name)
+            _, names = self.columns.get((name, s.source), ("", ()))
+            self.columns[name, s.source] = (s.topic, (*names, s.name))
         topology.add_signals(self.shape, name, signals.signals)
         self._grown()
 
@@ -193,63 +182,27 @@ class KnowledgeGraph(Node):
         if new:
             self._grown()
 
-    def hears(self, topic: str, type_name: str) -> bool:
-        """The samples of every machine: undecoded, because of a thousand a second only the newest are looked at."""
-        if type_name == Assessment.__name__:
-            return topic.partition("/")[2] == topics.ASSESSMENT.name
-        return type_name == SignalBlock.__name__ and topic.partition("/")[2] in BLOCKS
+    @subscription(topics.ASSESSMENT, namespace=EVERY)
+    def on_assessment(self, said: Assessment) -> None:
+        if (live := self.live.get(self.source.namespace)) is not None:
+            live.assessment = said
 
-    @tap(select="hears", batch_s=LOOK_S)
-    def on_blocks(self, batch: list[Raw]) -> None:
-        by_topic: dict[str, list[Raw]] = {}
-        for raw in batch:
-            if not raw.lost_first:
-                by_topic.setdefault(raw.topic, []).append(raw)
-        for full, raws in by_topic.items():
-            machine, _, topic = full.partition("/")
-            live = self.live.get(machine)
-            if live is None:
-                continue
-            if topic == topics.ASSESSMENT.name:
-                self.assessed[machine] = raws[-1]
-                continue
-            wanted = {source for m, t, source in self.columns if m == machine and t == topic}
-            for raw in reversed(raws[-NEWEST * max(1, len(wanted)) :]):
-                if not wanted:
-                    break
-                block = self._decoded(raw, SignalBlock)
-                if block is None:
-                    continue
-                if block.source in wanted:
-                    wanted.discard(block.source)
-                    self._look(live, (machine, topic, block.source), block)
-
-    def _decoded(self, raw: Raw, kind: type[M]) -> M | None:
-        try:
-            return codec(kind).decode(raw.payload)
-        except DecodeError as error:
-            self.undecodable += 1
-            if self.undecodable == 1:
-                self._once("UNDECODABLE", f"{raw.topic} from {raw.publisher}: {error}")
-            return None
-
-    def _look(self, live: MachineLive, key: tuple[str, str, str], block: SignalBlock) -> None:
-        data, names = block.data.array, self.columns[key]
-        if data.ndim != 2 or not len(data) or data.shape[1] != len(names):
+    @subscription(topics.LEVELS, namespace=EVERY)
+    def on_levels(self, levels: SignalLevels) -> None:
+        machine = self.source.namespace
+        live, (topic, names) = self.live.get(machine), self.columns.get((machine, levels.source), ("", ()))
+        data = levels.data.array
+        if live is None or data.shape != (5, len(names)):
             return
-        if key[1] == topics.VIBRATION.name:
-            live.on_vibration(rms(data))
+        if topic == topics.VIBRATION.name:
+            live.on_vibration(together(data[4]))
         else:
-            live.on_samples(names, data[-1].tolist())
+            live.on_samples(names, data[0].tolist())
 
     # --- what is said ---------------------------------------------------------------------------------------------
 
     def world(self) -> World:
         now_ns = self.now_ns()
-        assessed, self.assessed = self.assessed, {}
-        for machine, raw in assessed.items():
-            if (said := self._decoded(raw, Assessment)) is not None:
-                self.live[machine].assessment = said
         readings = [r for live in self.live.values() for r in live.readings(now_ns)]
         for name, process in self.processes.items():
             here = process.state in (ProcessState.READY, ProcessState.WAITING, ProcessState.STARTING)
@@ -298,9 +251,7 @@ class KnowledgeGraph(Node):
         return ExportReply(ok=True, text=draw(self.shape, levels))
 
 
-def rms(data: Any) -> float:
-    """Of all channels together, each without its mean: gravity is no vibration. NaN channels are left out."""
-    with np.errstate(invalid="ignore"):
-        squares = np.var(data.astype(np.float64), axis=0)
-    squares = squares[~np.isnan(squares)]
-    return float(np.sqrt(squares.sum())) if len(squares) else float("nan")
+def together(deviations: NDArray[Any]) -> float:
+    """Of all channels of a vibration; NaN channels are left out. Without their means: gravity is no vibration."""
+    known = deviations[~np.isnan(deviations)].astype(np.float64)
+    return float(np.sqrt(np.square(known).sum())) if len(known) else float("nan")

@@ -25,6 +25,7 @@ from bus.node import (
 from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.drivers import Setting
 from nodes.sensory_cortex.entries import Entry, objections, read_entries
+from nodes.sensory_cortex.levels import LEVELS_S, Levels
 from nodes.sensory_cortex.machine import Machine
 from nodes.sensory_cortex.merging import merged
 from nodes.sensory_cortex.sources import SourceWatch
@@ -73,6 +74,7 @@ class SensoryCortex(Node):
     signals = publisher(topics.SIGNALS)
     samples = publisher(topics.SAMPLES)
     vibration = publisher(topics.VIBRATION)
+    levels = publisher(topics.LEVELS)
     coolant = publisher(topics.COOLANT)
     motion = publisher(topics.MOTION)
     alarms = publisher(topics.ALARM)
@@ -102,6 +104,7 @@ class SensoryCortex(Node):
             Signals: self.signals,
         }
         self.watch = SourceWatch(now_ns)
+        self.recent = Levels()
         self.started_ns = self.ticked_ns = now_ns
         self.beat_ns: int | None = None
         self.mode = Mode.OBSERVE
@@ -166,6 +169,7 @@ class SensoryCortex(Node):
         if to is not None:
             to.publish(block)
             self.watch.heard(block, now_ns)
+            self.recent.add(block)
             self.last_values[block.source] = block.data.array
 
     @timer(0.005)
@@ -174,6 +178,12 @@ class SensoryCortex(Node):
         now_ns = self.now_ns()
         for message in self.machine.deferred():
             self._tell_block(message, now_ns)
+
+    @timer(LEVELS_S)
+    def sum_up(self) -> None:
+        """What the rows were, for those who do not need every one."""
+        for levels in self.recent.take():
+            self.levels.publish(levels)
 
     @timer(0.2)
     def look(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bus.node import Raw
 from nodes.knowledge_graph.written import plan
+from nodes.sensory_cortex.levels import Levels
 from schemas.base import Message, Samples
 from schemas.codec import codec
 from schemas.graph import CausesRequest, ExportRequest, ImpactRequest, InfluenceRequest
 from schemas.impact import Assessment, Intervention, Protection
-from schemas.machine import Alarm, CoolantState, MachineInfo, MachineState, SignalBlock, Signals
+from schemas.machine import Alarm, CoolantState, MachineInfo, MachineState, SignalBlock, SignalLevels, Signals
 from schemas.system import Processes
 from tests.nodes.impact_cortex.rig import ACCELEROMETER, DRIVE, STILL, drive_block
 from tests.nodes.knowledge_graph.cell import START_NS, Cell
@@ -25,7 +25,8 @@ from tests.soak.fuzz_wire import example
 
 class _Graph(Alive):
     kinds: tuple[type[Message], ...] = (
-        MachineInfo, MachineState, Signals, CoolantState, Alarm, Protection, Assessment, Intervention, Processes,
+        MachineInfo, MachineState, Signals, CoolantState, Alarm, Protection, Assessment, SignalLevels, Intervention,
+        Processes,
         CausesRequest, ImpactRequest, InfluenceRequest, ExportRequest,
     )  # fmt: skip
 
@@ -35,21 +36,12 @@ class _Graph(Alive):
         acts: list[tuple[str, Callable[[Any], Any]]] = [
             ("machine/info", node.on_info), ("machine/state", node.on_state), ("machine/signals", node.on_signals),
             ("coolant/state", node.on_coolant), ("alarm", node.on_alarm), ("machine/protection", node.on_protection),
-            ("impact/assessment", self.assess), ("impact/intervention", node.on_intervention),
+            ("impact/assessment", node.on_assessment), ("machine/levels", node.on_levels),
+            ("impact/intervention", node.on_intervention),
             ("/launch/processes", node.on_processes), ("", node.causes), ("", node.impact), ("", node.influence),
             ("", node.export),
         ]  # fmt: skip
         self.doors = [(kind, _with_source(node, *act)) for kind, act in zip(self.kinds, acts, strict=True)]
-        self.doors.append((SignalBlock, self.look_at))
-
-    def assess(self, said: Assessment) -> None:
-        payload = codec(Assessment).encode(said)
-        self.node.on_blocks([Raw("vmc1/impact/assessment", "x", 7, 1, 1, 1, payload, "Assessment", "", "SENSOR")])
-
-    def look_at(self, block: SignalBlock) -> None:
-        topic = "machine/samples" if block.source == "drive" else "machine/vibration"
-        payload = codec(SignalBlock).encode(block)
-        self.node.on_blocks([Raw(f"vmc1/{topic}", "x", 7, 1, 1, 1, payload, "SignalBlock", "", "SENSOR")])
 
     def after(self) -> None:
         self.cell.now_ns += 10**7
@@ -64,13 +56,13 @@ class _Graph(Alive):
 def knowledge_graph() -> Target:
     """The node: anything in any message, in any order."""
     one = [[n, plain(example(kind))] for n, kind in enumerate(_Graph.kinds)]
-    blocks = len(_Graph.kinds)
+    number = _Graph.kinds.index(SignalLevels)
     names = [2, plain(Signals(signals=DRIVE + ACCELEROMETER))]
-    drive = [blocks, plain(drive_block(START_NS, 0, 170.0))]
-    shaken = SignalBlock(stamp_ns=1, period_ns=100_000, source="accel", first_row=0, data=Samples(STILL))
-    return _Graph().target(
-        "knowledge_graph", [one[:4], one[4:9], one[9:], [names, one[1], drive, [blocks, plain(shaken)]]]
-    )
+    heard = Levels()
+    heard.add(drive_block(START_NS, 0, 170.0))
+    heard.add(SignalBlock(stamp_ns=1, period_ns=100_000, source="accel", first_row=0, data=Samples(STILL)))
+    levels = [[number, plain(said)] for said in heard.take()]
+    return _Graph().target("knowledge_graph", [one[:4], one[4:9], one[9:], [names, one[1], *levels]])
 
 
 def topology() -> Target:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from bus.node import Node, Outcome, Raw, Source
+from bus.node import Node, Outcome, Source
 from nodes.impact_cortex import ImpactCortex
 from nodes.knowledge_graph import KnowledgeGraph
 from nodes.sensory_cortex import SensoryCortex
@@ -18,16 +18,13 @@ from nodes.sensory_cortex.cutting import speed_rpm
 from nodes.sensory_cortex.drivers.simulator import Simulator
 from nodes.sensory_cortex.program import FINISHER, ROUGHER, Block, Do, Program, pocket
 from schemas.base import Message, Service, Topic, resolve
-from schemas.codec import codec
 from schemas.graph import CausesReply, CausesRequest
-from schemas.impact import Assessment
 from schemas.machine import (
     ConditionLevel,
     Fault,
     FeedHoldRequest,
     InjectRequest,
     ResetRequest,
-    SignalBlock,
     StopRequest,
 )
 from schemas.system import LogLevel
@@ -128,7 +125,6 @@ class Cell:
         self.logged: list[str] = []
         self.sensory: dict[str, SensoryCortex] = {}
         self.impact: dict[str, ImpactCortex] = {}
-        self.blocks: dict[tuple[str, str], tuple[Source, SignalBlock]] = {}
         known = {m: {"tools": [1, 2]} for m in machines}
         shared = [{"kind": "coolant_tank", "machines": list(machines)}]
         self.graph = KnowledgeGraph(Hand(self, "knowledge_graph"), {"machines": known, "shared": shared, **parameters})
@@ -172,26 +168,10 @@ class Cell:
                 if s.topic is topic and source.node != node.name:
                     node.source = source
                     getattr(node, s.method)(message)
-        if isinstance(message, Assessment):
-            self.graph.on_blocks([self._raw(full_name, source, message)])
-            return
-        if isinstance(message, SignalBlock):
-            # of each source only the newest is looked at: the others are not even encoded
-            self.blocks[full_name, message.source] = (source, message)
-            return
         for s in self.graph.interface.subscriptions:
             if s.topic is topic:
                 self.graph.source = source
                 getattr(self.graph, s.method)(message)
-
-    def _raws(self) -> list[Raw]:
-        blocks, self.blocks = self.blocks, {}
-        return [self._raw(topic, by, block) for (topic, _), (by, block) in blocks.items()]
-
-    def _raw(self, topic: str, by: Source, message: Message) -> Raw:
-        kind = type(message)
-        payload = codec(kind).encode(message)
-        return Raw(topic, by.node, 1, by.seq, by.stamp_ns, self.now_ns, payload, kind.__name__, "", "SENSOR")
 
     def _answer(self) -> None:
         asked, self.asked = self.asked, []
@@ -212,6 +192,8 @@ class Cell:
                 node.tick()
                 if ms % 5 == 0:
                     node.later()
+                if ms % 100 == 99:
+                    node.sum_up()
                 if ms % 200 == 0:
                     node.look()
                 if self.asked:
@@ -219,8 +201,6 @@ class Cell:
                 if ms % 50 == 0:
                     self.impact[machine].tick()
                     self.impact[machine].look()
-            if ms % 100 == 99:
-                self.graph.on_blocks(self._raws())
             if ms % 1000 == 0:
                 self.graph.tell()
 

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bus.node import BadParameter, Raw, Source
 from bus.testing import Domain
 from nodes.knowledge_graph import KnowledgeGraph
-from nodes.knowledge_graph.node import MOST_MACHINES, rms
+from nodes.knowledge_graph.node import MOST_MACHINES, together
+from nodes.sensory_cortex.levels import summary
 from schemas import topics
 from schemas.codec import codec
 from schemas.graph import (
@@ -25,7 +27,7 @@ from schemas.graph import (
 )
 from schemas.machine import ConditionLevel, Fault, InjectRequest
 from schemas.system import Processes, ProcessState, ProcessStatus
-from tests.nodes.impact_cortex.rig import ACCELEROMETER, STILL, machine_info
+from tests.nodes.impact_cortex.rig import STILL, machine_info
 from tests.nodes.knowledge_graph.cell import MS, Cell, Hand, short
 
 GIVEN = ("-p", 'machines={"vmc1": {"tools": [1, 2]}, "vmc2": {}}')
@@ -124,15 +126,8 @@ def test_a_process_that_has_ended_explains_what_has_fallen_silent_with_it() -> N
     assert len(first.speaks_for) == 4
 
 
-def test_bytes_that_are_no_block_are_counted_and_said_once() -> None:
-    cell = Cell(("vmc1",), short())
-    raw = Raw("vmc1/machine/samples", "x", 1, 1, 0, 0, b"\xc1", "SignalBlock", "", "SENSOR")
-    for _ in range(3):
-        cell.graph.on_blocks([raw])
-    assert cell.graph.undecodable == 3
-    assert len([line for line in cell.logged if "vmc1/machine/samples from x" in line]) == 1
-
-
 def test_gravity_is_no_vibration() -> None:
-    assert len(ACCELEROMETER) == STILL.shape[1]
-    assert rms(STILL) == 0.0
+    (*_, deviation) = summary(STILL)
+    assert together(deviation) == 0.0
+    assert together(np.array([3.0, np.nan, 4.0])) == 5.0
+    assert np.isnan(together(np.array([np.nan])))
