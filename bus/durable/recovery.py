@@ -7,7 +7,9 @@
     damage          a record that is not as written is passed over; what lies behind it stays, under its own numbers.
                     At the tail it counts as a power failure does
 
-Numbers that are passed over show as a hole, which a consumer is told of as `Lost`.
+Numbers that are passed over show as a hole, which a consumer is told of as `Lost`. Damage is evidence of them, so what
+it means is noted in `numbers` before anything is put right: who dies in between begins again with the evidence, or with
+the note.
 """
 
 from __future__ import annotations
@@ -53,26 +55,33 @@ def recover(folder: Path, boot_id: str, reserve: int) -> Found:
         before = None
     found = Found(log_id, 1)
     crc_seed = seed(log_id)
-    in_doubt = False
+    strange: list[Segment] = []
     for segment in segments:
         header = header_of(segment)
         if header is None and _has_records(segment, crc_seed):
             found.notes.append(f"{segment.path}: its head is damaged; its events are read all the same")
         elif header is None or header[0] != log_id:
-            in_doubt |= _set_aside([segment], found.notes)
+            strange.append(segment)
             continue
         found.segments.append(segment)
-    last = 0
+    in_doubt = any(segment.end >= HEADER_BYTES for segment in strange)
+    last = tail = 0
     if found.segments:
         newest = found.segments[-1]
         header = header_of(newest)
         found.writable_since_ns = header[2] if header is not None else 0
-        last, damaged = _cut_tail(newest, crc_seed, found.notes)
+        last, tail, damaged = _tail(newest, crc_seed, found.notes)
         last = max(last, newest.first_seq - 1)
         in_doubt |= damaged
     found.next_seq, why = _next_seq(before, last, in_doubt, boot_id, reserve)
     if found.next_seq > last + 1 and why:
         found.notes.append(f"{folder}: {why}; events after #{last} may be gone, numbers go on with #{found.next_seq}")
+    if in_doubt and before is not None:
+        _note(folder, numbers.Numbers(log_id, boot_id, found.next_seq, found.next_seq - 1, numbers.OPEN))
+    _set_aside(strange, found.notes)
+    if found.segments and tail < newest.end:
+        os.truncate(newest.path, tail)
+        newest.end = tail
     return found
 
 
@@ -114,9 +123,19 @@ def _set_aside(segments: list[Segment], notes: list[str]) -> bool:
     return found
 
 
-def _cut_tail(segment: Segment, crc_seed: int, notes: list[str]) -> tuple[int, bool]:
-    """Remove what lies behind the last whole record; its number, and whether more than a torn write was there."""
-    fd = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
+def _note(folder: Path, found: numbers.Numbers) -> None:
+    """On the disk before the evidence goes."""
+    fd = os.open(folder / "numbers", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        numbers.write(fd, found)
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def _tail(segment: Segment, crc_seed: int, notes: list[str]) -> tuple[int, int, bool]:
+    """The number of the last whole record, its end, and whether more than a torn write lies behind it."""
+    fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         last, end = 0, HEADER_BYTES
         for record in scan(fd, HEADER_BYTES, segment.end, crc_seed):
@@ -124,11 +143,6 @@ def _cut_tail(segment: Segment, crc_seed: int, notes: list[str]) -> tuple[int, b
                 notes.append(f"{segment.path}: damaged between #{last} and #{record.seq}")
             last, end = record.seq, record.end
             segment.mark(record.seq, record.start)
-        damaged = False
-        if end < segment.end:
-            damaged = not is_cut_short(fd, end, segment.end, crc_seed)
-            os.ftruncate(fd, end)
-            segment.end = end
-        return last, damaged
+        return last, end, end < segment.end and not is_cut_short(fd, end, segment.end, crc_seed)
     finally:
         os.close(fd)
