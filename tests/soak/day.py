@@ -28,6 +28,7 @@ from bus.testing import Domain
 from schemas.codec import codec
 from schemas.machine import CoolantState, MachineState
 from schemas.system import Diagnostics, LogLevel, LogRecord, Processes, RecorderStatus
+from tests.soak.ending import ends_with_us
 
 SPEEDS = (20.0, 16.0, 12.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0)
 TRIAL_S = 12.0
@@ -234,7 +235,7 @@ def day(speed: float, hours: float, told: Told, real_s: float = float("inf")) ->
         with (
             domain.session(select=lambda topic, _: topic in watch.topics, heard=watch.heard) as session,
             (domain.root / "out").open("wb") as out,
-            subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as launch,
+            subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, preexec_fn=ends_with_us) as launch,
         ):
             try:
                 if not session.spin(lambda: watch.hours > 0.0, START_WITHIN_S):

@@ -24,6 +24,7 @@ from typing import IO
 
 from bus.testing import Domain
 from tests.soak.durable_nodes import ACCEPTED, HEARD
+from tests.soak.ending import ends_with_us
 
 SOON = 0.3
 """share of kills that come within a second of the one before: in the middle of a start, or of catching up"""
@@ -81,7 +82,9 @@ class Side:
     def _start(self) -> None:
         self.life += 1
         command = [sys.executable, "-P", "-m", "bus.run", *self._command(self.life)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._errors)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=self._errors, preexec_fn=ends_with_us
+        )
 
     def start_again(self) -> None:
         self.process.wait()

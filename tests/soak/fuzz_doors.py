@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bus.guard import PR_SET_PDEATHSIG, prctl
 from bus.node import Raw
 from bus.session import Session
 from bus.testing import Domain
@@ -24,6 +22,7 @@ from bus.usage import Usage
 from schemas.codec import codec
 from schemas.system import Diagnostics
 from tests.bus.toys.talk import Word
+from tests.soak.ending import ends_with_us
 from tests.soak.fuzz_toys import REPORT
 from tests.soak.fuzz_worker import Finding, Report
 
@@ -57,7 +56,7 @@ class Pair:
             self.children[name] = subprocess.Popen(
                 [*command, f"tests.soak.fuzz_toys:{name.capitalize()}", "--name", name],
                 stderr=log, pass_fds=(ready_end,),
-                env={**os.environ, "RISE_READY_FD": str(ready_end)}, preexec_fn=_ends_with_us,
+                env={**os.environ, "RISE_READY_FD": str(ready_end)}, preexec_fn=ends_with_us,
             )  # fmt: skip
         os.close(ready_end)
         with open(ready, "rb") as pipe:
@@ -152,13 +151,9 @@ def _stranger(name: str, inputs: int, seed: int, domain: str) -> subprocess.Pope
     return subprocess.Popen([*words, "--domain", domain], stdout=subprocess.DEVNULL, preexec_fn=_nicely)
 
 
-def _ends_with_us() -> None:
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _nicely() -> None:
     os.nice(NICE)
-    _ends_with_us()
+    ends_with_us()
 
 
 def _judge(pair: Pair, quiet_mb: Mapping[str, float]) -> Iterator[str]:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.soak.ending import ends_with_us
 from tests.soak.fuzz_doors import door, talking
 from tests.soak.fuzz_stranger import DOORS
 from tests.soak.fuzz_targets import TARGETS, find
@@ -97,7 +98,7 @@ def _target(asked: argparse.Namespace, name: str, out: Path, scratch: str) -> Re
     with log.open("wb") as errors:
         child = subprocess.Popen(
             ["nice", "-n", "10", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-            env={**os.environ, "RISE_FUZZ_SCRATCH": scratch},
+            preexec_fn=ends_with_us, env={**os.environ, "RISE_FUZZ_SCRATCH": scratch},
         )  # fmt: skip
         said, blocked = _watched(child, out / f"{name}.input")
     if (report := _report(said)) is not None:
