@@ -15,6 +15,7 @@ from schemas.machine import (
     Execution,
     Fault,
     InjectRequest,
+    MachineState,
     Motion,
     MotionEvent,
     MotionPhase,
@@ -41,6 +42,8 @@ class MillWorld(World):
         self.mill.start(T0)
         self.loads: list[tuple[Motion, float]] = []
         self.happened: list[MotionEvent] = []
+        self.heard: list[tuple[int, Message]] = []
+        """everything that the node was told, and when"""
         self.met_in: Motion | None = None
         """what the machine did when the tool met a clamp"""
         self._revision = -1
@@ -59,8 +62,7 @@ class MillWorld(World):
             out = self.mill.advance(self.now)
             if self.mill.revision != self._revision:
                 self._revision = self.mill.revision
-                self._hear(topics.MACHINE_STATE)
-                self.node.on_state(self.mill.state(self.now))
+                self._deliver(self.mill.state(self.now))
             for message in (*out, *self.mill.deferred()):
                 self._deliver(message)
             acts, self._acted = self.asked[self._acted :], len(self.asked)
@@ -73,7 +75,11 @@ class MillWorld(World):
                 self.node.look()
 
     def _deliver(self, message: Message) -> None:
-        if isinstance(message, MotionEvent):
+        self.heard.append((self.now, message))
+        if isinstance(message, MachineState):
+            self._hear(topics.MACHINE_STATE)
+            self.node.on_state(message)
+        elif isinstance(message, MotionEvent):
             self.happened.append(message)
             if message.phase is MotionPhase.CONTACT:
                 self.met_in = self.mill.mill.motion
