@@ -149,3 +149,36 @@ class ModeReply(Message):
 
     accepted: bool
     text: str
+
+
+class Judgement(StrEnum):
+    """What people say of an intervention afterwards."""
+
+    JUSTIFIED = "JUSTIFIED"
+    FALSE_STOP = "FALSE_STOP"
+
+
+class Verdict(Message):
+    """A person's word on an intervention; the last one of an intervention counts."""
+
+    stamp_ns: Nanoseconds
+    intervention_id: str
+    judgement: Judgement
+    judged_by: str
+    reason: str
+
+
+class VerdictRequest(Message):
+    """Judge an intervention, or judge it otherwise than before."""
+
+    intervention_id: str
+    judgement: Judgement
+    judged_by: str
+    reason: str
+
+
+class VerdictReply(Message):
+    """Whether the verdict was taken."""
+
+    accepted: bool
+    text: str

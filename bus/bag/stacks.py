@@ -43,20 +43,11 @@ class Stack(NamedTuple):
     like: BagMessage
     """the first of them: what is not in `numbers` and `arrays` is the same in all"""
 
-    def __getitem__(self, part: Any) -> Any:
-        """A field by its number; with a slice, fewer messages."""
-        if not isinstance(part, slice):
-            return tuple.__getitem__(self, part)
-        numbers = {name: values[part] for name, values in self.numbers.items()}
-        return Stack(
-            self.channel,
-            self.seqs[part],
-            self.log_ns[part],
-            self.publish_ns[part],
-            numbers,
-            self.arrays[part],
-            self.like,
-        )
+    def part(self, which: Any) -> Stack:
+        """Some of the messages: a slice, or their places."""
+        numbers = {name: values[which] for name, values in self.numbers.items()}
+        columns = (self.seqs[which], self.log_ns[which], self.publish_ns[which])
+        return Stack(self.channel, *columns, numbers, self.arrays[which], self.like)
 
 
 class Layout(NamedTuple):

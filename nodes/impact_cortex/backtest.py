@@ -227,8 +227,8 @@ class Backtest:
                 if channel is None:
                     continue
                 passages[key] = passage
-                for order, told in enumerate(channel.tell(data, passage.period_ns)):
-                    word = Word(told, passage, order)
+                for told in channel.tell(data, passage.period_ns):
+                    word = Word(told, passage)
                     for n in self._owners[id(told.watch.task)]:
                         by_setting.setdefault(n, []).append(word)
             for n, words in by_setting.items():

@@ -74,11 +74,9 @@ class Passage:
 class Word:
     """What one task said of a passage, as rows. Shared by all settings that have this task."""
 
-    def __init__(self, told: Told, passage: Passage, order: int) -> None:
+    def __init__(self, told: Told, passage: Passage) -> None:
         self.told = told
         self.passage = passage
-        self.order = order
-        """of the tasks at one row"""
         self.at = told.decisive()
         on = told.fired[self.at]
         self.begins: Ints = self.at[on & ~np.concatenate(([False], on[:-1]))]
@@ -115,11 +113,12 @@ class Episodes:
         """What this setting's tasks said of passages that were heard together.
 
         Args:
+            words: in the order in which the tasks judge a row.
             newest_ns: per channel, the stamp of the last row before these passages.
         """
         hits = [
-            (int(w.passage.heard_ns[w.passage.block(row)]), row, w.order, w)
-            for w in words
+            (int(w.passage.heard_ns[w.passage.block(row)]), row, n)
+            for n, w in enumerate(words)
             for row in w.begins.tolist()
             if not (w.goes_on and row == w.at[0] and w.told.watch in self._fired)
         ]
@@ -127,7 +126,8 @@ class Episodes:
         before: tuple[Passage, int, int] | None = None
         """passage, block and stamp of the hit before"""
         while hits:
-            heard_ns, row, _, word = heappop(hits)
+            heard_ns, row, which = heappop(hits)
+            word = words[which]
             passage, n = word.passage, word.passage.block(row)
             read_ns = passage.stamp(row)
             if self._event is not NOTHING:
@@ -138,11 +138,11 @@ class Episodes:
                 others = self._quiet(words, passage.key, heard_ns, newest_ns, passages)
                 if over(self._event, quiet=min([quiet_ns, *others]) > self.rearm_ns, released=False):
                     self.end()
-                    for other in words:
-                        again = other.next_on(row) if other is not word else None
+                    for m, other in enumerate(words):
+                        seen = other.passage.heard_before(heard_ns)
+                        again = other.next_on(seen) if other is not word else None
                         if again is not None and again not in other.begins:
-                            at = int(other.passage.heard_ns[other.passage.block(again)])
-                            heappush(hits, (at, again, other.order, other))
+                            heappush(hits, (int(other.passage.heard_ns[other.passage.block(again)]), again, m))
             before = (passage, n, read_ns)
             self._decide(word, row, heard_ns, read_ns)
         self._keep(words)

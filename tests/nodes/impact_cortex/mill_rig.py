@@ -49,7 +49,7 @@ class MillWorld(World):
         self._revision = -1
         self._blocks = 0
         self._acted = 0
-        self.node.on_signals(Signals(signals=tuple(Simulator.signals)))
+        self.tell(topics.SIGNALS, Signals(signals=tuple(Simulator.signals)))
 
     def _next_action(self) -> str:
         self._actions += 1
@@ -71,28 +71,23 @@ class MillWorld(World):
             self.answer()
             self._blocks += 1
             if self._blocks % 50 == 0:
-                self.node.tick()
-                self.node.look()
+                self.time()
 
     def _deliver(self, message: Message) -> None:
         self.heard.append((self.now, message))
         if isinstance(message, MachineState):
-            self._hear(topics.MACHINE_STATE)
-            self.node.on_state(message)
+            self.tell(topics.MACHINE_STATE, message)
         elif isinstance(message, MotionEvent):
             self.happened.append(message)
             if message.phase is MotionPhase.CONTACT:
                 self.met_in = self.mill.mill.motion
-            self._hear(topics.MOTION)
-            self.node.on_motion(message)
+            self.tell(topics.MOTION, message)
         elif isinstance(message, SignalBlock) and message.source == "drive":
             motion = self.mill.mill.motion
             self.loads.append((motion, float(message.data.array[-1, 0])))
-            self._hear(topics.SAMPLES)
-            self.node.on_samples(message)
+            self.tell(topics.SAMPLES, message)
         elif isinstance(message, SignalBlock):
-            self._hear(topics.VIBRATION)
-            self.node.on_vibration(message)
+            self.tell(topics.VIBRATION, message)
 
     def inject(self, fault: Fault, magnitude: float = 1.0) -> None:
         assert self.mill.inject(InjectRequest(fault=fault, magnitude=magnitude), self.now).accepted
