@@ -119,10 +119,13 @@ class World:
 
     # --- the machine --------------------------------------------------------------------------------------------------
 
-    def tell(self, topic: Topic[M], message: M) -> None:
-        """Let the node hear a message."""
+    def _hear(self, topic: Topic[Any]) -> None:
         self._seq += 1
         self.node.source = Source("vmc1/sensory_cortex", f"vmc1/{topic.name}", self._seq, self.now)
+
+    def tell(self, topic: Topic[M], message: M) -> None:
+        """Let the node hear a message."""
+        self._hear(topic)
         getattr(self.node, HEARD_BY[topic.name])(message)
 
     def time(self) -> None:

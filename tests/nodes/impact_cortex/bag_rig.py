@@ -1,0 +1,90 @@
+"""A mill and its engine recorded into a bag, in process: every message, and the trace of every callback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bus.bag import BagWriter
+from bus.target import target_of
+from bus.trace import Kind, TraceWriter
+from nodes.impact_cortex import ImpactCortex
+from schemas import topics
+from schemas.base import M, Message, Topic
+from schemas.codec import codec
+from schemas.grammar import definition
+from schemas.impact import Mode
+from schemas.system import TraceBlock
+from tests.nodes.impact_cortex.mill_rig import MillWorld
+from tests.nodes.impact_cortex.rig import HEARD_BY, T0
+
+HAL, ENGINE = "vmc1/sensory_cortex", "vmc1/impact_cortex"
+IDS = {HAL: 11, ENGINE: 12}
+TRACE_NS = 100_000_000
+AFTER_NS = 1000
+"""one callback after the one before: those of a millisecond have times of their own, as in life"""
+
+
+class BagWorld(MillWorld):
+    """Records until `close`. The engine only observes: what it would ask for is not answered."""
+
+    def __init__(self, path: Path, seed: int = 1, *, traced: bool = True, **parameters: Any) -> None:
+        self._writer = BagWriter(path)
+        self._trace = TraceWriter()
+        self._traced = traced
+        self._trace_ns = T0 + TRACE_NS
+        self._call_ns = T0
+        self._seqs: dict[str, int] = {}
+        self._trace.record(Kind.CONFIGURE, "on_configure", T0, IDS[ENGINE])
+        super().__init__(seed, **{"mode": Mode.OBSERVE, **parameters})
+        told = json.loads(json.dumps({n: getattr(self.node, n) for n in ImpactCortex.interface.parameters}))
+        entry = {"name": ENGINE, "namespace": "vmc1", "target": target_of(ImpactCortex), "parameters": told}
+        self._writer.node(entry)
+
+    def now_ns(self) -> int:
+        return self._call_ns
+
+    def _call(self) -> int:
+        self._call_ns = max(self._call_ns + AFTER_NS, self.now)
+        return self._call_ns
+
+    def _write(self, publisher: str, topic: Topic[Any], message: Message) -> int:
+        full = f"{publisher if topic.name.startswith('node/') else 'vmc1'}/{topic.name.removeprefix('node/')}"
+        seq = self._seqs[full] = self._seqs.get(full, 0) + 1
+        number = self._writer.channel(
+            full, publisher, IDS[publisher], definition(type(message)), topic.qos.name, first_seq=seq
+        )
+        payload = codec(type(message)).encode(message)
+        self._writer.write(number, seq, self._call_ns + 100, self._call_ns, payload)
+        return seq
+
+    def tell(self, topic: Topic[M], message: M) -> None:
+        now_ns = self._call()
+        seq = self._write(HAL, topic, message)
+        self._trace.record(Kind.MESSAGE, f"{HEARD_BY[topic.name]} vmc1/{topic.name}", now_ns, IDS[HAL], seq)
+        super().tell(topic, message)
+        if self._traced and now_ns >= self._trace_ns:
+            self._trace_ns += TRACE_NS
+            self._take()
+
+    def time(self) -> None:
+        for timer in ("tick", "look"):
+            self._trace.record(Kind.TIMER, timer, self._call())
+            getattr(self.node, timer)()
+
+    def publish(self, topic: Topic[Any], full_name: str, message: Message) -> None:
+        super().publish(topic, full_name, message)
+        self._write(ENGINE, topic, message)
+
+    def _take(self) -> None:
+        block = self._trace.take()
+        if isinstance(block, TraceBlock):
+            self._write(ENGINE, topics.NODE_TRACE, block)
+
+    def close(self) -> None:
+        """Finish the bag."""
+        if self._traced:
+            self._trace.record(Kind.SHUTDOWN, "on_shutdown", self._call())
+            self._take()
+        self._writer.close()
