@@ -163,6 +163,8 @@ class Verdict(Message):
 
     stamp_ns: Nanoseconds
     intervention_id: str
+    intervention_ns: Nanoseconds
+    """stamp of the intervention: an engine that is started again counts its ids from 1"""
     judgement: Judgement
     judged_by: str
     reason: str
@@ -175,6 +177,8 @@ class VerdictRequest(Message):
     judgement: Judgement
     judged_by: str
     reason: str
+    intervention_ns: Nanoseconds = 0
+    """its stamp, needed where the engine was started anew since; 0: it was not"""
 
 
 class VerdictReply(Message):

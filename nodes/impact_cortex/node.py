@@ -29,6 +29,7 @@ from nodes.impact_cortex.policy import NOTHING, Finding, decide
 from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import BadTasks, gate_open
 from nodes.impact_cortex.tuning import Tuning
+from nodes.impact_cortex.verdicts import Verdicts
 from nodes.impact_cortex.watch import Level, Watch
 from schemas import topics
 from schemas.codec import prepare
@@ -57,11 +58,13 @@ ASK_AGAIN = 20
 NOBODY = Cause(publisher="", topic="", seq=0)
 
 
-class ImpactCortex(Tuning, Acting, JobKeeping, Node):
+class ImpactCortex(Tuning, Acting, JobKeeping, Verdicts, Node):
     """Watches one machine, and holds its feed or stops it when the mode allows.
 
     This is no safety function: the machine's own emergency stop always wins.
     """
+
+    backtest = "nodes.impact_cortex.recorded"
 
     beats = publisher(topics.BEAT)
     assessments = publisher(topics.ASSESSMENT)
@@ -94,6 +97,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Node):
         self._protected_ns = 0
         self._measured = Measured()
         self._begin_jobs()
+        self._begin_verdicts()
         self._site_cuts, self._rows = Cuts(), ()
         if wrong := self._read_parameters():
             raise BadParameter(f"{self.name}: {wrong}")

@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bus import trace
-from bus.bag import BagMessage, BagReader
+from bus import labels, trace
+from bus.backtest import COLUMNS, NoBacktest, Part, Question, Tally
+from bus.bag import BadBag, BagMessage, BagReader
 from bus.node import BadParameter, Gone, Interface, Stale
 from bus.replay.columns import Begun, Columns, Happened, Heard
 from bus.replay.inputs import NotReplayable, RecordedNode
 from bus.trace import Kind, Record
 from nodes.impact_cortex.backtest import Backtest, Blocks
+from nodes.impact_cortex.cuts import BadCuts
 from nodes.impact_cortex.episodes import Decided
+from nodes.impact_cortex.judging import count, known
+from nodes.impact_cortex.tasks import BadTasks
 from schemas import topics
-from schemas.base import Samples
+from schemas.base import Message, Samples
 from schemas.codec import DecodeError, codec
-from schemas.impact import Intervention, ModeRequest, Verdict
+from schemas.impact import Intervention, ModeRequest, Reaction, Verdict
 from schemas.machine import MachineState, MotionEvent, MotionPhase, SignalBlock, Signals
 from schemas.shop import JobSpec
 
@@ -44,7 +49,6 @@ class Recording:
     """of each setting"""
     interventions: list[Intervention]
     """as recorded, without their evidence"""
-    verdicts: list[Verdict]
     cycles_ns: list[int]
     notes: list[str] = field(default_factory=list)
 
@@ -79,7 +83,6 @@ class Reader:
             [[] for _ in settings],
             [],
             [],
-            [],
         )
 
     def read(self, progress: Callable[[float], None] | None = None) -> Recording:
@@ -93,7 +96,6 @@ class Reader:
             wanted=_wanted,
             also={
                 self._node.resolve(topics.INTERVENTION.name): self._intervention,
-                self._node.resolve(topics.VERDICT.name): self._verdict,
             },
             progress=progress,
         )
@@ -212,12 +214,6 @@ class Reader:
                 return
             self.found.interventions.append(said.model_copy(update={"evidence": Samples([]), "evidence_names": ()}))
 
-    def _verdict(self, message: BagMessage) -> None:
-        try:
-            self.found.verdicts.append(_decoded(Verdict, message))
-        except DecodeError as error:
-            self._note(f"{message.topic}: {error}")
-
 
 def _wanted(kind: int, name: str) -> bool:
     return kind == Kind.PARAMETER or (
@@ -242,3 +238,47 @@ def _blocks(heard: Heard) -> Blocks:
     data = stack.arrays.reshape(count * rows_each, *stack.arrays.shape[2:]) if rows_each else stack.arrays
     first_rows = np.arange(count, dtype=np.int64) * rows_each
     return Blocks(topic, like.source, like.period_ns, data, first_rows, stack.numbers["stamp_ns"], heard.heard_ns)
+
+
+def gathered(reader: BagReader, node: RecordedNode) -> list[Message]:
+    """The verdicts in a bag: an intervention may be judged days later, in another bag."""
+    topic = node.resolve(topics.VERDICT.name)
+    found: list[Message] = []
+    for message in reader.messages(topics=topic.__eq__):
+        try:
+            found.append(_decoded(Verdict, message))
+        except DecodeError as error:
+            raise BadBag(reader.path, f"{topic} number {message.seq}: {error}") from None
+    return found
+
+
+def backtest(
+    reader: BagReader,
+    node: RecordedNode,
+    interface: Interface,
+    settings: Sequence[Mapping[str, Any]],
+    question: Question,
+    progress: Callable[[float], None],
+) -> Part:
+    """What each setting would have decided in one bag, and what that is worth: see bus/backtest.py.
+
+    Raises:
+        NoBacktest: the weakest reaction that is asked for is none.
+    """
+    try:
+        least = Reaction(question.least or Reaction.FEED_HOLD)
+    except ValueError:
+        raise NoBacktest(f"{question.least!r} is no reaction: WARN, FEED_HOLD or STOP") from None
+    try:
+        found = Reader(reader, node, interface, settings).read(progress)
+    except (BadTasks, BadCuts) as error:
+        raise NoBacktest(f"{reader.path}: {error}") from None
+    wrong = labels.of(question.labels, Path(reader.path), node.namespace, found.start_ns, found.end_ns)
+    verdicts = [v for v in question.said if isinstance(v, Verdict)]
+    of_bag = known(wrong, found.interventions, verdicts, found.cycles_ns, found.end_ns)
+    tallies = []
+    for decided in found.decided:
+        c = count(decided, of_bag, least)
+        counts = (c.interventions, c.justified, c.false_stops, c.not_judged, c.misses, c.unknown)
+        tallies.append(Tally(dict(zip(COLUMNS, counts, strict=True)), c.delays_ms))
+    return Part(found.bag, node.name, (found.end_ns - found.start_ns) / 1e9, tallies, found.notes)
