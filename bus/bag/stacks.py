@@ -187,6 +187,7 @@ class Chunk:
     def __init__(self, content: bytes, index: Mapping[int, Ints]) -> None:
         self._content = content
         self._heads: dict[int, tuple[Ints, NDArray[Any], Ints]] = {}
+        self._seqs: dict[int, Ints] = {}
         size = len(content)
         for channel, at in index.items():
             if not len(at):
@@ -205,15 +206,10 @@ class Chunk:
         """The channels that have messages here."""
         return list(self._heads)
 
-    def times(self, channel: int) -> Ints:
-        """The log times of a channel."""
-        times: Ints = self._heads[channel][1]["log"].astype(np.int64)
-        return times
-
     def messages(self, channel: Channel, last_seq: int, which: Ints | None = None) -> list[BagMessage]:
         """A channel's messages one by one; `which`: their numbers, all when None."""
         at, heads, lengths = self._heads[channel.id]
-        seqs = _whole(heads["seq"], last_seq)
+        seqs = self.seqs(channel, last_seq)
         content, fixed = self._content, HEAD.itemsize
         numbers = range(len(at)) if which is None else which.tolist()
         return [
@@ -227,9 +223,12 @@ class Chunk:
             for n in numbers
         ]
 
-    def last_seq(self, channel: Channel, last_seq: int) -> int:
-        """The sequence number of a channel's last message, in full."""
-        return int(_whole(self._heads[channel.id][1]["seq"], last_seq)[-1])
+    def seqs(self, channel: Channel, last_seq: int) -> Ints:
+        """The sequence numbers of a channel's messages, in full; `last_seq`: that of the one before."""
+        found = self._seqs.get(channel.id)
+        if found is None:
+            found = self._seqs[channel.id] = _whole(self._heads[channel.id][1]["seq"], last_seq)
+        return found
 
     def stacks(
         self, channel: Channel, last_seq: int, numbers: Sequence[str], array: str
@@ -242,7 +241,7 @@ class Chunk:
             array: the field, Samples, whose bytes may differ.
         """
         at, heads, lengths = self._heads[channel.id]
-        seqs = _whole(heads["seq"], last_seq)
+        seqs = self.seqs(channel, last_seq)
         made: list[Stack] = []
         others: list[Ints] = []
         for length in np.unique(lengths).tolist():
@@ -344,21 +343,19 @@ def stacked(
     """
     last: dict[int, int] = {}
     for content, index in chunks:
-        chunk = Chunk(content, {n: at for n, at in index.items() if n in channels})
+        wanted = {n: stack(channels[n]) for n in index if n in channels and (stack(channels[n]) or others(channels[n]))}
+        chunk = Chunk(content, {n: index[n] for n in wanted})
         stacks: list[Stack] = []
         messages: list[BagMessage] = []
         for number in chunk.channels:
             channel = channels[number]
-            as_stack = stack(channel)
-            if not as_stack and not others(channel):
-                continue
             before = last.get(number, channel.first_seq)
-            if as_stack:
+            if wanted[number]:
                 found, rest = chunk.stacks(channel, before, numbers, array)
                 stacks += found
                 messages += rest
             else:
                 messages += chunk.messages(channel, before)
-            last[number] = chunk.last_seq(channel, before)
+            last[number] = int(chunk.seqs(channel, before)[-1])
         messages.sort(key=lambda m: m[2])
         yield stacks, messages

@@ -28,6 +28,40 @@ _RECORD = np.dtype(
 """as bus.trace packs it"""
 
 
+MOST_CODES = 1000
+"""lists of names of which it is kept what they mean"""
+
+
+class Records(NamedTuple):
+    """The records of a trace as columns."""
+
+    what: Ints
+    """kind << 32 | number of the name"""
+    now_ns: Ints
+    publishers: NDArray[np.uint64]
+    seqs: Ints
+    payloads: Ints
+
+    @classmethod
+    def together(cls, parts: Sequence[Records]) -> Records:
+        """One after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([p.what for p in parts]),
+            np.concatenate([p.now_ns for p in parts]),
+            np.concatenate([p.publishers for p in parts]),
+            np.concatenate([p.seqs for p in parts]),
+            np.concatenate([p.payloads for p in parts]),
+        )
+
+    def part(self, which: slice) -> Records:
+        """Some of them."""
+        return Records(
+            self.what[which], self.now_ns[which], self.publishers[which], self.seqs[which], self.payloads[which]
+        )
+
+
 class Heard(NamedTuple):
     """Consecutive messages of one stack, and when the node's callback for each began."""
 
@@ -91,7 +125,10 @@ class Columns:
         self._rows = {topic for topic, s in subscriptions.items() if s.method in methods}
         self.traced = any(c.topic == node.trace_topic for c in reader.channels.values())
         self._names: dict[str, int] = {}
-        self._records: list[NDArray[Any]] = []
+        self._codes: dict[tuple[str, ...], list[int]] = {}
+        self._blocks: list[tuple[TraceBlock, int]] = []
+        """of the trace, with how many records each has, that are not yet among these"""
+        self._records: list[Records] = []
         self._payloads: list[bytes] = [b""]
         self._next_first: dict[int, int] = {}
         self._begun: list[tuple[int, str, bool]] = []
@@ -150,66 +187,96 @@ class Columns:
             block = codec(TraceBlock).decode(message.payload)
         except DecodeError as error:
             raise trace.BadTrace(f"{message.topic} number {message.seq}: {error}") from None
-        if len(block.records) % _RECORD.itemsize:
-            raise trace.BadTrace(
-                f"trace block {block.first}: {len(block.records)} bytes are no whole number of records"
-            )
-        records = np.frombuffer(block.records, _RECORD).copy()
-        if not len(records):
+        count, odd = divmod(len(block.records), _RECORD.itemsize)
+        if odd:
+            text = f"{len(block.records)} bytes are no whole number of records"
+            raise trace.BadTrace(f"trace block {block.first}: {text}")
+        if not count:
             return
-        if records["name"].max() >= len(block.names) or records["payload"].max() > len(block.payloads):
-            raise trace.BadTrace(f"trace block {block.first}: a record points to what is not there")
         life = message.publisher_id
         if life not in self._next_first:
-            mid_run = records["kind"][0] != Kind.CONFIGURE
-            self._begun.append((int(records["now"][0]), block.parameters_json, mid_run))
+            first = np.frombuffer(block.records, _RECORD, 1)[0]
+            self._begun.append((int(first["now"]), block.parameters_json, bool(first["kind"] != Kind.CONFIGURE)))
         elif self._next_first[life] != block.first:
             self.notes.append(f"callbacks {self._next_first[life]}..{block.first - 1} are missing in the trace")
-        self._next_first[life] = block.first + len(records)
-        codes = np.array([self._names.setdefault(name, len(self._names)) for name in block.names], np.uint16)
-        records["name"] = codes[records["name"]]
-        if block.payloads:
-            records["payload"][records["payload"] > 0] += len(self._payloads) - 1
-            self._payloads += block.payloads
-        self._records.append(records)
+        self._next_first[life] = block.first + count
+        self._blocks.append((block, count))
 
-    def _as_recorded(self, stacks: Sequence[Stack], messages: Sequence[BagMessage]) -> NDArray[Any]:
+    def _records_of(self, blocks: Sequence[tuple[TraceBlock, int]]) -> Records:
+        """The records of blocks of a trace, their names and payloads numbered for all blocks."""
+        raw = np.frombuffer(b"".join([block.records for block, _ in blocks]), _RECORD)
+        codes: list[int] = []
+        names_at: list[int] = []
+        payloads_at: list[int] = []
+        for block, _ in blocks:
+            names_at.append(len(codes))
+            payloads_at.append(len(self._payloads) - 1)
+            known = self._codes.get(block.names)
+            if known is None:
+                if len(self._codes) > MOST_CODES:
+                    self._codes.clear()
+                known = [self._names.setdefault(name, len(self._names)) for name in block.names]
+                self._codes[block.names] = known
+            codes += known
+            self._payloads += block.payloads
+        counts = np.array([count for _, count in blocks])
+        sizes = np.array([(len(block.names), len(block.payloads)) for block, _ in blocks])
+        most = np.repeat(sizes, counts, axis=0)
+        if (raw["name"] >= most[:, 0]).any() or (raw["payload"] > most[:, 1]).any():
+            raise trace.BadTrace(f"trace block {blocks[0][0].first} or after: a record points to what is not there")
+        payloads = raw["payload"].astype(np.int64)
+        payloads[payloads > 0] += np.repeat(payloads_at, counts)[payloads > 0]
+        return Records(
+            raw["kind"].astype(np.int64) << 32 | np.array(codes)[raw["name"] + np.repeat(names_at, counts)],
+            raw["now"].astype(np.int64),
+            raw["publisher"].astype(np.uint64),
+            raw["seq"].astype(np.int64),
+            payloads,
+        )
+
+    def _as_recorded(self, stacks: Sequence[Stack], messages: Sequence[BagMessage]) -> Records:
         """Records for messages that no trace tells of: handled when they were recorded."""
         parts = [(s.channel, s.seqs, s.log_ns) for s in stacks]
         heard = [m for m in messages if m.topic in self._methods]
         parts += [(m.channel, np.array([m.seq]), np.array([m.log_ns])) for m in heard]
-        made = np.zeros(sum(len(seqs) for _, seqs, _ in parts), _RECORD)
-        at = 0
-        for channel, seqs, log_ns in parts:
-            part = made[at : at + len(seqs)]
-            part["kind"], part["publisher"], part["seq"], part["now"] = Kind.MESSAGE, channel.publisher_id, seqs, log_ns
-            name = f"{self._methods[channel.topic]} {channel.topic}"
-            part["name"] = self._names.setdefault(name, len(self._names))
-            at += len(seqs)
-        return made[np.argsort(made["now"], kind="stable")]
+        counts = [len(seqs) for _, seqs, _ in parts]
+        names = [f"{self._methods[channel.topic]} {channel.topic}" for channel, _, _ in parts]
+        codes = np.array([self._names.setdefault(name, len(self._names)) for name in names], np.int64)
+        now_ns = np.concatenate([log_ns for _, _, log_ns in parts]) if parts else np.zeros(0, np.int64)
+        order = np.argsort(now_ns, kind="stable")
+        return Records(
+            np.repeat(int(Kind.MESSAGE) << 32 | codes, counts)[order],
+            now_ns[order],
+            np.repeat(np.array([c.publisher_id for c, _, _ in parts], np.uint64), counts)[order],
+            np.concatenate([seqs for _, seqs, _ in parts])[order] if parts else now_ns,
+            np.zeros(len(now_ns), np.int64),
+        )
 
     # --- in order -----------------------------------------------------------------------------------------------------
 
     def _run(self, until_ns: int) -> Iterator[list[Heard] | Happened | Begun]:
         """What is known to be complete up to a moment."""
+        if self._blocks:
+            self._records.append(self._records_of(self._blocks))
+            self._blocks = []
         if not self._records:
             return
-        records = np.concatenate(self._records)
-        count = int(np.searchsorted(np.maximum.accumulate(records["now"]), until_ns, side="right"))
-        self._records = [records[count:]]
+        records = Records.together(self._records)
+        count = int(np.searchsorted(np.maximum.accumulate(records.now_ns), until_ns, side="right"))
+        self._records = [records.part(slice(count, None))] if count < len(records.now_ns) else []
         if not count:
             return
-        records = records[:count]
-        now_ns = np.ascontiguousarray(records["now"])
-        kinds, codes = np.ascontiguousarray(records["kind"]), np.ascontiguousarray(records["name"])
-        row_names = {self._names.get(f"{self._methods[topic]} {topic}", -1): topic for topic in self._rows}
+        records = records.part(slice(count))
+        now_ns = records.now_ns
         rows: list[tuple[Stack, Ints]] = []
         is_row = np.zeros(count, np.bool_)
-        for code, topic in row_names.items():
-            of_topic = np.flatnonzero((codes == code) & (kinds == Kind.MESSAGE)) if code >= 0 else np.zeros(0, np.int64)
-            if len(of_topic):
-                rows += self._matched(topic, of_topic, records, is_row)
-        sparse = self._others(kinds, codes, is_row, records)
+        for topic in self._rows:
+            code = self._names.get(f"{self._methods[topic]} {topic}")
+            if code is not None:
+                of_topic = np.flatnonzero(records.what == (int(Kind.MESSAGE) << 32 | code))
+                if len(of_topic):
+                    rows += self._matched(topic, of_topic, records, is_row)
+        sparse = self._others(records, is_row)
         begins = [b for b in self._begun if b[0] <= int(now_ns.max())]
         self._begun = self._begun[len(begins) :]
         events: list[tuple[int, int]] = [(place, -1) for place in sparse]
@@ -228,7 +295,7 @@ class Columns:
             if begun >= 0:
                 yield self._begin(*begins[begun])
             elif place < count:
-                yield self._happened(records[place])
+                yield self._happened(records, place)
 
     def _begin(self, now_ns: int, parameters_json: str, mid_run: bool) -> Begun:
         before: dict[str, BagMessage] = {}
@@ -238,11 +305,10 @@ class Columns:
         return Begun(now_ns, parameters_json, list(before.values()))
 
     def _matched(
-        self, topic: str, of_topic: Ints, records: NDArray[Any], is_row: NDArray[np.bool_]
+        self, topic: str, of_topic: Ints, records: Records, is_row: NDArray[np.bool_]
     ) -> Iterator[tuple[Stack, Ints]]:
         """The stacks of a topic, each with the records that handled its messages; what comes later is kept."""
-        publishers = records["publisher"][of_topic]
-        seqs = records["seq"][of_topic].astype(np.int64)
+        publishers, seqs = records.publishers[of_topic], records.seqs[of_topic]
         kept: list[Stack] = []
         for stack in self._stacks:
             if stack.channel.topic != topic:
@@ -264,37 +330,39 @@ class Columns:
                 kept.append(stack.part(_span(later)))
         self._stacks = kept
 
-    def _others(
-        self, kinds: NDArray[Any], codes: NDArray[Any], is_row: NDArray[np.bool_], records: NDArray[Any]
-    ) -> list[int]:
+    def _others(self, records: Records, is_row: NDArray[np.bool_]) -> list[int]:
         """The places of the other callbacks that matter, those of rows that are in no stack among them."""
         names = list(self._names)
+        left = np.flatnonzero(~is_row)
         found: list[Ints] = []
-        pairs = np.unique(kinds.astype(np.int64) << 16 | codes)
         row_names = {f"{self._methods[topic]} {topic}" for topic in self._rows}
-        for pair in pairs.tolist():
-            kind, name = pair >> 16, names[pair & 0xFFFF]
-            if kind == Kind.MESSAGE and name in row_names:
-                left = np.flatnonzero((codes == pair & 0xFFFF) & (kinds == kind) & ~is_row)
+        what = records.what[left]
+        for pair in np.unique(what).tolist():
+            kind, name = pair >> 32, names[pair & 0xFFFFFFFF]
+            is_rows = kind == Kind.MESSAGE and name in row_names
+            if not is_rows and not self._wanted(kind, name):
+                continue
+            places = left[what == pair]
+            if is_rows:
                 topic = name.partition(" ")[2]
-                keys = [(int(records["publisher"][n]), topic, int(records["seq"][n])) for n in left.tolist()]
+                keys = [(int(records.publishers[n]), topic, int(records.seqs[n])) for n in places.tolist()]
                 there = np.array([key in self._held for key in keys], np.bool_)
-                self.missing += int(len(left) - there.sum())
-                found.append(left[there] if len(left) else left)
-            elif self._wanted(kind, name):
-                found.append(np.flatnonzero((codes == pair & 0xFFFF) & (kinds == kind)))
+                self.missing += int(len(places) - there.sum())
+                places = places[there]
+            found.append(places)
         return np.sort(np.concatenate(found)).tolist() if found else []
 
-    def _happened(self, record: Any) -> Happened:
-        kind, name = int(record["kind"]), list(self._names)[int(record["name"])]
-        publisher, seq = int(record["publisher"]), int(record["seq"])
+    def _happened(self, records: Records, place: int) -> Happened:
+        what = int(records.what[place])
+        kind, name = what >> 32, list(self._names)[what & 0xFFFFFFFF]
+        publisher, seq = int(records.publishers[place]), int(records.seqs[place])
         message = None
         if kind == Kind.MESSAGE:
             message = self._held.get((publisher, name.partition(" ")[2], seq))
             if message is None:
                 self.missing += 1
-        payload = self._payloads[int(record["payload"])]
-        return Happened(Record(kind, name, int(record["now"]), publisher, seq, payload), message)
+        payload = self._payloads[int(records.payloads[place])]
+        return Happened(Record(kind, name, int(records.now_ns[place]), publisher, seq, payload), message)
 
 
 def _span(flags: NDArray[np.bool_]) -> Any:
