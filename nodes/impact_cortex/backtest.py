@@ -15,8 +15,9 @@ replay in that mode gives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,8 @@ from schemas.shop import JobSpec
 
 MOST_ROWS = 20_000
 """judged at once, of one source: more gains nothing and leaves the processor's cache"""
+MOST_KNOWN = 10_000
+"""states of which it is kept what they say to tasks"""
 
 
 class Blocks(NamedTuple):
@@ -78,6 +81,8 @@ class _Group:
     cuts: Cuts
     channels: dict[Key, Channel]
     doing: Doing
+    known: dict[Any, Doing] = field(default_factory=dict)
+    """by what decides it in a state, with these cuts"""
 
 
 class Backtest:
@@ -247,6 +252,7 @@ class Backtest:
                     group.cuts, tasks = watched_by(self._jobs, group.site_cuts, self._site_tasks[n])
                 except (BadCuts, BadTasks):
                     group.cuts, tasks = group.site_cuts, self._site_tasks[n]
+                group.known.clear()
                 lists.append(tasks)
                 self.episodes[n].forget()
             self._tasks.append(self._all(group.settings, lists))
@@ -269,7 +275,7 @@ class Backtest:
 
     def _set_gates(self) -> None:
         state = None if self._silent else self._state
-        now = [(group, group.cuts.doing(state, self._age_ms)) for group in self._groups]
+        now = [(group, self._doing(group, state)) for group in self._groups]
         if all(self._same(group, doing) for group, doing in now):
             return
         self.finish()
@@ -277,6 +283,21 @@ class Backtest:
             group.doing = doing
             for channel in group.channels.values():
                 channel.set_gate(doing)
+
+    def _doing(self, group: _Group, state: MachineState | None) -> Doing:
+        """What the machine does; a program says the same few things again and again."""
+        if state is None:
+            return group.cuts.doing(None, 0.0)
+        key = (
+            *(state.execution, state.motion, state.tool_number, state.block_number),
+            *(state.spindle_speed_commanded_rpm, state.feed_commanded_mm_min, state.feed_override_pct),
+        )
+        found = group.known.get(key)
+        if found is None:
+            if len(group.known) > MOST_KNOWN:
+                group.known.clear()
+            found = group.known[key] = group.cuts.doing(state, 0.0)
+        return found if math.isinf(found.age_ms) else replace(found, age_ms=self._age_ms)
 
     def _same(self, group: _Group, now: Doing) -> bool:
         """Whether nothing would come of this: then the rows before and after it are judged as one."""

@@ -33,6 +33,7 @@ ROWS = ("on_samples", "on_vibration")
 OTHERS = ("on_signals", "on_state", "on_motion", "on_state_link", "start_job", "set_mode")
 """the callbacks that change how rows are judged"""
 MOST_NOTES = 20
+MOST_KEPT = 100
 
 
 @dataclass(slots=True)
@@ -74,6 +75,8 @@ class Reader:
         self._settings = [dict(s) for s in settings]
         self._varied = {name for s in settings for name in s}
         self._test: Backtest | None = None
+        self._likes: dict[BagMessage, SignalBlock] = {}
+        """decoded examples of stacks"""
         self.found = Recording(
             str(reader.path),
             node.name,
@@ -101,7 +104,7 @@ class Reader:
         )
         for item in columns:
             if isinstance(item, list):
-                self._backtest().rows([_blocks(heard) for heard in item])
+                self._backtest().rows([self._blocks(heard) for heard in item])
             elif isinstance(item, Happened):
                 try:
                     self._happened(item.record, item.message)
@@ -194,6 +197,20 @@ class Reader:
         elif kind == Kind.PARAMETER:
             self._changed(test, record)
 
+    def _blocks(self, heard: Heard) -> Blocks:
+        """The messages of a stack as blocks of rows."""
+        stack = heard.stack
+        like = self._likes.get(stack.like)
+        if like is None:
+            if len(self._likes) > MOST_KEPT:
+                self._likes.clear()
+            like = self._likes[stack.like] = _decoded(SignalBlock, stack.like)
+        count, rows_each = len(stack.seqs), stack.arrays.shape[1] if stack.arrays.ndim > 1 else 0
+        topic = topics.SAMPLES.name if stack.channel.topic.endswith(topics.SAMPLES.name) else topics.VIBRATION.name
+        data = stack.arrays.reshape(count * rows_each, *stack.arrays.shape[2:]) if rows_each else stack.arrays
+        first_rows = np.arange(count, dtype=np.int64) * rows_each
+        return Blocks(topic, like.source, like.period_ns, data, first_rows, stack.numbers["stamp_ns"], heard.heard_ns)
+
     def _changed(self, test: Backtest, record: Record) -> None:
         declared = self._interface.parameters.get(record.name)
         if declared is None or record.name in self._varied or record.name == "mode":
@@ -227,17 +244,6 @@ def _decoded(kind: type[Any], message: BagMessage) -> Any:
 
 def _later(d: Decided, episodes: int) -> Decided:
     return replace(d, episode=d.episode + episodes) if episodes else d
-
-
-def _blocks(heard: Heard) -> Blocks:
-    """The messages of a stack as blocks of rows."""
-    stack = heard.stack
-    like: SignalBlock = _decoded(SignalBlock, stack.like)
-    count, rows_each = len(stack.seqs), stack.arrays.shape[1] if stack.arrays.ndim > 1 else 0
-    topic = topics.SAMPLES.name if stack.channel.topic.endswith(topics.SAMPLES.name) else topics.VIBRATION.name
-    data = stack.arrays.reshape(count * rows_each, *stack.arrays.shape[2:]) if rows_each else stack.arrays
-    first_rows = np.arange(count, dtype=np.int64) * rows_each
-    return Blocks(topic, like.source, like.period_ns, data, first_rows, stack.numbers["stamp_ns"], heard.heard_ns)
 
 
 def gathered(reader: BagReader, node: RecordedNode) -> list[Message]:
