@@ -242,13 +242,17 @@ class Columns:
         counts = [len(seqs) for _, seqs, _ in parts]
         names = [f"{self._methods[channel.topic]} {channel.topic}" for channel, _, _ in parts]
         codes = np.array([self._names.setdefault(name, len(self._names)) for name in names], np.int64)
-        now_ns = np.concatenate([log_ns for _, _, log_ns in parts]) if parts else np.zeros(0, np.int64)
-        order = np.argsort(now_ns, kind="stable")
+        none = np.zeros(0, np.int64)
+        now_ns = np.concatenate([none, *(log_ns for _, _, log_ns in parts)])
+        all_seqs = np.concatenate([none, *(seqs for _, seqs, _ in parts)])
+        topics = sorted({channel.topic for channel, _, _ in parts})
+        ranks = np.repeat(np.array([topics.index(channel.topic) for channel, _, _ in parts], np.int64), counts)
+        order = np.lexsort((all_seqs, ranks, now_ns))
         return Records(
             np.repeat(int(Kind.MESSAGE) << 32 | codes, counts)[order],
             now_ns[order],
             np.repeat(np.array([c.publisher_id for c, _, _ in parts], np.uint64), counts)[order],
-            np.concatenate([seqs for _, seqs, _ in parts])[order] if parts else now_ns,
+            all_seqs[order],
             np.zeros(len(now_ns), np.int64),
         )
 

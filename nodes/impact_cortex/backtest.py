@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -199,10 +200,20 @@ class Backtest:
             except (BadTasks, BadCuts):  # as the live engine does: what was described before stays in force
                 setting[name] = before
             self.episodes[n].rearm_ns = round(float(setting.get("rearm_s", Tuning.rearm_s.default)) * 1e9)
-        for group in self._groups:
-            group.site_cuts = Tuning.described(self.settings[group.settings[0]])
+        for group in list(self._groups):
+            self._describe(group)
         self._use()
         self._set_gates()
+
+    def _describe(self, group: _Group) -> None:
+        """Cuts as the parameters are now; settings that no longer have the same go on as a group of their own."""
+        cuts = {n: Tuning.described(self.settings[n]) for n in group.settings}
+        group.site_cuts = cuts[group.settings[0]]
+        apart = [n for n in group.settings if cuts[n] != group.site_cuts]
+        group.settings = [n for n in group.settings if n not in apart]
+        for n in apart:
+            channels = {key: copy(channel) for key, channel in group.channels.items()}  # their tasks are made anew
+            self._groups.append(replace(group, settings=[n], site_cuts=cuts[n], channels=channels, known={}))
 
     # --- judging ------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from nodes.impact_cortex.episodes import Decided
 from nodes.impact_cortex.policy import RANK
 from schemas.impact import Intervention, Judgement, Reaction, Verdict
 
-ABOUT_NS = 5_000_000_000
+ABOUT_NS = 1_000_000_000
 """a decision so close to one that was judged is about the same"""
 
 

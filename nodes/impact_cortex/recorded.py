@@ -73,7 +73,8 @@ class Reader:
         self._node = node
         self._interface = interface
         self._settings = [dict(s) for s in settings]
-        self._varied = {name for s in settings for name in s}
+        self._varied = set.intersection(*(set(s) for s in settings)) if settings else set()
+        """what every setting says itself: of that nothing recorded matters"""
         self._test: Backtest | None = None
         self._likes: dict[BagMessage, SignalBlock] = {}
         """decoded examples of stacks"""
@@ -220,7 +221,7 @@ class Reader:
         except (BadParameter, ValueError) as error:
             self._note(f"parameter {record.name} was set to what it cannot be: {error}")
             return
-        test.parameter(record.name, [value] * len(self._settings))
+        test.parameter(record.name, [s.get(record.name, value) for s in self._settings])
 
     def _intervention(self, message: BagMessage) -> None:
         if message.publisher == self._node.name:

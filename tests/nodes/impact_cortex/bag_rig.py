@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from bus.bag import BagWriter
+from bus.node import Source, Stale
 from bus.target import target_of
-from bus.trace import Kind, TraceWriter
+from bus.trace import Kind, TraceWriter, pack_link
 from nodes.impact_cortex import ImpactCortex
 from schemas import topics
 from schemas.base import M, Message, Topic
 from schemas.codec import codec
 from schemas.grammar import definition
-from schemas.impact import Mode
+from schemas.impact import Intervention, Judgement, Mode, VerdictRequest
 from schemas.system import TraceBlock
 from tests.nodes.impact_cortex.mill_rig import MillWorld
 from tests.nodes.impact_cortex.rig import HEARD_BY, T0
@@ -67,6 +68,32 @@ class BagWorld(MillWorld):
         if self._traced and now_ns >= self._trace_ns:
             self._trace_ns += TRACE_NS
             self._take()
+
+    def ask(self, method: str, request: Message) -> None:
+        """Somebody calls a service of the engine."""
+        payload = codec(type(request)).encode(request)
+        self._trace.record(Kind.REQUEST, f"{method} console", self._call(), 0, 1, payload)
+        getattr(self.node, method)(request)
+
+    def change(self, name: str, value: Any) -> None:
+        """Somebody sets a parameter of the engine."""
+        self._trace.record(Kind.PARAMETER, name, self._call(), 0, 0, json.dumps(value).encode())
+        self.node.__dict__[name] = value
+        self.node.on_parameter(name)
+
+    def lose_state(self) -> None:
+        """The machine's state goes stale."""
+        full = f"vmc1/{topics.MACHINE_STATE.name}"
+        event = Stale(Source(HAL, full, 1, self._call(), IDS[HAL]), 3.0)
+        self._trace.record(Kind.LINK, f"on_state_link {full}", self._call_ns, 0, 0, pack_link(event))
+        self.node.on_state_link(event)
+
+    def judge(self, intervention: Intervention, judgement: Judgement) -> None:
+        """Somebody judges an intervention."""
+        verdict = VerdictRequest(
+            intervention_id=intervention.intervention_id, judgement=judgement, judged_by="maria", reason="seen"
+        )
+        self.ask("judge", verdict)
 
     def time(self) -> None:
         for timer in ("tick", "look"):

@@ -177,6 +177,26 @@ def test_a_machine_of_which_nobody_says_what_it_does_is_judged_by_its_hard_limit
     assert [(d.task, d.reaction) for d in test.decided(0)] == [("load_limit", "FEED_HOLD"), ("load_hard", "STOP")]
 
 
+def test_a_parameter_set_meanwhile_holds_for_the_settings_that_do_not_give_it() -> None:
+    """Two settings that began with the same cuts have others from then on."""
+    model = {**described(cuts=()), "tasks": ()}
+    test = cutting(*({**model, "cuts": ({"tool": 1, "load_pct": load},)} for load in (20.0, 20.0)))
+    test.state(machine_state(T0, Execution.ACTIVE, Motion.RAPID), T0)
+    test.rows([drive([6.0] * 700)])  # what idle is
+    test.state(machine_state(T0, Execution.ACTIVE, Motion.FEED), T0)
+    test.rows([drive([26.0] * 700, 700)])
+    test.parameter("cuts", [({"tool": 1, "load_pct": 20.0},), ({"tool": 1, "load_pct": 60.0},)])
+    test.rows([drive([40.0] * 1500, 1400)])
+    test.finish()
+    assert [[d.task for d in test.decided(n)] for n in range(2)] == [["tool_worn"], ["tool_broken"]]
+    test.parameter("limit_pct", [25.0, 90.0])
+    test.parameter("breakage_fall_pct", [100.0, 100.0])
+    test.parameter("cuts", [(), ({"tool": 1, "load_pct": -1.0},)])  # none: what was described stays in force
+    test.rows([drive([30.0] * 500, 2900)])
+    test.finish()
+    assert [[d.task for d in test.decided(n)] for n in range(2)] == [["tool_worn", "load_limit"], ["tool_broken"]]
+
+
 def test_settings_that_cannot_be_used_are_refused() -> None:
     with pytest.raises(BadTasks):
         Backtest([{"tasks": ({"name": "nothing"},)}])
