@@ -88,22 +88,23 @@ def count(decided: Iterable[Decided], known: Known, least: Reaction = Reaction.F
     for d in decided:
         if RANK[d.reaction] >= RANK[least]:
             first.setdefault(d.episode, d.heard_ns)
-    unseen = [ns for ns in first.values() if any(a < ns < b for a, b in known.censored)]
-    seen = [ns for ns in first.values() if ns not in unseen]
+    behind = {e for e, ns in first.items() if any(a < ns < b for a, b in known.censored)}
+    """episodes of which nothing can be known"""
+    seen = {e: ns for e, ns in first.items() if e not in behind}
     met: set[int] = set()
     for n, wrong in enumerate(known.wrong):
-        within = [ns for ns in seen if wrong.start_ns <= ns <= wrong.end_ns]
+        within = {e: ns for e, ns in seen.items() if wrong.start_ns <= ns <= wrong.end_ns}
         if within:
-            met.update(within)
+            met |= within.keys()
             if n in known.labelled:
-                made.delays_ms.append((min(within) - wrong.start_ns) / 1e6)
+                made.delays_ms.append((min(within.values()) - wrong.start_ns) / 1e6)
         elif any(a < wrong.end_ns and wrong.start_ns < b for a, b in known.censored):
             made.unknown += 1
-            unseen = [ns for ns in unseen if not wrong.start_ns <= ns <= wrong.end_ns]
+            behind -= {e for e in behind if wrong.start_ns <= first[e] <= wrong.end_ns}
         else:
             made.misses += 1
-    false = [ns for ns in seen if ns not in met and any(a <= ns <= b for a, b in known.fine)]
-    made.unknown += len(unseen)
+    false = [e for e, ns in seen.items() if e not in met and any(a <= ns <= b for a, b in known.fine)]
+    made.unknown += len(behind)
     made.interventions, made.justified, made.false_stops = len(seen), len(met), len(false)
     made.not_judged = len(seen) - len(met) - len(false)
     return made

@@ -185,7 +185,7 @@ def test_a_parameter_set_meanwhile_holds_for_the_settings_that_do_not_give_it() 
     test.rows([drive([6.0] * 700)])  # what idle is
     test.state(machine_state(T0, Execution.ACTIVE, Motion.FEED), T0)
     test.rows([drive([26.0] * 700, 700)])
-    test.parameter("cuts", [({"tool": 1, "load_pct": 20.0},), ({"tool": 1, "load_pct": 60.0},)])
+    test.parameter("cuts", [({"tool": 1, "load_pct": 20.0},), ({"tool": 1, "load_pct": 80.0},)])
     test.rows([drive([40.0] * 1500, 1400)])
     test.finish()
     assert [[d.task for d in test.decided(n)] for n in range(2)] == [["tool_worn"], ["tool_broken"]]

@@ -45,8 +45,8 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     world.mill.mill.faults.clear()
     world.change("warn_pct", 22.0)
     world.run(600)
-    limits, cuts = (JobLimit(task="load_limit", error=34.0),), (JobCut(tool=1, load_pct=18.0),)
-    world.ask("start_job", JobSpec(job_id="502", program="O1001", limits=limits, cuts=cuts))
+    limits, cuts = (JobLimit(task="load_limit", error=24.0),), (JobCut(tool=1, load_pct=18.0),)
+    world.ask("start_job", JobSpec(job_id="502", program="O1001 POCKET", limits=limits, cuts=cuts))
     world.inject(Fault.CRASH)
     world.run(500)
     world.ask("set_mode", ModeRequest(mode=Mode.OBSERVE, changed_by="maria", reason="seen"))
@@ -82,7 +82,7 @@ def test_a_job_with_all_that_changes_in_it_decides_as_lock_step(job: Path) -> No
     found = read(job, SETTINGS)
     assert decided(found) == expected
     assert {task for made in expected for _, task, *_ in made} >= {"load_limit", "chatter", "load_warning", "vibration"}
-    assert any(limit == 34.0 for _, _, _, _, limit in expected[0])  # the job's
+    assert any(limit == 24.0 for _, _, _, _, limit in expected[0])  # the job's
     assert found.notes == []
     assert [i.task for i in found.interventions] == [task for _, task, *_ in expected[0]]
 
