@@ -71,7 +71,8 @@ class Tally:
     def delay_ms(self, percent: float) -> float:
         """A percentile of the delays; NaN without any."""
         delays = sorted(self.delays_ms)
-        return delays[min(len(delays) - 1, math.ceil(len(delays) * percent / 100) - 1)] if delays else math.nan
+        rank = math.ceil(len(delays) * percent / 100)
+        return delays[max(0, rank - 1)] if delays else math.nan
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import csv
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,9 @@ def command(
     # imported here: `rise --help` need not read bags
     from bus import backtest
 
+    for path in filter(None, (csv_file, plot)):
+        if not path.parent.is_dir():  # said before an hour of work
+            raise BadInput(f"{path}: there is no folder {path.parent}")
     made, settings = _jobs(node, bags, vary, labels, reaction)
     totals = [backtest.Tally() for _ in settings]
     parts: list[Part] = []
@@ -83,11 +87,11 @@ def command(
         raise BadInput("\n".join(left_out))
     names = [backtest.text_of(s) for s in settings]
     if csv_file is not None:
-        _write_csv(csv_file, settings, totals)
+        _write(csv_file, _csv(settings, totals))
     if plot is not None:
         from bus.cli.backtest_plot import svg
 
-        plot.write_text(svg(_axis(settings), names, totals))
+        _write(plot, svg(_axis(settings), names, totals))
     if as_json:
         print_json(_report(settings, totals, parts, left_out))
     else:
@@ -186,18 +190,23 @@ def _columns(settings: Sequence[dict[str, Any]], totals: Sequence[Tally]) -> Ite
         }
 
 
-def _write_csv(path: Path, settings: Sequence[dict[str, Any]], totals: Sequence[Tally]) -> None:
-    names = list(dict.fromkeys(name for s in settings for name in s))
+def _write(path: Path, text: str) -> None:
     try:
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow([*names, *HEADS, "delay_p50_ms", "delay_p95_ms"])
-            for row in _columns(settings, totals):
-                setting = row.pop("setting")
-                cells = ["" if isinstance(v, float) and math.isnan(v) else v for v in row.values()]
-                writer.writerow([*(setting.get(name, "recorded") for name in names), *cells])
+        path.write_text(text, newline="")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
+
+
+def _csv(settings: Sequence[dict[str, Any]], totals: Sequence[Tally]) -> str:
+    names = list(dict.fromkeys(name for s in settings for name in s))
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*names, *HEADS, "delay_p50_ms", "delay_p95_ms"])
+    for row in _columns(settings, totals):
+        setting = row.pop("setting")
+        cells = ["" if isinstance(v, float) and math.isnan(v) else v for v in row.values()]
+        writer.writerow([*(setting.get(name, "recorded") for name in names), *cells])
+    return text.getvalue()
 
 
 def _report(

@@ -156,7 +156,7 @@ class Columns:
                 self._take(stacks, messages)
                 log_ns = max([log_ns, *(int(s.log_ns[-1]) for s in stacks), *(m.log_ns for m in messages[-1:])])
                 yield from self._run(log_ns - HORIZON_NS)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise error if isinstance(error, (BadBag, trace.BadTrace)) else BadBag(reader.path, str(error)) from None
         yield from self._run(1 << 62)
 
@@ -178,7 +178,7 @@ class Columns:
             if message.topic in self._also:
                 self._also[message.topic](message)
             if message.topic in self._methods:
-                self._held[message.publisher_id, message.topic, message.seq] = message
+                self._held[_id(message.channel), message.topic, message.seq] = message
         if not self.traced:
             self._records.append(self._as_recorded(stacks, messages))
 
@@ -251,7 +251,7 @@ class Columns:
         return Records(
             np.repeat(int(Kind.MESSAGE) << 32 | codes, counts)[order],
             now_ns[order],
-            np.repeat(np.array([c.publisher_id for c, _, _ in parts], np.uint64), counts)[order],
+            np.repeat(np.array([_id(c) for c, _, _ in parts], np.uint64), counts)[order],
             all_seqs[order],
             np.zeros(len(now_ns), np.int64),
         )
@@ -318,7 +318,7 @@ class Columns:
             if stack.channel.topic != topic:
                 kept.append(stack)
                 continue
-            own = publishers == stack.channel.publisher_id
+            own = publishers == _id(stack.channel)
             handled = seqs[own]
             if not len(handled):
                 kept.append(stack)
@@ -367,6 +367,11 @@ class Columns:
                 self.missing += 1
         payload = self._payloads[int(records.payloads[place])]
         return Happened(Record(kind, name, int(records.now_ns[place]), publisher, seq, payload), message)
+
+
+def _id(channel: Channel) -> int:
+    """A publisher's id in the 64 bits of a trace, whatever the words of a damaged bag say."""
+    return channel.publisher_id & 0xFFFFFFFFFFFFFFFF
 
 
 def _span(flags: NDArray[np.bool_]) -> Any:

@@ -91,33 +91,39 @@ class Reader:
 
     def read(self, progress: Callable[[float], None] | None = None) -> Recording:
         """Go through the bag once."""
-        found = self.found
-        columns = Columns(
+        columns = self.columns(progress)
+        for item in columns:
+            self.take(item)
+        return self.finish(columns)
+
+    def columns(self, progress: Callable[[float], None] | None = None) -> Columns:
+        """What the engine heard, to be taken one by one."""
+        return Columns(
             self._reader,
             self._node,
             self._interface,
             columns=(ROWS, ("stamp_ns", "first_row"), "data"),
             wanted=_wanted,
-            also={
-                self._node.resolve(topics.INTERVENTION.name): self._intervention,
-            },
+            also={self._node.resolve(topics.INTERVENTION.name): self._intervention},
             progress=progress,
         )
-        for item in columns:
-            if isinstance(item, list):
-                self._backtest().rows([self._blocks(heard) for heard in item])
-            elif isinstance(item, Happened):
-                try:
-                    self._happened(item.record, item.message)
-                except DecodeError as error:
-                    self._note(f"{item.record.name}: {error}")
-            else:
-                self._begin(item)
+
+    def take(self, item: list[Heard] | Happened | Begun) -> None:
+        """What was heard next."""
+        if isinstance(item, list):
+            self._backtest().rows([self._blocks(heard) for heard in item])
+        elif isinstance(item, Happened):
+            self._happened(item.record, item.message)
+        else:
+            self._begin(item)
+
+    def finish(self, columns: Columns) -> Recording:
+        """All was taken: what was decided."""
         self._end()
         if columns.missing:
             self._note(f"{columns.missing} messages that {self._node.name} handled are not in the bag")
-        found.notes += columns.notes[:MOST_NOTES]
-        return found
+        self.found.notes += columns.notes[:MOST_NOTES]
+        return self.found
 
     def _note(self, text: str) -> None:
         if text not in self.found.notes and len(self.found.notes) < MOST_NOTES:
@@ -171,7 +177,13 @@ class Reader:
     # --- what it heard ------------------------------------------------------------------------------------------------
 
     def _happened(self, record: Record, message: BagMessage | None) -> None:
-        test, kind, now_ns = self._backtest(), record.kind, record.now_ns
+        try:
+            self._tell(self._backtest(), record, message)
+        except DecodeError as error:
+            self._note(f"{record.name}: {error}")
+
+    def _tell(self, test: Backtest, record: Record, message: BagMessage | None) -> None:
+        kind, now_ns = record.kind, record.now_ns
         method = record.name.partition(" ")[0]
         if kind == Kind.MESSAGE and message is not None:
             if method == "on_state":

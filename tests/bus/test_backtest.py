@@ -96,7 +96,10 @@ def test_delays_are_told_by_their_rank() -> None:
 
 
 def jobs(bags: list[Path]) -> list[Job]:
-    settings = ({}, {"limit_pct": 400.0, "cusum_threshold_pct_s": 1e4, "axis_limit_pct": 400.0})
+    settings: tuple[dict[str, float], ...] = (
+        {},
+        {"limit_pct": 400.0, "cusum_threshold_pct_s": 1e4, "axis_limit_pct": 400.0},
+    )
     return [Job(bag, nodes_of(ENGINE, CRASH)[0][0], target_of(ImpactCortex), settings, Question()) for bag in bags]
 
 

@@ -75,8 +75,8 @@ def test_all_mistakes_are_told_at_once_without_a_traceback(tmp_path: Path) -> No
         ((ENGINE, CRASH, "--reaction", "HALT"), "'HALT' is no reaction"),
         (("vmc9/impact_cortex", CRASH), "no node vmc9/impact_cortex"),
         (("nodes.nothing", CRASH), "there is no module"),
-        ((ENGINE, CRASH, "--csv", "/nowhere/t.csv"), "/nowhere/t.csv: No such file"),
-        ((ENGINE, CRASH, "--plot", "/nowhere/t.svg"), "/nowhere/t.svg: No such file"),
+        ((ENGINE, CRASH, "--csv", "/nowhere/t.csv"), "there is no folder /nowhere"),
+        ((ENGINE, CRASH, "--plot", "/dev"), "/dev: Is a directory"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: tuple[object, ...], said: str) -> None:

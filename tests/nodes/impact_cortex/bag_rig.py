@@ -30,10 +30,13 @@ AFTER_NS = 1000
 class BagWorld(MillWorld):
     """Records until `close`. The engine only observes: what it would ask for is not answered."""
 
-    def __init__(self, path: Path, seed: int = 1, *, traced: bool = True, **parameters: Any) -> None:
+    def __init__(
+        self, path: Path, seed: int = 1, *, traced: bool = True, vibration: bool = True, **parameters: Any
+    ) -> None:
         self._writer = BagWriter(path)
         self._trace = TraceWriter()
         self._traced = traced
+        self._vibration = vibration
         self._trace_ns = T0 + TRACE_NS
         self._call_ns = T0
         self._seqs: dict[str, int] = {}
@@ -61,6 +64,8 @@ class BagWorld(MillWorld):
         return seq
 
     def tell(self, topic: Topic[M], message: M) -> None:
+        if topic is topics.VIBRATION and not self._vibration:
+            return
         now_ns = self._call()
         seq = self._write(HAL, topic, message)
         self._trace.record(Kind.MESSAGE, f"{HEARD_BY[topic.name]} vmc1/{topic.name}", now_ns, IDS[HAL], seq)
