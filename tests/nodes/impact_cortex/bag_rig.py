@@ -30,12 +30,9 @@ AFTER_NS = 1000
 class BagWorld(MillWorld):
     """Records until `close`. The engine only observes: what it would ask for is not answered."""
 
-    def __init__(
-        self, path: Path, seed: int = 1, *, traced: bool = True, vibration: bool = True, **parameters: Any
-    ) -> None:
+    def __init__(self, path: Path, seed: int = 1, *, vibration: bool = True, **parameters: Any) -> None:
         self._writer = BagWriter(path)
         self._trace = TraceWriter()
-        self._traced = traced
         self._vibration = vibration
         self._trace_ns = T0 + TRACE_NS
         self._call_ns = T0
@@ -70,7 +67,7 @@ class BagWorld(MillWorld):
         seq = self._write(HAL, topic, message)
         self._trace.record(Kind.MESSAGE, f"{HEARD_BY[topic.name]} vmc1/{topic.name}", now_ns, IDS[HAL], seq)
         super().tell(topic, message)
-        if self._traced and now_ns >= self._trace_ns:
+        if now_ns >= self._trace_ns:
             self._trace_ns += TRACE_NS
             self._take()
 
@@ -116,7 +113,6 @@ class BagWorld(MillWorld):
 
     def close(self) -> None:
         """Finish the bag."""
-        if self._traced:
-            self._trace.record(Kind.SHUTDOWN, "on_shutdown", self._call())
-            self._take()
+        self._trace.record(Kind.SHUTDOWN, "on_shutdown", self._call())
+        self._take()
         self._writer.close()
