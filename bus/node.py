@@ -108,6 +108,8 @@ class Node:
     interface: ClassVar[Interface] = Interface()
     default_name: ClassVar[str] = ""
     """the node's name when the launch file gives none: the module's last segment"""
+    backtest: ClassVar[str] = ""
+    """the module that judges recordings by many settings at once, see bus/backtest.py; empty: there is none"""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -149,3 +149,40 @@ class ModeReply(Message):
 
     accepted: bool
     text: str
+
+
+class Judgement(StrEnum):
+    """What people say of an intervention afterwards."""
+
+    JUSTIFIED = "JUSTIFIED"
+    FALSE_STOP = "FALSE_STOP"
+
+
+class Verdict(Message):
+    """A person's word on an intervention; the last one of an intervention counts."""
+
+    stamp_ns: Nanoseconds
+    intervention_id: str
+    intervention_ns: Nanoseconds
+    """stamp of the intervention: an engine that is started again counts its ids from 1"""
+    judgement: Judgement
+    judged_by: str
+    reason: str
+
+
+class VerdictRequest(Message):
+    """Judge an intervention, or judge it otherwise than before."""
+
+    intervention_id: str
+    judgement: Judgement
+    judged_by: str
+    reason: str
+    intervention_ns: Nanoseconds = 0
+    """its stamp, needed where the engine was started anew since; 0: it was not"""
+
+
+class VerdictReply(Message):
+    """Whether the verdict was taken."""
+
+    accepted: bool
+    text: str

@@ -43,9 +43,11 @@ HAL_PROTECTION = Topic("machine/protection", impact.Protection, LATCHED)
 ASSESSMENT = Topic("impact/assessment", impact.Assessment, SENSOR, depth=8, rate_hz=20, deadline_s=1.0)
 INTERVENTION = Topic("impact/intervention", impact.Intervention, DURABLE)
 REACTION_RESULT = Topic("impact/reaction", impact.ReactionResult, EVENT)
+VERDICT = Topic("impact/verdict", impact.Verdict, DURABLE)
 
 SET_MODE = Service("impact/set_mode", impact.ModeRequest, impact.ModeReply)
 BYPASS = Service("impact/bypass", impact.BypassRequest, impact.ModeReply)
+JUDGE = Service("impact/judge", impact.VerdictRequest, impact.VerdictReply)
 JOB_EVENT = Topic("job/event", shop.JobEvent, DURABLE)
 JOB_START = Service("job/start", shop.JobSpec, shop.JobReply)
 

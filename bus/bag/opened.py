@@ -18,7 +18,7 @@ from schemas.names import check_name
 from schemas.sayable import sayable, shown
 
 _CHANNEL_WORDS = ("qos", "type_name", "type_hash", "node", "publisher_id", "definition")
-_INDEX = struct.Struct("<HI")
+INDEX = struct.Struct("<HI")
 """a message index up to its entries: channel, their bytes"""
 _ENTRY_BYTES = 16
 
@@ -190,8 +190,8 @@ class Opened:
                     self._cut(error)
                     break
                 indexes.append({})
-            elif span.opcode == Opcode.MESSAGE_INDEX and indexes and span.end - span.body >= _INDEX.size:
-                channel_id, length = _INDEX.unpack_from(self._data, span.body)
+            elif span.opcode == Opcode.MESSAGE_INDEX and indexes and span.end - span.body >= INDEX.size:
+                channel_id, length = INDEX.unpack_from(self._data, span.body)
                 indexes[-1][channel_id] = length // _ENTRY_BYTES
             else:
                 try:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bus.bag.contents import Attachment, BagMessage, Channel, Info
 from bus.bag.latched import LatchedState, key_of
-from bus.bag.opened import Opened
+from bus.bag.opened import INDEX, Opened
 from bus.bag.plain import BadPayload, unpack
-from bus.bag.records import MESSAGE, BadBag, Cut, Span, inflate, walk
+from bus.bag.records import MESSAGE, BadBag, Cut, Opcode, Span, inflate, walk
 from schemas.sayable import sayable, shown
 
 
@@ -135,6 +138,50 @@ class BagReader(Opened):
                 if not skip_damaged:
                     raise BadBag(self.path, f"damaged, {error}") from None
                 self.damaged.append(str(error))
+
+    def chunks(
+        self, topics: Callable[[Channel], Any], progress: Callable[[float], None] | None = None
+    ) -> Iterator[tuple[bytes, dict[int, NDArray[np.int64]]]]:
+        """The chunks that may hold messages of some channels, unpacked, with where each channel's stand in them.
+
+        Raises:
+            BadBag: a chunk is damaged.
+        """
+        if self.damaged:
+            raise BadBag(self.path, f"damaged, {self.damaged[0]}; `rise bag check` lists all")
+        for n, (span, head) in enumerate(self._chunks):
+            if progress is not None:
+                progress(n / len(self._chunks))
+            held = self._chunk_channels.get(span.start, self.channels.keys())
+            if not any(topics(self.channels[c]) for c in held if c in self.channels):
+                continue
+            try:
+                content = inflate(self._data, span, head)
+                # the indexes behind the last chunk of a file that was cut may be cut, too
+                whole = self.finished or n < len(self._chunks) - 1
+                yield content, (self._index(span) if whole else {}) or self._walked(content)
+            except Cut as error:
+                raise BadBag(self.path, f"damaged, {error}") from None
+
+    def _index(self, chunk: Span) -> dict[int, NDArray[np.int64]]:
+        """Where the messages of each channel stand in a chunk, as the records behind it say; empty without them."""
+        found: dict[int, NDArray[np.int64]] = {}
+        for span in walk(self._data, chunk.end, self.size_bytes):
+            if span.opcode != Opcode.MESSAGE_INDEX or span.end - span.body < INDEX.size:
+                break
+            channel_id, length = INDEX.unpack_from(self._data, span.body)
+            entries = np.frombuffer(bytes(self._data[span.body + INDEX.size : span.end]), "<u8")
+            if length != 8 * len(entries) or len(entries) % 2:
+                raise Cut(span.start, "no message index")
+            found[channel_id] = entries[1::2].astype(np.int64)
+        return found
+
+    def _walked(self, content: bytes) -> dict[int, NDArray[np.int64]]:
+        """The same where a recorder died before it wrote them."""
+        found: dict[int, list[int]] = {}
+        for at in self._message_offsets(content):
+            found.setdefault(MESSAGE.unpack_from(content, at)[2], []).append(at)
+        return {channel: np.array(at, np.int64) for channel, at in found.items()}
 
     def state_before(
         self, at_ns: int, *, topics: Callable[[str], Any] | None = None, skip_damaged: bool = False

@@ -25,6 +25,8 @@ NOUNS = {
     "machine": "machines that are not on the bus yet: probe",
     "job": "jobs of a machine: start, end",
     "replay": "replay a bag through a node, in lock-step",
+    "backtest": "what other settings would have decided on what was recorded",
+    "verdict": "people's word on interventions: give, list",
     "interface": "message types: list, show",
     "doctor": "is this computer fit for it",
     "completion": "for bash, zsh and fish: prints the script",

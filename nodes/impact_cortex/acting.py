@@ -67,6 +67,7 @@ class Acting(Node):
 
         def _all_channels(self) -> Iterable[Channel]: ...
         def _protect(self, now_ns: int) -> None: ...
+        def _remember(self, intervention_id: str, stamp_ns: int) -> None: ...
 
     def _escalate(self, now_ns: int, refused: str = "") -> None:
         if not escalates(self._event):
@@ -143,6 +144,7 @@ class Acting(Node):
                 intervention_id, step, self._mode(now_ns), self._state, self._cause, stamps_ns, names, evidence
             )
             self.interventions.publish(said)
+            self._remember(intervention_id, now_ns)
             if self._jobs.run is not None:
                 self._jobs.run.interventions += 1
 

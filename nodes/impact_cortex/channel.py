@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from nodes.impact_cortex.detectors import block, step
 from nodes.impact_cortex.memory import Memory
 from nodes.impact_cortex.procedures import Reads
 from nodes.impact_cortex.tasks import LOAD, Doing, Settings, Task
+from nodes.impact_cortex.told import Told
 from nodes.impact_cortex.watch import Level, Watch, watches_of
 from schemas.machine import SignalBlock, SignalInfo
 
@@ -90,9 +91,9 @@ class Channel:
         self._settling = False
         """some armed task may still settle: saves a look at each"""
 
-    def _pace(self, sent: SignalBlock) -> None:
+    def _pace(self, sent_ns: int) -> None:
         """Detectors count readings, so they are made for the source's pace, and anew when it is quite another."""
-        period_ns = min(max(sent.period_ns or PACE_NS, FASTEST_NS), SLOWEST_NS)
+        period_ns = min(max(sent_ns or PACE_NS, FASTEST_NS), SLOWEST_NS)
         steady = period_ns < 2 * self.period_ns and self.period_ns < 2 * period_ns
         if not steady and (not self.period_ns or self._paces < MOST_PACES):
             self._paces += 1
@@ -150,7 +151,7 @@ class Channel:
             self.misfits += 1
             return []
         if sent.period_ns != self.period_ns:
-            self._pace(sent)
+            self._pace(sent.period_ns)
         rows = data.shape[0]
         first_row = sent.first_row
         if first_row > self._next_row >= 0:
@@ -173,6 +174,22 @@ class Channel:
         if self.doing.idling and self._load >= 0:
             self._learn_idle(data)
         return hits
+
+    def tell(self, data: NDArray[Any], period_ns: int) -> list[Told]:
+        """As `feed`, for a backtest: what the tasks said of each row. Keeps no evidence, and counts no lost rows."""
+        if data.ndim != 2 or data.shape[1] != len(self.names) or not len(data):
+            self.misfits += 1
+            return []
+        if period_ns != self.period_ns:
+            self._pace(period_ns)
+        told = list(self._told(data))
+        for t in told:
+            t.watch.fired = t.after()
+        if self._settling:
+            self._settle(len(data))
+        if self.doing.idling and self._load >= 0:
+            self._learn_idle(data)
+        return told
 
     def _settle(self, rows: int) -> None:
         self._settling = False
@@ -204,7 +221,7 @@ class Channel:
                 elif w.detector.judge(state, value) is not w.fired:
                     w.fired = not w.fired
                     if w.fired:
-                        hits.append(self._hit(i, w, value, state))
+                        hits.append(Hit(i, w, *w.shown(state, value)))
                 if w.fired:
                     self._fired_row = i
                 w.calm = math.nan if w.fired or w.guard is not None else w.detector.calm(state)
@@ -213,13 +230,33 @@ class Channel:
     @np.errstate(invalid="ignore")  # a signalling NaN is no reading, like any other
     def _by_block(self, data: NDArray[Any]) -> list[Hit]:
         hits: list[Hit] = []
+        for told in self._told(data):
+            if not told.was and told.fired.any():
+                row = int(told.fired.argmax())
+                hits.append(Hit(row, told.watch, *told.value(row)))
+            held = np.flatnonzero(told.held())
+            if len(held):
+                self._fired_row = max(self._fired_row, int(held[-1]))
+            told.watch.fired = told.after()
+        hits.sort(key=lambda h: h.row)
+        return hits
+
+    def _told(self, data: NDArray[Any]) -> Iterator[Told]:
+        """What each task says of each row; of those that fired neither before nor now nothing."""
         rows = data.shape[0]
         columns = np.ascontiguousarray(data.T, dtype=np.float64)
-        whole = not np.isnan(data).any()
+        # with a missing reading in it a column has neither a least nor a greatest
+        most, least = columns.max(axis=1).tolist(), columns.min(axis=1).tolist()
+        whole = not math.isnan(sum(most))
         for w in self.watches:
             if w.level is Level.UNGATED and not w.armed:
                 continue
             values = columns[w.column]
+            # rounding keeps the order, so this is the greatest of what is judged
+            top = w.gain * (most if w.gain > 0 else least)[w.column] + w.offset
+            if top <= w.detector.calm(w.state) and not w.fired and w.guard is None:
+                w.state.lost = 0
+                continue
             if (
                 isinstance(w.detector, Chatter)
                 and (whole and w.armed and not w.settle_left and not w.fired)
@@ -238,25 +275,8 @@ class Channel:
             before = w.state.copy()
             w.calm = math.nan
             fired = block(w.detector, w.state, values, armed, whole)
-            any_fired = np.count_nonzero(fired) > 0  # in a quarter of the time of any()
-            if any_fired:
-                self._fired_row = max(self._fired_row, int(np.flatnonzero(fired)[-1]))
-            if any_fired and not w.fired:
-                row = int(fired.argmax())
-                # what it was held against is known up to this row only
-                block(w.detector, before, values[: row + 1], armed if isinstance(armed, bool) else armed[: row + 1])
-                hits.append(self._hit(row, w, float(values[row]), before))
-            if any_fired or w.fired:
-                known = np.flatnonzero(~np.isnan(values))
-                if len(known) and not (w.task.how.lasting and (not w.armed or known[-1] < w.settle_left)):
-                    w.fired = bool(fired[known[-1]])
-        hits.sort(key=lambda h: h.row)
-        return hits
-
-    def _hit(self, row: int, w: Watch, value: float, state: Any) -> Hit:
-        """`state`: the detector's after this row."""
-        reading, bound = w.detector.reading(state, value), w.detector.bound(state)
-        return Hit(row, w, (reading - w.offset) / w.gain, (bound - w.offset) / w.gain)
+            if w.fired or np.count_nonzero(fired):  # in a quarter of the time of any()
+                yield Told(w, values, armed, fired, before, w.fired)
 
     def _learn_idle(self, data: NDArray[Any]) -> None:
         # row by row: what is learned must not depend on how many rows come in a block

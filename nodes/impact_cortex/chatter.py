@@ -21,6 +21,8 @@ SIDE_BINS = 2
 APART_BINS = 4 * SIDE_BINS
 """multiples that lie closer leave nothing between them that could be told"""
 SAME_SPEED = 0.01
+SURELY = 0.99
+"""of the floor: below it no rounding matters"""
 
 
 @dataclass(slots=True, eq=False)
@@ -115,16 +117,35 @@ class Chatter:
     def judge_block(self, state: ChatterState, values: Floats) -> Bools:
         fired = np.zeros(len(values), dtype=np.bool_)
         first = 0
+        still = self._still(state, values)
         while first < len(values):
             end = min(len(values), first + self.rows - state.held)
+            fired[first:end] = state.over >= self.windows
+            if first in still:  # a whole spectrum of which nothing is said
+                state.over, state.ratio = 0, math.nan
+                fired[end - 1] = False
+                first = end
+                continue
             state.readings[state.held : state.held + end - first] = values[first:end]
             state.held += end - first
-            fired[first:end] = state.over >= self.windows
             if state.held == self.rows:
                 self._weigh(state)
                 fired[end - 1] = state.over >= self.windows
             first = end
         return fired
+
+    def _still(self, state: ChatterState, values: Floats) -> set[int]:
+        """Where whole spectra begin that are surely below the floor: most are, and need not be weighed."""
+        first = self.rows - state.held if state.held else 0
+        count = (len(values) - first) // self.rows
+        if count < 1:
+            return set()
+        whole = values[first : first + count * self.rows].reshape(count, self.rows)
+        moved = whole - whole.mean(axis=1, keepdims=True)
+        power = np.einsum("ij,ij->i", moved, moved) / self.rows
+        most = np.maximum(whole.max(axis=1), -whole.min(axis=1))
+        quiet = (power < (SURELY * self.floor) ** 2) & (most < CLIP)
+        return {first + n * self.rows for n in np.flatnonzero(quiet).tolist()}
 
     def follow_block(self, state: ChatterState, values: Floats) -> None:
         self.follow(state, 0.0)

@@ -20,15 +20,26 @@ from typing import Any
 
 from nodes.impact_cortex import physics
 from nodes.impact_cortex.materials import MATERIALS
-from schemas.machine import MachineState
+from nodes.impact_cortex.tasks import Doing, gate_open, idling
+from schemas.machine import Execution, MachineState
 
 LOAD_BY_FEED = 0.75
 """how a measured load follows the feed override: Kienzle's 1 - mc, which is about this for every material"""
 UNKNOWN_CUT = physics.Cut(0.0, 0, 0.0, 0.0)
 
 
+ONE_CLOCK_NS = 3_600_000_000_000
+"""an older stamp belongs to another clock (an old recording): its age says nothing"""
+
+
 class BadCuts(ValueError):
     """The rows cannot be used; the text lists every mistake, one a line."""
+
+
+def age_ms(state: MachineState, heard_ns: int) -> float:
+    """How old a state was when it was heard; 0 where its stamp is another clock's."""
+    age_ns = heard_ns - state.stamp_ns
+    return age_ns / 1e6 if abs(age_ns) < ONE_CLOCK_NS else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,20 @@ class Cuts:
             return float(row.load_pct * override**LOAD_BY_FEED)
         reference = self.base if row is None else row.reference
         return reference.load_pct(state.spindle_speed_commanded_rpm, state.feed_commanded_mm_min * override)
+
+    def doing(self, state: MachineState | None, age_ms: float) -> Doing:
+        """What the machine does, as tasks need it; `age_ms`: how old the state was when it was heard. None: unknown."""
+        if state is None or state.execution is Execution.UNAVAILABLE:
+            return Doing(age_ms=math.inf)
+        gate = gate_open(state.execution, state.motion)
+        return Doing(
+            gate=gate,
+            idling=idling(state.execution, state.motion),
+            model_pct=self.model_pct(state) if gate else math.nan,
+            speed_rpm=state.spindle_speed_commanded_rpm,
+            teeth=self.reference(state).cut.teeth,
+            age_ms=age_ms,
+        )
 
 
 NUMBERS = {"diameter_mm": 500.0, "teeth": 100, "depth_mm": 500.0, "width_mm": 500.0, "load_pct": 400.0}

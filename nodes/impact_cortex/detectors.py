@@ -173,32 +173,51 @@ class Deviation:
             state.mean, state.total, state.rows = state.total, 0, 0
 
     def judge_block(self, state: DeviationState, values: Floats) -> Bools:
-        fired = np.zeros(len(values), dtype=np.bool_)
         q = fixed_block(values)
-        first = 0
-        while first < len(q):
-            part = q[first : first + self.bucket - state.rows]
-            if state.mean is not None:
-                far: Any = np.abs(part * self.bucket - state.mean) > self._far
-                fired[first : first + len(part)] = _k_of_n(self, state, far)
-            self._fill_block(state, part)
-            first += len(part)
+        far = np.zeros(len(q), dtype=np.bool_)
+        before = state.mean
+        lead, whole, means = self._fill_block(state, q)
+
+        def mark(first: int, end: int, mean: int) -> None:
+            far[first:end] = np.abs(q[first:end] * self.bucket - mean) > self._far
+
+        judged = lead
+        if before is not None:
+            judged = 0
+            mark(0, lead, before)
+        if len(whole):
+            held_against = np.array(means[:-1], dtype=np.int64)
+            most = np.maximum(
+                whole.max(axis=1) * self.bucket - held_against, held_against - whole.min(axis=1) * self.bucket
+            )
+            for n in np.flatnonzero(most > self._far).tolist():  # in the others no reading is far
+                mark(lead + n * self.bucket, lead + (n + 1) * self.bucket, means[n])
+        if means:
+            mark(lead + whole.size, len(q), means[-1])
+        fired = np.zeros(len(q), dtype=np.bool_)
+        fired[judged:] = _k_of_n(self, state, far[judged:])
         return fired
 
     def follow_block(self, state: DeviationState, values: Floats) -> None:
         state.over = 0
-        q = fixed_block(values)
-        first = 0
-        while first < len(q):
-            part = q[first : first + self.bucket - state.rows]
-            self._fill_block(state, part)
-            first += len(part)
+        self._fill_block(state, fixed_block(values))
 
-    def _fill_block(self, state: DeviationState, part: Ints) -> None:
-        state.total += int(part.sum())
-        state.rows += len(part)
-        if state.rows == self.bucket:
-            state.mean, state.total, state.rows = state.total, 0, 0
+    def _fill_block(self, state: DeviationState, q: Ints) -> tuple[int, Ints, list[int]]:
+        """Fill buckets: how many readings went into the open one, the whole ones behind it, and the mean of each.
+
+        The first mean is that of the bucket that was open, which holds for the first whole one, and so on.
+        """
+        lead = min(len(q), self.bucket - state.rows)
+        count = (len(q) - lead) // self.bucket
+        whole = q[lead : lead + count * self.bucket].reshape(count, self.bucket)
+        state.total += int(q[:lead].sum())
+        state.rows += lead
+        if state.rows < self.bucket:
+            return lead, whole, []
+        means = [state.total, *whole.sum(axis=1).tolist()]
+        rest = q[lead + whole.size :]
+        state.mean, state.total, state.rows = means[-1], int(rest.sum()), len(rest)
+        return lead, whole, means
 
 
 # --- the two forms ----------------------------------------------------------------------------------------------------

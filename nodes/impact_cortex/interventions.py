@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from bus.node import Outcome
+from nodes.impact_cortex.cuts import ONE_CLOCK_NS
 from nodes.impact_cortex.policy import Step
 from schemas.base import Samples
 from schemas.impact import Intervention, Mode, Reaction, ReactionResult
@@ -13,8 +14,6 @@ from schemas.system import ServiceEvent
 
 ASKED = (FeedHoldRequest, StopRequest, ActionReply, ServiceEvent)
 """what travels when the HAL is asked"""
-ONE_CLOCK_NS = 3_600_000_000_000
-"""an older stamp belongs to another clock (an old recording): its age says nothing"""
 
 
 def intervention(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bus.node import Node, publisher, service
 from nodes.impact_cortex.cuts import Cuts, Reference
-from nodes.impact_cortex.job_rows import cuts_of, mistakes, tasks_of
+from nodes.impact_cortex.job_rows import mistakes
 from nodes.impact_cortex.jobs import NO_JOB, Jobs
 from nodes.impact_cortex.tasks import Task
 from schemas import topics
@@ -44,16 +44,6 @@ class JobKeeping(Node):
         self._jobs.wanted = request
         self.log.info(f"job {request.job_id}: {request.program}, by {request.operator_id or 'nobody said'}")
         return JobReply(ok=True, text=f"job {request.job_id} begins with the next start of {request.program}")
-
-    def _watched_by(self) -> tuple[Cuts, tuple[Task, ...]]:
-        """Cuts and tasks of now: of the job, or of the machine; without a model where another program runs."""
-        if self._jobs.mismatch:
-            return Cuts(base=Reference()), self._site_tasks
-        spec = self._jobs.spec
-        if spec is None:
-            return self._site_cuts, self._site_tasks
-        cuts = cuts_of(spec, self._site_cuts.base) if spec.cuts or spec.material else self._site_cuts
-        return cuts, tasks_of(spec, self._site_tasks)
 
     def _keep_book(self, state: MachineState) -> bool:
         """Tell the steps that this state shows; whether what the machine is watched by has changed with them."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from nodes.impact_cortex.cuts import BadCuts, Cuts, Reference
 from nodes.impact_cortex.cuts import read as read_cuts
+from nodes.impact_cortex.jobs import Jobs
 from nodes.impact_cortex.materials import MATERIALS
 from nodes.impact_cortex.tasks import BadTasks, Task
 from nodes.impact_cortex.tasks import read as read_tasks
@@ -44,6 +45,20 @@ def tasks_of(spec: JobSpec, before: Sequence[Task]) -> tuple[Task, ...]:
         given = {"error": limit.error, "warning": limit.warning}
         rows.append({"name": limit.task, **{name: value for name, value in given.items() if value is not None}})
     return read_tasks(rows, before)
+
+
+def watched_by(jobs: Jobs, cuts: Cuts, tasks: tuple[Task, ...]) -> tuple[Cuts, tuple[Task, ...]]:
+    """Cuts and tasks of now: of the job, or the machine's own; without a model where another program runs.
+
+    Raises:
+        BadCuts, BadTasks: the job does not fit what the machine has now.
+    """
+    if jobs.mismatch:
+        return Cuts(base=Reference()), tasks
+    spec = jobs.spec
+    if spec is None:
+        return cuts, tasks
+    return cuts_of(spec, cuts.base) if spec.cuts or spec.material else cuts, tasks_of(spec, tasks)
 
 
 def mistakes(spec: JobSpec, base: Reference, tasks: Sequence[Task]) -> Iterator[str]:

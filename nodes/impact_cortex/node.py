@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from bus.node import (
@@ -22,13 +21,15 @@ from nodes.impact_cortex import bypass
 from nodes.impact_cortex.acting import Acting
 from nodes.impact_cortex.assessment import Measured, assess, measure
 from nodes.impact_cortex.channel import Channel, Hit
-from nodes.impact_cortex.cuts import BadCuts, Cuts
-from nodes.impact_cortex.interventions import ASKED, ONE_CLOCK_NS
+from nodes.impact_cortex.cuts import BadCuts, Cuts, age_ms
+from nodes.impact_cortex.interventions import ASKED
 from nodes.impact_cortex.job_keeping import JobKeeping
+from nodes.impact_cortex.job_rows import watched_by
 from nodes.impact_cortex.policy import NOTHING, Finding, decide
 from nodes.impact_cortex.protection import Health, protection, resting
-from nodes.impact_cortex.tasks import BadTasks, Doing, gate_open, idling
+from nodes.impact_cortex.tasks import BadTasks, gate_open
 from nodes.impact_cortex.tuning import Tuning
+from nodes.impact_cortex.verdicts import Verdicts
 from nodes.impact_cortex.watch import Level, Watch
 from schemas import topics
 from schemas.codec import prepare
@@ -57,11 +58,13 @@ ASK_AGAIN = 20
 NOBODY = Cause(publisher="", topic="", seq=0)
 
 
-class ImpactCortex(Tuning, Acting, JobKeeping, Node):
+class ImpactCortex(Tuning, Acting, JobKeeping, Verdicts, Node):
     """Watches one machine, and holds its feed or stops it when the mode allows.
 
     This is no safety function: the machine's own emergency stop always wins.
     """
+
+    backtest = "nodes.impact_cortex.recorded"
 
     beats = publisher(topics.BEAT)
     assessments = publisher(topics.ASSESSMENT)
@@ -94,6 +97,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Node):
         self._protected_ns = 0
         self._measured = Measured()
         self._begin_jobs()
+        self._begin_verdicts()
         self._site_cuts, self._rows = Cuts(), ()
         if wrong := self._read_parameters():
             raise BadParameter(f"{self.name}: {wrong}")
@@ -121,7 +125,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Node):
         """Judge from now on by the run's job, or by the machine's own cuts and tasks; why a job cannot be used."""
         wrong = ""
         try:
-            self._cuts, self._tasks = self._watched_by()
+            self._cuts, self._tasks = watched_by(self._jobs, self._site_cuts, self._site_tasks)
         except (BadCuts, BadTasks) as error:  # parameters were changed under it
             self._cuts, self._tasks, wrong = self._site_cuts, self._site_tasks, f"the job's cuts and limits: {error}"
         channels = self._all_channels()
@@ -169,9 +173,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Node):
         before = self._state
         self._state = state
         self._state_silent = False
-        # another clock's stamp (an old recording's) says nothing of its age
-        age_ns = self.now_ns() - state.stamp_ns
-        self._state_age_ms = age_ns / 1e6 if abs(age_ns) < ONE_CLOCK_NS else 0.0
+        self._state_age_ms = age_ms(state, self.now_ns())
         if not self._keep_book(state):
             self._set_gates()
         elif wrong := self._use():
@@ -182,17 +184,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Node):
     def _set_gates(self) -> None:
         state = None if self._state_silent else self._state
         self._reference, self._shown_model_pct = self._cuts.reference(state), self._cuts.shown_pct(state)
-        now = Doing(age_ms=math.inf)
-        if state is not None and state.execution is not Execution.UNAVAILABLE:
-            gate = gate_open(state.execution, state.motion)
-            now = Doing(
-                gate=gate,
-                idling=idling(state.execution, state.motion),
-                model_pct=self._cuts.model_pct(state) if gate else math.nan,
-                speed_rpm=state.spindle_speed_commanded_rpm,
-                teeth=self._reference.cut.teeth,
-                age_ms=self._state_age_ms,
-            )
+        now = self._cuts.doing(state, self._state_age_ms)
         for channel in self._all_channels():
             channel.set_gate(now)
 

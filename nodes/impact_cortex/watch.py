@@ -99,6 +99,11 @@ class Watch:
         if isinstance(self.state, ChatterState):
             self.state.turn(now.speed_rpm, now.teeth)
 
+    def shown(self, state: Any, value: float) -> tuple[float, float]:
+        """A reading and what it is held against, as people know the signal; `state`: the detector's after it."""
+        reading, bound = self.detector.reading(state, value), self.detector.bound(state)
+        return (reading - self.offset) / self.gain, (bound - self.offset) / self.gain
+
     def release(self) -> None:
         """Fire anew when the signal asks for it."""
         self.fired = False

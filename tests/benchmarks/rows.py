@@ -20,6 +20,7 @@ from bus.replay import replay
 from bus.testing import Domain
 from nodes.impact_cortex import ImpactCortex
 from schemas.codec import codec
+from tests.benchmarks.backtest import backtest
 from tests.benchmarks.durable import durable
 from tests.benchmarks.graph import graph
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
@@ -207,6 +208,7 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "stop_loaded": stop_path_loaded,
     "cell": cell,
     "replay": lock_step,
+    "backtest": backtest,
     "idle": idle,
     "cli": command_line,
     "recorder": recorder,

@@ -32,6 +32,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "nodes": ("impact", "sensory", "console", "recorder"),
     "streams": ("daq_frames", "daq_lines", "sources"),
     "graph": ("knowledge_graph", "topology"),
+    "backtest": ("backtested", "labelled", "laid_out"),
     "text": (
         "entry",
         "anchor",

@@ -15,6 +15,7 @@ from schemas.machine import (
     Execution,
     Fault,
     InjectRequest,
+    MachineState,
     Motion,
     MotionEvent,
     MotionPhase,
@@ -41,12 +42,14 @@ class MillWorld(World):
         self.mill.start(T0)
         self.loads: list[tuple[Motion, float]] = []
         self.happened: list[MotionEvent] = []
+        self.heard: list[tuple[int, Message]] = []
+        """everything that the node was told, and when"""
         self.met_in: Motion | None = None
         """what the machine did when the tool met a clamp"""
         self._revision = -1
         self._blocks = 0
         self._acted = 0
-        self.node.on_signals(Signals(signals=tuple(Simulator.signals)))
+        self.tell(topics.SIGNALS, Signals(signals=tuple(Simulator.signals)))
 
     def _next_action(self) -> str:
         self._actions += 1
@@ -59,8 +62,7 @@ class MillWorld(World):
             out = self.mill.advance(self.now)
             if self.mill.revision != self._revision:
                 self._revision = self.mill.revision
-                self._hear(topics.MACHINE_STATE)
-                self.node.on_state(self.mill.state(self.now))
+                self._deliver(self.mill.state(self.now))
             for message in (*out, *self.mill.deferred()):
                 self._deliver(message)
             acts, self._acted = self.asked[self._acted :], len(self.asked)
@@ -69,24 +71,23 @@ class MillWorld(World):
             self.answer()
             self._blocks += 1
             if self._blocks % 50 == 0:
-                self.node.tick()
-                self.node.look()
+                self.time()
 
     def _deliver(self, message: Message) -> None:
-        if isinstance(message, MotionEvent):
+        self.heard.append((self.now, message))
+        if isinstance(message, MachineState):
+            self.tell(topics.MACHINE_STATE, message)
+        elif isinstance(message, MotionEvent):
             self.happened.append(message)
             if message.phase is MotionPhase.CONTACT:
                 self.met_in = self.mill.mill.motion
-            self._hear(topics.MOTION)
-            self.node.on_motion(message)
+            self.tell(topics.MOTION, message)
         elif isinstance(message, SignalBlock) and message.source == "drive":
             motion = self.mill.mill.motion
             self.loads.append((motion, float(message.data.array[-1, 0])))
-            self._hear(topics.SAMPLES)
-            self.node.on_samples(message)
+            self.tell(topics.SAMPLES, message)
         elif isinstance(message, SignalBlock):
-            self._hear(topics.VIBRATION)
-            self.node.on_vibration(message)
+            self.tell(topics.VIBRATION, message)
 
     def inject(self, fault: Fault, magnitude: float = 1.0) -> None:
         assert self.mill.inject(InjectRequest(fault=fault, magnitude=magnitude), self.now).accepted

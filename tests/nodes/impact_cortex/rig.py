@@ -48,6 +48,7 @@ ACCELEROMETER = tuple(
     )
     for axis in "xyz"
 )
+HEARD_BY = {s.topic.name: s.method for s in ImpactCortex.interface.subscriptions}
 STILL = np.tile(np.array([9.81, 0.0, 0.0], dtype=np.float32), (100, 1))
 
 
@@ -70,9 +71,8 @@ class World:
         self._shaking: Iterator[Any] = iter(())
         self.node = ImpactCortex(self, parameters)
         self.node.on_configure()
-        self._hear(topics.MACHINE_INFO)
-        self.node.on_info(machine_info())
-        self.node.on_signals(Signals(signals=signals))
+        self.tell(topics.MACHINE_INFO, machine_info())
+        self.tell(topics.SIGNALS, Signals(signals=signals))
         self.state(Execution.ACTIVE, Motion.FEED)
 
     # --- Context ------------------------------------------------------------------------------------------------------
@@ -123,6 +123,16 @@ class World:
         self._seq += 1
         self.node.source = Source("vmc1/sensory_cortex", f"vmc1/{topic.name}", self._seq, self.now)
 
+    def tell(self, topic: Topic[M], message: M) -> None:
+        """Let the node hear a message."""
+        self._hear(topic)
+        getattr(self.node, HEARD_BY[topic.name])(message)
+
+    def time(self) -> None:
+        """Let the node's timers run."""
+        self.node.tick()
+        self.node.look()
+
     def answer(self) -> None:
         """Let the HAL's replies arrive."""
         while self._waiting:
@@ -131,26 +141,23 @@ class World:
                 then(outcome)
 
     def state(self, execution: Execution, motion: Motion = Motion.FEED) -> None:
-        self._hear(topics.MACHINE_STATE)
-        self.node.on_state(machine_state(self.now, execution, motion))
+        self.tell(topics.MACHINE_STATE, machine_state(self.now, execution, motion))
 
     def motion(self, phase: MotionPhase) -> None:
-        self._hear(topics.MOTION)
-        self.node.on_motion(MotionEvent(stamp_ns=self.now, phase=phase, action_id="a1", travel_mm=0.1, text=""))
+        event = MotionEvent(stamp_ns=self.now, phase=phase, action_id="a1", travel_mm=0.1, text="")
+        self.tell(topics.MOTION, event)
 
     def samples(self, load_pct: float, ms: int, axis_pct: float = 12.0) -> None:
         """`ms` blocks of one row, a millisecond apart, with the timer in between."""
         for _ in range(ms):
             self.now += MS
-            self._hear(topics.SAMPLES)
-            self.node.on_samples(drive_block(self.now, self._rows, load_pct, axis_pct))
+            self.tell(topics.SAMPLES, drive_block(self.now, self._rows, load_pct, axis_pct))
             self._rows += 1
             self.answer()
             if self._rows % 10 == 0 and self._accelerometer:
                 self._accelerate(next(self._shaking, STILL))
             if self._rows % 50 == 0:
-                self.node.tick()
-                self.node.look()
+                self.time()
 
     def vibration(self, rows: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         """The machine shakes by `rows` [n, 3] of 10 kHz, beside the samples of an ordinary cut."""
@@ -158,18 +165,16 @@ class World:
         self.samples(40.0, len(rows) // 10)
 
     def _accelerate(self, rows: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-        self._hear(topics.VIBRATION)
         block = SignalBlock(
             stamp_ns=self.now, period_ns=100_000, source="accel", first_row=self._accel_rows, data=Samples(rows)
         )
-        self.node.on_vibration(block)
+        self.tell(topics.VIBRATION, block)
         self._accel_rows += len(rows)
 
     def tick(self, ms: int = 50) -> None:
         """Silence, with the timer at its end."""
         self.now += ms * MS
-        self.node.tick()
-        self.node.look()
+        self.time()
         self.answer()
 
     # --- what came of it ----------------------------------------------------------------------------------------------
