@@ -16,12 +16,13 @@ from bus import frame
 from bus.clock import Clock, SimClock, WallClock
 from bus.diagnostics import diagnostics
 from bus.discovery import Directory, Entry, Registration, ServiceEntry, TopicEntry
+from bus.durable.keeping import Keeping
 from bus.durable.logs import Logs
 from bus.durable.readers import Readers
 from bus.durable.syncer import Syncer
 from bus.entry import EVERYTHING
 from bus.host import Host, Spec
-from bus.inbox import Feed, Item, TapInbox
+from bus.inbox import Feed, Item, StaleItem, TapInbox
 from bus.intake import Intake
 from bus.logs import state_root
 from bus.loop import Loop
@@ -60,7 +61,8 @@ class Executor:
         domain: default `$RISE_DOMAIN`, else "default".
         clock: "wall", or "sim" to follow /clock.
         beat: called once a second from the loop, for whoever watches this process.
-        durable: keep the logs of DURABLE topics, and cursors in them; False for whoever only looks on, or plays back.
+        durable: keep the logs of DURABLE topics, cursors in them, and the values of topics with `persist=True`; False
+            for whoever only looks on, or plays back.
 
     Raises:
         NameTaken: a living node has one of the names.
@@ -98,6 +100,7 @@ class Executor:
         state = state_root() / self.directory.domain
         self.syncer = Syncer()
         self.logs = Logs(state, self.syncer) if durable else None
+        self.keeping = Keeping(state, self.syncer) if durable else None
         self.readers = Readers(self, state if durable else None)
         self.hosts = [Host(self, spec, self.clock) for spec in specs]
         self.called = {name for h in self.hosts for _, name in h.calls()}
@@ -131,16 +134,21 @@ class Executor:
                 tapped = TapInbox(host, tap)
                 host.taps.append(tapped)
                 self.peers.add_tap(tapped)
+        again: list[tuple[Host, Topic[Any], str]] = []
         for host in self.hosts:
             for topic, name in host.publishes():
                 if not name.startswith(f"{EVERY}/"):
                     self._open_outlet(host, topic, name)
+                elif topic.persist and self.keeping is not None:
+                    again += [(host, topic, full) for full in self.keeping.names(host, name[2:])]
         if isinstance(self.clock, SimClock):
             self._follower = Follower(self, self.clock)
             self.peers.add_inbox(self._follower, "clock")  # type: ignore[arg-type] # has what a route asks of an inbox
         self.directory.watch()
         for host in self.hosts:
             self._registrations.append(self.directory.register(self._entry(host)))
+        for each in again:  # what an earlier life has said in namespaces that this one has not spoken in yet
+            self._open_outlet(*each)
         self.transport.watch(self.directory.fileno(), self.peers.refresh)
         if self.directory.degraded:
             self.hosts[0].report("no_inotify", ConditionLevel.WARNING, self.directory.degraded)
@@ -258,7 +266,21 @@ class Executor:
         if full_name not in self.published_names:
             self.published_names.add(full_name)
             self._announce(host, topic, full_name)
+        if topic.persist and self.keeping is not None:
+            self._offer_again(host, outlet, self.keeping)
         return outlet
+
+    def _offer_again(self, host: Host, outlet: Outlet, keeping: Keeping) -> None:
+        """Begin with what an earlier life of the node said last."""
+        outlet.kept, last = keeping.open(host, outlet.topic, outlet.full_name)
+        mono_ns, feed = self.monotonic_ns(), outlet.feed
+        for said in last:
+            outlet.offer_again(said.message, mono_ns, said.wall_ns)
+            if feed is not None:
+                feed.counts.received += 1
+                feed.heard_mono_ns = mono_ns
+                item = StaleItem(feed, outlet.seq, mono_ns, said.wall_ns, None, None, said.message)
+                self.intake.put_own(feed, item)
 
     def _announce(self, host: Host, topic: Topic[Any], full_name: str) -> None:
         """A name computed at run time, within a declared pattern, becomes known to the others."""
@@ -377,6 +399,8 @@ class Executor:
         self._compare_clocks()
         if self.logs is not None:
             self.logs.look()
+        if self.keeping is not None:
+            self.keeping.look()
         for host in self.hosts:
             # while nobody listens, the value that late joiners are shown may be a little old
             outlet = host.outlets["diagnostics"]

@@ -7,7 +7,7 @@ Published messages:
 
 little-endian, one frame. With flag SPLIT the bytes of the payload's last value, a large array, are a second frame, and
 the concatenation of the two payloads is one msgpack map. Subscriptions are prefixes that include the `\\0`, so a name
-never matches a longer one.
+never matches a longer one. Flag STALE says that an earlier life of the publisher said it, and this one nothing yet.
 
 Between two nodes (requests, replies, repair) the frames are the msgpack arrays below.
 """
@@ -24,6 +24,7 @@ from schemas.sayable import sayable
 
 VERSION = 1
 SPLIT = 0x01
+STALE = 0x02
 _HEADER = struct.Struct("<BBHQQqq")
 HEADER_BYTES = _HEADER.size
 _pack = _HEADER.pack

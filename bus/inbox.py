@@ -14,7 +14,7 @@ import msgspec
 
 from bus.clock import SimClock
 from bus.link import PLENTY, Counts, Link
-from bus.node import Raw, Source, Subscription, Tap
+from bus.node import Raw, Source, Stale, Subscription, Tap
 from bus.trace import Kind, pack_batch
 from schemas.base import Message
 from schemas.codec import DecodeError, codec
@@ -99,6 +99,10 @@ class Item(msgspec.Struct, gc=False):
             assert self.message is not None
             return codec(type(self.message)).encode(self.message)
         return self.payload if self.tail is None else self.payload + bytes(self.tail)
+
+
+class StaleItem(Item, gc=False):
+    """What an earlier life of the publisher said; this one has not said it anew."""
 
 
 class Inbox:
@@ -328,9 +332,18 @@ class Route:
         if not item.feed.refused:
             for inbox in self.inboxes:
                 inbox.put(item)
+            if type(item) is StaleItem:
+                self._tell_stale(item, received_ns)
         if self.taps:
             for tap in self.taps:
                 tap.put(item, received_ns)
+
+    def _tell_stale(self, item: Item, received_ns: int) -> None:
+        """Whoever handles the silence of the topic is told so right behind the value."""
+        item.feed.stale = True
+        event = Stale(item.feed.source(item.seq, item.wall_ns), max(0.0, (received_ns - item.wall_ns) / 1e9))
+        for host in dict.fromkeys(inbox.host for inbox in self.inboxes):
+            host.link_event(self.topic, event)
 
     def put_lost(self, feed: Feed, first: int, last: int, received_ns: int) -> None:
         """Numbers that will not come."""

@@ -14,7 +14,7 @@ from bus import frame
 from bus.clock import SimClock
 from bus.discovery import Entry, TopicEntry
 from bus.durable.inbox import OlderItem
-from bus.inbox import Feed, Item
+from bus.inbox import Feed, Item, StaleItem
 from bus.link import PLENTY, Link
 from bus.node import EVERY, Gone, LinkEvent, Lost, Stale, Synced
 from bus.stream import Record
@@ -102,7 +102,8 @@ class Intake:
             known[first[: len(p.topic) + frame.KEY_BYTES]] = feed
         if not feed.first_seq:
             feed.first_seq = p.seq
-        self._accept(feed, Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, tail, None), now_mono_ns)
+        kind = StaleItem if p.flags & frame.STALE else Item
+        self._accept(feed, kind(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, tail, None), now_mono_ns)
 
     def _accept(self, feed: Feed, item: Item, now_mono_ns: int) -> None:
         link, route = feed.link, feed.route
@@ -291,7 +292,7 @@ class Intake:
             self._accept(feed, item, item.mono_ns)
             return
         if not feed.overflow and feed.route.room > 0:
-            feed.route.put(item, item.wall_ns)
+            feed.route.put(item, item.mono_ns + self._x.anchor_ns)
             return
         if len(feed.overflow) >= OVERFLOW_MAX:
             feed.counts.received -= 1
@@ -339,7 +340,8 @@ class Intake:
             p = frame.parse(data)
             rest = memoryview(tail) if tail else None
             if p.publisher_id == feed.publisher_id:
-                item = Item(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, rest, None)
+                kind = StaleItem if p.flags & frame.STALE else Item
+                item = kind(feed, p.seq, p.mono_ns, p.wall_ns, p.payload, rest, None)
             else:  # from a log; the computer may have been started again since, so its age is counted from now
                 item = OlderItem(feed, p.seq, now_ns, p.wall_ns, p.payload, rest, None, p.publisher_id)
             items.append((p.seq, item))

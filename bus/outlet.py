@@ -1,6 +1,6 @@
 """What a publisher keeps of one topic: its numbering, what may have to be sent again, latched values.
 
-Sans-IO but for the log of a DURABLE topic, which gets every message before it is sent.
+Sans-IO but for the log of a DURABLE topic and the files of a persisted one, which get a message before it is sent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from schemas.base import Message, Topic
 from schemas.codec import codec
 
 if TYPE_CHECKING:
+    from bus.durable.kept import Kept
     from bus.durable.log import Log
     from bus.inbox import Feed
 
@@ -44,6 +45,7 @@ class Outlet:
         "feed",
         "full_name",
         "interest",
+        "kept",
         "latched_dropped",
         "log",
         "prefix",
@@ -61,6 +63,8 @@ class Outlet:
         """of a DURABLE topic; its numbers go on where the last life of this node ended"""
         self.seq = 0 if log is None else log.next_seq - 1
         """number of the last message"""
+        self.kept: Kept | None = None
+        """of a topic with `persist=True`: its values on the disk"""
         self.interest = False
         """whether anyone in another process subscribes"""
         self.feed: Feed | None = None
@@ -87,23 +91,40 @@ class Outlet:
         frames = self._frames(message, seq, mono_ns, wall_ns)
         self.seq = seq
         if self._latched is not None:
-            key = "" if self._key is None else str(getattr(message, self._key))
-            self._latched[key] = Latched(seq, frames)
-            self._latched.move_to_end(key)
-            if len(self._latched) > LATCHED_KEYS:
-                self._latched.popitem(last=False)
-                self.latched_dropped += 1
+            key = self._latch(message, frames)
+            if self.kept is not None:
+                self.kept.save(key, frames)
         elif self._ring is not None:
             if self.log is not None:
                 self.log.append(seq, wall_ns, *frames)
             self._keep(frames)
         return frames if self.interest else None
 
-    def _frames(self, message: Message, seq: int, mono_ns: int, wall_ns: int) -> Frames:
+    def offer_again(self, message: Message, mono_ns: int, wall_ns: int) -> Frames:
+        """Number and keep what an earlier life of the publisher said at `wall_ns`; the frames, marked as stale."""
+        frames = self._frames(message, self.seq + 1, mono_ns, wall_ns, frame.STALE)
+        self.seq += 1
+        self._latch(message, frames)
+        return frames
+
+    def _latch(self, message: Message, frames: Frames) -> str:
+        """Take the value of a key, and say which it is."""
+        assert self._latched is not None
+        key = "" if self._key is None else str(getattr(message, self._key))
+        self._latched[key] = Latched(self.seq, frames)
+        self._latched.move_to_end(key)
+        if len(self._latched) > LATCHED_KEYS:
+            oldest, _ = self._latched.popitem(last=False)
+            self.latched_dropped += 1
+            if self.kept is not None:
+                self.kept.drop(oldest)
+        return key
+
+    def _frames(self, message: Message, seq: int, mono_ns: int, wall_ns: int, flags: int = 0) -> Frames:
         payload, tail = self._codec.encode_frames(message)
         if tail is None:
-            return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload), b""
-        return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload, frame.SPLIT), tail
+            return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload, flags), b""
+        return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload, flags | frame.SPLIT), tail
 
     def _keep(self, frames: Frames) -> None:
         assert self._ring is not None
@@ -117,6 +138,8 @@ class Outlet:
         """Forget the latched value of a key: late joiners will not see it."""
         if self._latched is not None:
             self._latched.pop(key, None)
+        if self.kept is not None:
+            self.kept.drop(key)
 
     def latched(self) -> list[Frames]:
         """The latched values in the order of their numbers."""

@@ -16,7 +16,7 @@ from bus import frame
 from bus.discovery import Appeared, Changed, Entry, Vanished
 from bus.durable.readers import LogAt
 from bus.entry import EVERYTHING
-from bus.inbox import Inbox, Item, Route
+from bus.inbox import Inbox, Item, Route, StaleItem
 from bus.node import EVERY
 from bus.transport import reachable_first
 
@@ -349,7 +349,8 @@ class Peers:
             p = frame.parse(data)
             feed = intake.feed(p.publisher_id, p.topic)
             if feed is not None:
-                item = Item(feed, p.seq, now_ns, p.wall_ns, p.payload, memoryview(tail) if tail else None, None)
+                kind = StaleItem if p.flags & frame.STALE else Item
+                item = kind(feed, p.seq, now_ns, p.wall_ns, p.payload, memoryview(tail) if tail else None, None)
                 latched.setdefault((p.publisher_id, p.topic), []).append((p.seq, item))
         for node in sync.nodes:
             for topic, next_seq in node.next_seq.items():

@@ -262,6 +262,8 @@ class Topic(Generic[M]):
     """LATCHED: one value is kept per value of this field"""
     writers: Literal["one", "many"] = "one"
     persist: bool = False
+    """LATCHED: the values are on disk too; a publisher that is started again offers them, marked as stale, until it
+    says them anew or withdraws them"""
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -44,7 +44,7 @@ def list_(only_types: bool, as_json: bool) -> None:
             rows.append(
                 {
                     "row": name, "kind": "topic", "name": row.name, "type": row.type.__name__, "qos": row.qos.name,
-                    "key": row.key, "writers": row.writers,
+                    "key": row.key, "writers": row.writers, "persist": row.persist,
                 }
             )  # fmt: skip
         else:

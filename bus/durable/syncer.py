@@ -64,7 +64,7 @@ class Syncer:
 
     def sync_directory(self, path: Path) -> None:
         """Names made in a directory survive a power failure once it is synced."""
-        self.do(lambda: _sync_directory(path))
+        self.do(lambda: sync_directory(path))
 
     def do(self, job: Callable[[], None]) -> None:
         """Run something that waits for the disk on the other thread; its OSError is nobody's."""
@@ -117,7 +117,8 @@ class Syncer:
         return True
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Bring the names in a directory to the disk, on this thread. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

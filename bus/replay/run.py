@@ -66,6 +66,8 @@ class Run:
         self._invoke = invoke
         self._outputs: list[tuple[int, Topic[Any], BagMessage]] = []
         self._next_first: dict[int, int] = {}
+        self._configured_ns: dict[int, int] = {}
+        """by publisher_id, when a life whose beginning is in the bag began"""
         self._begun: set[int] = set()
         """lives, by publisher_id, of which a callback is run"""
         self._next_seq: dict[tuple[int, str], int] = {}
@@ -102,8 +104,11 @@ class Run:
         self._next_first[publisher_id] = block.first + trace.count(block)
         records = list(trace.records(block))
         wall, end_ns = self.recorded.clock == "wall", self.span.end_ns
-        if first and records and records[0].kind != Kind.CONFIGURE:
-            life.from_mid_run(self.span.read_ns + HEAD_NS if wall else 0)
+        if first and records:
+            if records[0].kind != Kind.CONFIGURE:
+                life.from_mid_run(self.span.read_ns + HEAD_NS if wall else 0)
+            else:
+                self._configured_ns[publisher_id] = records[0].now_ns
         if publisher_id not in self._begun:
             # a block says which parameters were in force as it began, so the beginning is one's
             if not records or records[0].now_ns < life.begin_ns:
@@ -174,6 +179,8 @@ class Run:
             if n and self._ends and message.publisher_id not in self._ends:
                 untraced += publish_ns < self.span.end_ns
                 continue  # of a life of which no callback is run
+            if topic.persist and publish_ns < self._configured_ns.get(message.publisher_id, 0):
+                continue  # an earlier life said it, and the executor offered it again
             kind: type[Message] = topic.type
             payload: bytes | None = message.payload
             if message.type_hash != type_hash(kind) or measures(kind) or topic.key:

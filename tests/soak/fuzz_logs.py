@@ -1,10 +1,11 @@
-"""The log of a DURABLE topic and the cursors in it, as whatever ended their last life may have left the files."""
+"""Logs, the cursors in them, and kept values, as whatever ended their last life may have left the files."""
 
 from __future__ import annotations
 
 import msgpack
 
 from bus.durable import cursor as cursors
+from bus.durable import kept as kept_values
 from bus.durable import numbers
 from bus.durable.recovery import recover
 from bus.durable.segment import pack_head, pack_header, seed
@@ -77,3 +78,14 @@ def cursor() -> Target:
             raise AssertionError(f"{seq} of {log_id}")
 
     return Target("cursor", run, (), [cursors._line(n) for n in (0, 1, 2**63, 10**20 - 1)])
+
+
+def kept() -> Target:
+    """A file of a persisted topic: the value that was written, or none."""
+
+    def run(data: bytes) -> None:
+        value = kept_values.parse(data)
+        if value is not None and kept_values.pack(*value) != data:
+            raise AssertionError(value)
+
+    return Target("kept", run, (), [kept_values.pack(b""), kept_values.pack(b"frame"), kept_values.pack(b"f", b"tail")])

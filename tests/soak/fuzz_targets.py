@@ -27,7 +27,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "replayed",
         "expected",
     ),
-    "logs": ("log", "cursor"),
+    "logs": ("log", "cursor", "kept"),
     "machines": ("shdr", "observed", "mtconnect", "parts", "address", "adapter"),
     "nodes": ("impact", "sensory", "console", "recorder"),
     "streams": ("daq_frames", "daq_lines", "sources"),
