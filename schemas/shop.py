@@ -32,7 +32,10 @@ class JobLimit(Message):
 
 
 class JobSpec(Message):
-    """One operation on one machine: what is to be run, of what, by whom, and how it is watched."""
+    """One operation on one machine: what is to be run, of what, by whom, and how it is watched.
+
+    Of several that were published for a machine the newest counts, whoever it is from. Empty job_id and program: none.
+    """
 
     job_id: str
     """as people say it: 502"""

@@ -49,6 +49,7 @@ SET_MODE = Service("impact/set_mode", impact.ModeRequest, impact.ModeReply)
 BYPASS = Service("impact/bypass", impact.BypassRequest, impact.ModeReply)
 JUDGE = Service("impact/judge", impact.VerdictRequest, impact.VerdictReply)
 JOB_EVENT = Topic("job/event", shop.JobEvent, DURABLE)
+JOB_SPEC = Topic("job/spec", shop.JobSpec, LATCHED, writers="many", persist=True)
 JOB_START = Service("job/start", shop.JobSpec, shop.JobReply)
 
 # --- the system -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,13 @@
-"""The part of impact_cortex that keeps the book of jobs: takes one, tells its steps, counts what a run uses."""
+"""The part of impact_cortex that keeps the book of jobs: takes one, tells its steps, counts what a run uses.
+
+A job comes on `job/spec`, from whoever plans it. What is given by hand (`job/start`) the node publishes there itself:
+so it is kept as all the others are, and the next life of this node hears it again. With several writers the newest
+counts, by the time at which it was published: one that comes later may have lain on a disk.
+"""
 
 from __future__ import annotations
 
-from bus.node import Node, publisher, service
+from bus.node import Node, publisher, service, subscription
 from nodes.impact_cortex.cuts import Cuts, Reference
 from nodes.impact_cortex.job_rows import mistakes
 from nodes.impact_cortex.jobs import NO_JOB, Jobs
@@ -14,15 +19,19 @@ from schemas.shop import JobReply, JobSpec
 MOST_S = 0.5
 """a tick that is later counts as this: nobody knows what was cut meanwhile"""
 MISMATCH = "PROGRAM_MISMATCH"
+REFUSED = "JOB_REFUSED"
+"""the finding while the newest job cannot be taken, and the one before is in force"""
 
 
 class JobKeeping(Node):
     """Mixed into the node."""
 
     job_events = publisher(topics.JOB_EVENT)
+    job_specs = publisher(topics.JOB_SPEC)
     alarms = publisher(topics.ALARM)
 
     _jobs: Jobs
+    _wanted_ns: int
     _cuts: Cuts
     _tasks: tuple[Task, ...]
     _counted_ns: int
@@ -31,19 +40,40 @@ class JobKeeping(Node):
 
     def _begin_jobs(self) -> None:
         self._jobs = Jobs()
+        self._wanted_ns = 0
         self._counted_ns = 0
 
     @service(topics.JOB_START)
     def start_job(self, request: JobSpec) -> JobReply:
         """The job of the next start of a program; an empty job_id ends it."""
-        if not request.job_id and not request.program:
-            self._jobs.wanted = NO_JOB
+        if wrong := self._take(request, self.now_ns()):
+            return JobReply(ok=False, text=wrong)
+        self.job_specs.publish(request)
+        if self._jobs.wanted is NO_JOB:
             return JobReply(ok=True, text="no job from the next start of a program on")
-        if wrong := list(mistakes(request, self._site_cuts.base, self._site_tasks)):
-            return JobReply(ok=False, text="; ".join(wrong))
-        self._jobs.wanted = request
-        self.log.info(f"job {request.job_id}: {request.program}, by {request.operator_id or 'nobody said'}")
         return JobReply(ok=True, text=f"job {request.job_id} begins with the next start of {request.program}")
+
+    @subscription(topics.JOB_SPEC)
+    def on_spec(self, spec: JobSpec) -> None:
+        """The job of the next start of a program; one that cannot be taken is told, and changes nothing."""
+        if self.source.stamp_ns < self._wanted_ns:
+            return
+        if wrong := self._take(spec, self.source.stamp_ns):
+            text = f"job {spec.job_id!r} from {self.source.node} is not taken: {wrong}"
+            self.log.warning(text)
+            self.report(REFUSED, ConditionLevel.WARNING, text)
+
+    def _take(self, spec: JobSpec, stamp_ns: int) -> str:
+        """Want this job from now on; why not, if it cannot be."""
+        none = not spec.job_id and not spec.program
+        if not none and (wrong := list(mistakes(spec, self._site_cuts.base, self._site_tasks))):
+            return "; ".join(wrong)
+        self._wanted_ns = stamp_ns
+        self.clear(REFUSED)
+        if not none and spec != self._jobs.wanted:
+            self.log.info(f"job {spec.job_id}: {spec.program}, by {spec.operator_id or 'nobody said'}")
+        self._jobs.wanted = NO_JOB if none else spec
+        return ""
 
     def _keep_book(self, state: MachineState) -> bool:
         """Tell the steps that this state shows; whether what the machine is watched by has changed with them."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bus.node import Source
 from schemas.impact import Assessment, Intervention
 from schemas.machine import Alarm, ConditionLevel, Execution, MachineState, Motion
 from schemas.shop import JobCut, JobEvent, JobEventKind, JobLimit, JobReply, JobSpec
@@ -20,6 +21,9 @@ SPEC = JobSpec(
 )
 
 
+NONE = JobSpec(job_id="", program="")
+
+
 def hear(world: World, execution: Execution, **changes: Any) -> MachineState:
     state = machine_state(world.now, execution, Motion.FEED).model_copy(update=changes)
     world.node.on_state(state)
@@ -28,6 +32,12 @@ def hear(world: World, execution: Execution, **changes: Any) -> MachineState:
 
 def start(world: World, spec: JobSpec = SPEC) -> JobReply:
     return world.node.start_job(spec)
+
+
+def publish(world: World, spec: JobSpec, stamp_ns: int, by: str = "erp") -> None:
+    """Somebody has published this on job/spec."""
+    world.node.source = Source(by, "vmc1/job/spec", 1, stamp_ns)
+    world.node.on_spec(spec)
 
 
 def again(world: World, **changes: Any) -> None:
@@ -97,9 +107,62 @@ def test_a_job_that_cannot_be_taken_says_everything_that_is_wrong_with_it() -> N
 def test_a_job_can_be_ended() -> None:
     world = cutting()
     start(world)
-    assert start(world, JobSpec(job_id="", program="")).ok
+    assert start(world, NONE).ok
     again(world)
     assert world.said(JobEvent)[-1].job_id == ""
+
+
+def test_a_job_that_is_published_is_taken_as_one_that_is_given_by_hand() -> None:
+    world = cutting(cusum_threshold_pct_s=100.0)
+    publish(world, SPEC, world.now)
+    again(world)
+    assert world.said(JobEvent)[-1].job_id == "502"
+    world.samples(40.0, 100)
+    world.samples(70.0, 20)
+    assert world.reactions == [("load_limit", "FEED_HOLD")]
+
+
+def test_what_is_given_by_hand_is_published_so_that_the_next_life_hears_it() -> None:
+    world = cutting()
+    start(world)
+    assert world.said(JobSpec) == [SPEC]
+    assert not start(world, SPEC.model_copy(update={"program": ""})).ok
+    start(world, NONE)
+    assert world.said(JobSpec) == [SPEC, NONE]
+    anew = cutting()
+    publish(anew, SPEC, anew.now - 10**15, "vmc1/impact_cortex")
+    again(anew)
+    assert anew.said(JobEvent)[-1].job_id == "502"
+
+
+def test_of_several_jobs_the_newest_counts_in_whatever_order_they_come() -> None:
+    other = SPEC.model_copy(update={"job_id": "503"})
+    for first, second in (((SPEC, 1), (other, 2)), ((other, 2), (SPEC, 1))):
+        world = cutting()
+        publish(world, *first)
+        publish(world, *second)
+        again(world)
+        assert world.said(JobEvent)[-1].job_id == "503"
+    world = cutting()
+    publish(world, other, world.now - 1)
+    start(world)
+    publish(world, SPEC, world.now, "vmc1/impact_cortex")
+    publish(world, other, world.now - 1)
+    again(world)
+    assert world.said(JobEvent)[-1].job_id == "502", "the one by hand is the newest, and the ERP's only comes again"
+    publish(world, NONE, world.now + 1)
+    again(world, run_id="third")
+    assert world.said(JobEvent)[-1].job_id == ""
+
+
+def test_a_published_job_that_cannot_be_taken_is_told_and_the_one_before_stays() -> None:
+    world = cutting()
+    publish(world, SPEC, 1)
+    publish(world, SPEC.model_copy(update={"job_id": "503", "material": "unobtainium"}), 2)
+    (text,) = world.reports
+    assert text.startswith("job '503' from erp is not taken: material: 'unobtainium'")
+    again(world)
+    assert world.said(JobEvent)[-1].job_id == "502"
 
 
 def test_a_parameter_set_under_a_job_leaves_the_job_in_force() -> None:
