@@ -57,7 +57,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Nothing came for the topic's `deadline_s`."""
+    """Nothing came for the topic's `deadline_s`; or the value just heard, `source`, is of the publisher's last life.
+
+    A publisher whose topic is kept on disk offers that until it says it anew, with its own stamp.
+    """
 
     source: Source
     silent_s: float

@@ -22,7 +22,7 @@ from bus.durable.readers import Readers
 from bus.durable.syncer import Syncer
 from bus.entry import EVERYTHING
 from bus.host import Host, Spec
-from bus.inbox import Feed, Item, StaleItem, TapInbox
+from bus.inbox import Feed, Item, TapInbox
 from bus.intake import Intake
 from bus.logs import state_root
 from bus.loop import Loop
@@ -267,20 +267,9 @@ class Executor:
             self.published_names.add(full_name)
             self._announce(host, topic, full_name)
         if topic.persist and self.keeping is not None:
-            self._offer_again(host, outlet, self.keeping)
+            for item in self.keeping.open(host, outlet, self.monotonic_ns()):
+                self.intake.put_own(item.feed, item)
         return outlet
-
-    def _offer_again(self, host: Host, outlet: Outlet, keeping: Keeping) -> None:
-        """Begin with what an earlier life of the node said last."""
-        outlet.kept, last = keeping.open(host, outlet.topic, outlet.full_name)
-        mono_ns, feed = self.monotonic_ns(), outlet.feed
-        for said in last:
-            outlet.offer_again(said.message, mono_ns, said.wall_ns)
-            if feed is not None:
-                feed.counts.received += 1
-                feed.heard_mono_ns = mono_ns
-                item = StaleItem(feed, outlet.seq, mono_ns, said.wall_ns, None, None, said.message)
-                self.intake.put_own(feed, item)
 
     def _announce(self, host: Host, topic: Topic[Any], full_name: str) -> None:
         """A name computed at run time, within a declared pattern, becomes known to the others."""

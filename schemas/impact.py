@@ -13,6 +13,7 @@ from schemas.base import (
     Newtons,
     Percent,
     Samples,
+    Seconds,
 )
 from schemas.machine import Cause, Execution
 
@@ -186,3 +187,49 @@ class VerdictReply(Message):
 
     accepted: bool
     text: str
+
+
+class Tunnel(Message):
+    """What a signal was in the reference runs of a program, by tool, block and time in the block."""
+
+    tunnel_id: str
+    """<task>/<signal>/<program>"""
+    stamp_ns: Nanoseconds
+    task: str
+    signal: str
+    unit: str
+    program: str
+    version: int
+    """one more each time it is taught, or forgotten"""
+    runs: int
+    """reference runs; 0: nothing is taught, or not any more"""
+    override_pct: Percent
+    """of the feed in these runs; NaN where the control does not say"""
+    step_s: Seconds
+    taught_by: str
+    reason: str
+    stretches: bytes
+    """little-endian int32 [n, 2], tool and block of each stretch of 16 steps; of a block one continues the other"""
+    band: Samples
+    """float32 [16 n, 3], by step the least, mean and most that was seen; NaN where nothing was"""
+
+
+class TeachAction(StrEnum):
+    LEARN = "LEARN"
+    """from the next whole runs of the program, and anew where it was taught before"""
+    CANCEL = "CANCEL"
+    """learn no further; what was taught before stays"""
+    FORGET = "FORGET"
+
+
+class TeachRequest(Message):
+    """Teach the tasks that judge by a tunnel what a program is like."""
+
+    action: TeachAction
+    changed_by: str
+    reason: str
+    runs: int = 3
+    program: str = ""
+    """empty: the one that the control shows"""
+    task: str = ""
+    """empty: every one that judges by a tunnel"""

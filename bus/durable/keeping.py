@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bus import frame
 from bus.durable.cursor import dotted
 from bus.durable.kept import Kept, Value, namespaces
+from bus.inbox import Item, StaleItem
 from schemas.base import Message, Topic
 from schemas.codec import DecodeError, codec
 from schemas.machine import ConditionLevel
@@ -17,18 +18,11 @@ from schemas.system import LogLevel
 if TYPE_CHECKING:
     from bus.durable.syncer import Syncer
     from bus.host import Host
+    from bus.outlet import Outlet
 
 NOT_KEPT = "not_kept"
 """the finding while values are sent and not on the disk"""
 DAMAGED = "kept_damaged"
-
-
-class Said(NamedTuple):
-    """What an earlier life of a publisher said."""
-
-    message: Message
-    wall_ns: int
-    """when"""
 
 
 class Keeping:
@@ -39,17 +33,22 @@ class Keeping:
         self._syncer = syncer
         self._kept: dict[Host, dict[str, Kept]] = {}
 
-    def open(self, host: Host, topic: Topic[Any], full_name: str) -> tuple[Kept, list[Said]]:
-        """Where a node's topic is kept, and what was said there last, oldest first."""
-        kept = Kept(self._folder / dotted(host.name) / dotted(full_name), self._syncer)
-        self._kept.setdefault(host, {})[full_name] = kept
-        said = []
+    def open(self, host: Host, outlet: Outlet, mono_ns: int) -> Iterator[Item]:
+        """Let a topic begin with what an earlier life of the node said last; that, for those who hear it here."""
+        name, feed = outlet.full_name, outlet.feed
+        kept = outlet.kept = Kept(self._folder / dotted(host.name) / dotted(name), self._syncer)
+        self._kept.setdefault(host, {})[name] = kept
         for value in kept.values():
             try:
-                said.append(_said(topic, full_name, value))
+                message, wall_ns = _said(outlet.topic, name, value)
             except (frame.BadFrame, DecodeError) as error:
-                kept.notes.append(f"{kept.folder}: a value is no {topic.type.__name__} of today: {error}")
-        return kept, said
+                kept.notes.append(f"{kept.folder}: a value is no {outlet.topic.type.__name__} of today: {error}")
+                continue
+            outlet.offer_again(message, mono_ns, wall_ns)
+            if feed is not None:
+                feed.counts.received += 1
+                feed.heard_mono_ns = mono_ns
+                yield StaleItem(feed, outlet.seq, mono_ns, wall_ns, None, None, message)
 
     def names(self, host: Host, base: str) -> Iterable[str]:
         """The full names of a topic declared for every namespace that an earlier life of the node has kept."""
@@ -75,9 +74,10 @@ class Keeping:
                 host.clear(NOT_KEPT)
 
 
-def _said(topic: Topic[Any], full_name: str, value: Value) -> Said:
+def _said(topic: Topic[Any], full_name: str, value: Value) -> tuple[Message, int]:
+    """A message, and when it was said."""
     p = frame.parse(value.frame)
     if p.topic != full_name.encode():
         raise frame.BadFrame(f"a message of {p.topic[:100]!r}")
     message: Message = codec(topic.type).decode(p.payload, memoryview(value.tail) if value.tail else None)
-    return Said(message, p.wall_ns)
+    return message, p.wall_ns

@@ -161,6 +161,8 @@ def _feed(reader: AnyBag, run: Run, publisher_id: int, runs: Sequence[Run]) -> N
     next_seq: dict[str, int] = {}
     for channel in reader.channels.values():
         topic = run.names.published(channel.topic) if channel.publisher_id == publisher_id else None
+        if topic is not None and topic.persist:
+            continue  # its first numbers may be those of what an earlier life said: it is heard as recorded
         if topic is not None and any(other.names.subscriptions(channel.topic) for other in runs if other is not run):
             # a DURABLE topic goes on counting where the node's last life ended
             next_seq[channel.topic] = channel.first_seq if topic.qos.logged else 1

@@ -17,6 +17,7 @@ from nodes.impact_cortex.detectors import Deviation, Limit
 from nodes.impact_cortex.policy import NOTHING, RANK, Event
 from nodes.impact_cortex.stuck import Stuck
 from nodes.impact_cortex.tasks import LOAD, gate_open
+from nodes.impact_cortex.tunnel import Tunnel
 from nodes.impact_cortex.watch import Level
 from schemas.impact import Assessment, Margin, Mode, ProtectionState, Reaction, StackLight
 from schemas.machine import Execution, MachineState
@@ -78,7 +79,7 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
                 case Residual() | Cusum():
                     per_s = channel.period_ns / 1e9
                     value, limit = w.detector.level(w.state) * per_s, w.detector.threshold * per_s
-                case Stuck() | Chatter():
+                case Stuck() | Chatter() | Tunnel():
                     value = w.detector.reading(w.state, math.nan)
             if w.resting:
                 value = math.nan

@@ -16,6 +16,7 @@ from nodes.impact_cortex.memory import Memory
 from nodes.impact_cortex.procedures import Reads
 from nodes.impact_cortex.tasks import LOAD, Doing, Settings, Task
 from nodes.impact_cortex.told import Told
+from nodes.impact_cortex.tunnel import TunnelState
 from nodes.impact_cortex.watch import Level, Watch, watches_of
 from schemas.machine import SignalBlock, SignalInfo
 
@@ -62,6 +63,7 @@ class Channel:
         self.tasks = tasks
         self.watches: tuple[Watch, ...] = ()
         self._looking: tuple[Watch, ...] = ()
+        self._tunnels: tuple[TunnelState, ...] = ()
         self.watched: tuple[int, ...] = ()
         """the columns that some task watches"""
         self.memory = Memory(len(self.names), EVIDENCE_LEAST)
@@ -111,6 +113,7 @@ class Channel:
             if task.watches(info.name)
             for w in watches_of(task, info, column, period_s)
         )
+        self._tunnels = tuple(w.state for w in self.watches if isinstance(w.state, TunnelState))
         self.watched = tuple(dict.fromkeys(w.column for w in self.watches))
         self._aim()
 
@@ -166,6 +169,8 @@ class Channel:
         self.newest_ns = self._end_ns - self.period_ns
         memory.add(data)
         self._fired_row = -1
+        for tunnel in self._tunnels:  # by the time of the readings: some may be missing, and state may be late
+            tunnel.at = (stamp_ns - tunnel.began_ns + self.period_ns // 2) // self.period_ns
         hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)
         if self._fired_row >= 0:
             self.fired_ns = stamp_ns + self._fired_row * self.period_ns

@@ -1,4 +1,4 @@
-"""The detectors that judge a signal: Limit, Deviation, those of cusum, stuck and chatter. Values in, verdict out.
+"""The detectors that judge a signal: Limit, Deviation, and those of the files beside. Values in, verdict out.
 
 Each has two forms that give the same answer: `step`, one value at a time, for the live machine, and `block`, whole
 arrays, for backtests and for fast sources. To make them equal to the last bit, sums run in integers of 1/1024 unit.
@@ -21,8 +21,9 @@ import numpy as np
 
 from nodes.impact_cortex.chatter import Chatter, ChatterState
 from nodes.impact_cortex.cusum import Cusum, CusumState, Residual, ResidualState
-from nodes.impact_cortex.fixed import SCALE, Bools, Floats, Ints, fixed, fixed_block, runs
+from nodes.impact_cortex.fixed import SCALE, Bools, Floats, Ints, fixed, fixed_block, k_of_n_block, runs
 from nodes.impact_cortex.stuck import Stuck, StuckState
+from nodes.impact_cortex.tunnel import Tunnel, TunnelState
 
 # --- k of n -----------------------------------------------------------------------------------------------------------
 
@@ -76,24 +77,11 @@ class Limit:
         state.over = 0
 
     def judge_block(self, state: LimitState, values: Floats) -> Bools:
-        return _k_of_n(self, state, values > self.limit)
+        fired, state.over = k_of_n_block(state.over, values > self.limit, self.k, self.n)
+        return fired
 
     def follow_block(self, state: LimitState, values: Floats) -> None:
         state.over = 0
-
-
-def _k_of_n(rule: Limit | Deviation, state: LimitState | DeviationState, over: Bools) -> Bools:
-    """`judge` for readings already compared: the count in each window of n is a difference of running sums."""
-    if not state.over and not np.count_nonzero(over):
-        return over  # the ordinary case: nothing is above, nothing was
-    n = rule.n
-    past = np.unpackbits(np.frombuffer(state.over.to_bytes(n // 8 + 1, "big"), dtype=np.uint8))[-n:]
-    bits = np.concatenate((past, over.view(np.uint8)))
-    sums = np.cumsum(bits, dtype=np.int64)
-    recent = bits[-n:]
-    state.over = int.from_bytes(np.packbits(recent).tobytes(), "big") >> (-n % 8)
-    fired: Bools = sums[n:] - sums[: len(over)] >= rule.k
-    return fired
 
 
 # --- deviation from the resting value ---------------------------------------------------------------------------------
@@ -195,7 +183,7 @@ class Deviation:
         if means:
             mark(lead + whole.size, len(q), means[-1])
         fired = np.zeros(len(q), dtype=np.bool_)
-        fired[judged:] = _k_of_n(self, state, far[judged:])
+        fired[judged:], state.over = k_of_n_block(state.over, far[judged:], self.k, self.n)
         return fired
 
     def follow_block(self, state: DeviationState, values: Floats) -> None:
@@ -222,8 +210,8 @@ class Deviation:
 
 # --- the two forms ----------------------------------------------------------------------------------------------------
 
-Detector = Limit | Residual | Cusum | Deviation | Stuck | Chatter
-State = LimitState | ResidualState | CusumState | DeviationState | StuckState | ChatterState
+Detector = Limit | Residual | Cusum | Deviation | Stuck | Chatter | Tunnel
+State = LimitState | ResidualState | CusumState | DeviationState | StuckState | ChatterState | TunnelState
 
 
 def step(detector: Detector, state: Any, value: float, armed: bool) -> bool:

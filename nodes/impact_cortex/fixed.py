@@ -1,4 +1,6 @@
-"""Readings as whole numbers of 1/1024 unit, so that sums agree to the last bit, one by one or a block at a time."""
+"""What both forms of a detector count with: readings as whole numbers of 1/1024 unit, so that sums agree to the last
+bit, one by one or a block at a time; k of n; stretches of a gate.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +40,18 @@ def runs(flags: Bools) -> Iterator[tuple[int, int, bool]]:
     edges = [0, *(np.flatnonzero(flags[1:] != flags[:-1]) + 1).tolist(), len(flags)]
     for first, end in pairwise(edges):
         yield first, end, bool(flags[first])
+
+
+def k_of_n_block(before: int, over: Bools, k: int, n: int) -> tuple[Bools, int]:
+    """Where at least k of the last n readings were `over`, and the last n as bits, the newest the lowest.
+
+    `before` are the bits of the readings before: the count in each window of n is a difference of running sums.
+    """
+    if not before and not np.count_nonzero(over):
+        return over, 0  # the ordinary case: nothing is above, nothing was
+    past = np.unpackbits(np.frombuffer(before.to_bytes(n // 8 + 1, "big"), dtype=np.uint8))[-n:]
+    bits = np.concatenate((past, over.view(np.uint8)))
+    sums = np.cumsum(bits, dtype=np.int64)
+    recent = bits[-n:]
+    fired: Bools = sums[n:] - sums[: len(over)] >= k
+    return fired, int.from_bytes(np.packbits(recent).tobytes(), "big") >> (-n % 8)

@@ -7,6 +7,8 @@ counts, by the time at which it was published: one that comes later may have lai
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bus.node import Node, publisher, service, subscription
 from nodes.impact_cortex.cuts import Cuts, Reference
 from nodes.impact_cortex.job_rows import mistakes
@@ -14,7 +16,7 @@ from nodes.impact_cortex.jobs import NO_JOB, Jobs
 from nodes.impact_cortex.tasks import Task
 from schemas import topics
 from schemas.machine import Alarm, ConditionLevel, MachineState
-from schemas.shop import JobReply, JobSpec
+from schemas.shop import JobEvent, JobReply, JobSpec
 
 MOST_S = 0.5
 """a tick that is later counts as this: nobody knows what was cut meanwhile"""
@@ -37,6 +39,10 @@ class JobKeeping(Node):
     _counted_ns: int
     _site_cuts: Cuts
     _site_tasks: tuple[Task, ...]
+
+    if TYPE_CHECKING:
+
+        def _lesson_step(self, event: JobEvent) -> None: ...
 
     def _begin_jobs(self) -> None:
         self._jobs = Jobs()
@@ -81,6 +87,7 @@ class JobKeeping(Node):
         before = (jobs.spec, jobs.mismatch)
         for event in jobs.state(state):
             self.job_events.publish(event)
+            self._lesson_step(event)
         if jobs.mismatch != before[1]:
             wrong = f"program {state.program} runs, the job wants {jobs.mismatch}" if jobs.mismatch else ""
             self.alarms.publish(

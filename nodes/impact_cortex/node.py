@@ -28,6 +28,7 @@ from nodes.impact_cortex.job_rows import watched_by
 from nodes.impact_cortex.policy import NOTHING, Finding, decide
 from nodes.impact_cortex.protection import Health, protection, resting
 from nodes.impact_cortex.tasks import BadTasks, gate_open
+from nodes.impact_cortex.teaching import Teaching
 from nodes.impact_cortex.tuning import Tuning
 from nodes.impact_cortex.verdicts import Verdicts
 from nodes.impact_cortex.watch import Level, Watch
@@ -58,7 +59,7 @@ ASK_AGAIN = 20
 NOBODY = Cause(publisher="", topic="", seq=0)
 
 
-class ImpactCortex(Tuning, Acting, JobKeeping, Verdicts, Node):
+class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
     """Watches one machine, and holds its feed or stops it when the mode allows.
 
     This is no safety function: the machine's own emergency stop always wins.
@@ -98,6 +99,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Verdicts, Node):
         self._measured = Measured()
         self._begin_jobs()
         self._begin_verdicts()
+        self._begin_teaching()
         self._site_cuts, self._rows = Cuts(), ()
         if wrong := self._read_parameters():
             raise BadParameter(f"{self.name}: {wrong}")
@@ -184,7 +186,9 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Verdicts, Node):
     def _set_gates(self) -> None:
         state = None if self._state_silent else self._state
         self._reference, self._shown_model_pct = self._cuts.reference(state), self._cuts.shown_pct(state)
-        now = self._cuts.doing(state, self._state_age_ms)
+        cuts = state is not None and gate_open(state.execution, state.motion)
+        place = self._follower.hear(state, cuts=cuts)
+        now = replace(self._cuts.doing(state, self._state_age_ms), place=place, tunnels=self._tunnels)
         for channel in self._all_channels():
             channel.set_gate(now)
 
@@ -250,7 +254,10 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Verdicts, Node):
     def _react(self, channel: Channel, block: SignalBlock, hit: Hit, now_ns: int) -> None:
         w = hit.watch
         said = "judged without its gate, " if w.level is Level.UNGATED else ""
-        reason = f"{said}{w.task.text}: {hit.value:.3g} {w.unit} against {hit.limit:.3g} {w.unit}"
+        where = f", {w.where}" if w.where else ""
+        reason = f"{said}{w.task.text}: {hit.value:.3g} {w.unit} against {hit.limit:.3g} {w.unit}{where}"
+        if w.reaction is not Reaction.WARN:
+            self._tunnels.spoil(f"{w.task.name} called for {w.reaction}")
         finding = Finding(w.task.name, w.signal, w.unit, hit.value, hit.limit, w.reaction, reason)
         self._event, steps = decide(self._event, self._mode(now_ns), finding, now_ns)
         if not steps:
@@ -280,6 +287,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Verdicts, Node):
                 self._asked_again += 1
                 self._ask(*self._again, now_ns)
             self._end_when_quiet()
+        self._tell_one()
         self._measured = self._measure(topics.SAMPLES.name, now_ns)
         self._count(now_ns, self._measured.power_kw, self._cutting(), self._reference)
 

@@ -16,6 +16,7 @@ from nodes.impact_cortex.chatter import Chatter
 from nodes.impact_cortex.cusum import Cusum, Residual
 from nodes.impact_cortex.detectors import Detector, Deviation, Limit
 from nodes.impact_cortex.stuck import Stuck
+from nodes.impact_cortex.tunnel import Tunnel
 
 Given = Mapping[str, float]
 
@@ -130,6 +131,11 @@ def _chatter(limit: float, given: Given, period_s: float) -> Chatter:
     )
 
 
+def _tunnel(limit: float, given: Given, period_s: float) -> Tunnel:
+    rows = readings(given["step_s"], period_s, 1)
+    return Tunnel(limit, min(int(given["k"]), int(given["n"])), int(given["n"]), rows, period_s)
+
+
 _AIR = Parameter(6.0, "%", 0, 100, "load above idle below which the tool cuts air")
 _WINDOW = Parameter(0.5, "s", 0.001, 60, "span looked back at")
 _SHARE = Parameter(0.8, "", 0.001, 1, "share of it beyond the limit that counts")
@@ -210,6 +216,16 @@ PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
             },
             unit="",
             reading_unit="",
+        ),
+        "tunnel": Procedure(
+            "outside of what it was in the reference runs",
+            _tunnel,
+            {
+                "step_s": Parameter(0.05, "s", 0.001, 10, "of time in a block: as exactly as runs repeat"),
+                "margin_pct": Parameter(10.0, "%", 0, 100, "of the mean, by which the band is wider to either side"),
+                "k": Parameter(8, "", 1, 1000, "readings outside by more than the limit, of the last n, that count"),
+                "n": Parameter(10, "", 1, 1000, "readings looked back at"),
+            },
         ),
     }
 )

@@ -120,6 +120,8 @@ def protection(
         found.add(DEGRADED, f"source {source} sends other columns than machine/signals names: not judged")
     for signal in dict.fromkeys(w.signal for c in live for w in c.watches if w.lost):
         found.add(DEGRADED, f"sensor {signal} gives no reading")
+    for why in dict.fromkeys(f"{w.task.name} rests: {w.why}" for c in live for w in c.watches if w.why):
+        found.add(DEGRADED, why)
     for reason in h.resting if h.signals_known else ():
         found.add(DEGRADED, reason)
     return found.state, tuple(found.reasons)

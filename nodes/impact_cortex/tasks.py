@@ -8,7 +8,10 @@ name, adds others, or takes one away:
       { name = "tool_broken", off = true },
       { name = "z_overload", signal = "z_load_pct", procedure = "limit", error = 60.0, k = 2, reaction = "STOP" },
       { name = "load_stuck", signal = "spindle_load_pct", procedure = "stuck", error = 10.0 },
+      { name = "load_taught", signal = "spindle_load_pct", procedure = "tunnel", warning = 4.0, error = 8.0 },
     ]
+
+The limits of a tunnel say how far outside of what was taught (service impact/teach) a reading may be.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from types import MappingProxyType
 from typing import Any
 
 from nodes.impact_cortex.detectors import Limit
+from nodes.impact_cortex.place import Place
 from nodes.impact_cortex.procedures import PROCEDURES, Given, Procedure
+from nodes.impact_cortex.tunnels import Tunnels
 from schemas.impact import Reaction
 from schemas.machine import Execution, Motion
 from schemas.sayable import shown
@@ -210,6 +215,10 @@ class Doing:
     teeth: int = 0
     age_ms: float = 0.0
     """of all this: how long ago it was true when it was heard"""
+    place: Place | None = None
+    """in the program; None while it does not cut, or nobody knows"""
+    tunnels: Tunnels | None = None
+    """what was taught"""
 
 
 # --- rows as people give them -----------------------------------------------------------------------------------------

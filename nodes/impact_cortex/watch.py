@@ -12,6 +12,8 @@ from nodes.impact_cortex.chatter import ChatterState
 from nodes.impact_cortex.detectors import Detector, Limit
 from nodes.impact_cortex.procedures import Reads
 from nodes.impact_cortex.tasks import Doing, Settings, Task, k_of_n
+from nodes.impact_cortex.tunnel import Tunnel, TunnelState
+from nodes.impact_cortex.tunnels import NOWHERE
 from schemas.impact import Reaction
 from schemas.machine import SignalInfo
 
@@ -59,6 +61,10 @@ class Watch:
     guard_state: Any = None
     beyond: bool = False
     """the guard's answer"""
+    where: str = ""
+    """of a tunnel: which one it judges by, in words"""
+    why: str = ""
+    """of a tunnel: why it rests, while its gate is open"""
     calm: float = math.nan
     """a reading up to this changes nothing here, armed or not: most do not, and cost one comparison. NaN: no such"""
 
@@ -69,9 +75,10 @@ class Watch:
     def observe(self, settings: Settings) -> None:
         """From now on tell in `beyond` whether the reading is still above what it was held against when it fired.
 
-        Of a load that fell too low: with the feed held it stays low, and that says nothing.
+        Of a load that fell too low: with the feed held it stays low, and that says nothing. Nor does a tunnel, once
+        its block is held.
         """
-        if self.task.how.reads is Reads.BELOW_MODEL:
+        if self.task.how.reads is Reads.BELOW_MODEL or isinstance(self.state, TunnelState):
             return
         self.guard = k_of_n(self.detector.bound(self.state), settings)
         self.guard_state = self.guard.start()
@@ -87,13 +94,16 @@ class Watch:
         task, before = self.task, self.armed
         aimed = task.how.reads.aim(task.given, idle_pct, now.model_pct, now.speed_rpm)
         self.resting = aimed is None
+        learns = False
         if aimed is not None:
             self.gain, self.offset = aimed
+        if isinstance(self.detector, Tunnel):
+            learns = self._enter(self.detector, now)
         old = task.gated and now.age_ms > task.max_state_age_ms
         if self.level is Level.UNGATED:
             self.armed = old and not self.resting
         else:
-            self.armed = (not task.gated or (now.gate and not old)) and not self.resting
+            self.armed = (not task.gated or (now.gate and not old)) and (learns or not self.resting)
         if task.gated and self.armed and not before:
             self.settle_left = self.settle_rows
         if isinstance(self.state, ChatterState):
@@ -103,6 +113,16 @@ class Watch:
         """A reading and what it is held against, as people know the signal; `state`: the detector's after it."""
         reading, bound = self.detector.reading(state, value), self.detector.bound(state)
         return (reading - self.offset) / self.gain, (bound - self.offset) / self.gain
+
+    def _enter(self, detector: Tunnel, now: Doing) -> bool:
+        """What was taught of the place where the machine is; whether it is being taught."""
+        here, margin_pct, learns = NOWHERE, self.task.given["margin_pct"], self.level is Level.ERROR
+        if now.tunnels is not None:
+            steps = (detector.step_s, margin_pct)
+            here = now.tunnels.here(self.task.name, self.signal, now.place, *steps, learns=learns)
+        self.state.enter(here.band, here.bins, 0 if now.place is None else now.place.began_ns)
+        self.resting, self.where, self.why, self.calm = here.band is None, here.where, here.why, math.nan
+        return here.bins is not None
 
     def release(self) -> None:
         """Fire anew when the signal asks for it."""

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from bus.cli import cli
 from bus.node import Raw
 from bus.plan import SHIPPED, load
 from bus.testing import Domain
+from schemas import topics
 from schemas.codec import codec
-from schemas.impact import Protection
-from schemas.machine import SignalBlock
+from schemas.impact import Protection, ProtectionState
+from schemas.machine import Cause, Fault, MotionPhase, ResetRequest, SignalBlock, StopRequest
 from schemas.system import Processes, ProcessState, ProcessStatus
-from tests.bus.test_launcher import Launch, domain, started
+from tests.bus.test_launcher import Launch, Watched, domain, started
+from tests.nodes.impact_cortex.test_live import Ear, in_order, stopped
 
 __all__ = ["domain", "started"]  # fixtures
 
@@ -116,6 +119,62 @@ def test_twenty_deaths_of_one_mill_cost_the_other_no_sample(domain: Domain, tmp_
     assert len(rows) > 1000
     assert all(first + count == after for (first, count), (after, _) in pairwise(rows))
     assert states[states.index("PROTECTED") :] == ["PROTECTED"] * (len(states) - states.index("PROTECTED"))
+
+
+class Killing(Ear):
+    """Hears vmc1, and meanwhile kills some processes with -9, again and again as they come back."""
+
+    def __init__(self, domain: Domain, watched: Watched, victims: tuple[str, ...]) -> None:
+        super().__init__(domain)
+        self.watched = watched
+        self.killed: dict[str, set[int]] = {name: set() for name in victims}
+
+    def until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        super().until(lambda: self.kill() or condition(), timeout_s)
+
+    def kill(self) -> bool:
+        self.watched.spin(lambda: False, 0.001)
+        for name, killed in self.killed.items():
+            pid = self.watched.status[name].pid
+            if pid and pid not in killed:
+                killed.add(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return False
+
+
+def test_a_stop_needs_neither_recorder_nor_graph_nor_table(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+    """The cell loses all that is not a machine's own: a crash is held and stopped all the same, an operator obeyed."""
+    text = (SHIPPED / "cell.py").read_text().replace('"shop.py"', f'"{SHIPPED / "shop.py"}"')
+    launch = Launch(tmp_path, text, "--site", str(SHIPPED / "site.toml"))
+    started.callback(launch.end)
+    launch.wait_for("ready:")
+    victims = ("recorder", "knowledge_graph", "console")
+    with Watched(domain.name) as watched, Killing(domain, watched, victims) as ear:
+        watched.ready(*victims, "vmc1/core")
+        core = watched.status["vmc1/core"].pid
+        ear.until(lambda: (p := ear.protection()) is not None and p.state is ProtectionState.PROTECTED)
+        ear.until(lambda: all(ear.killed.values()))
+        ear.until_cutting()
+        ear.inject(Fault.CRASH)
+        ear.until(lambda: stopped(ear))
+        in_order(ear)
+        reset = ResetRequest(operator="anna", reason="clamp moved, tool changed")
+        ear.until(lambda: standing(ear) == 1)
+        assert ear.session.call("vmc1/machine/reset", topics.RESET, reset, timeout_s=5.0).accepted
+        ear.until_cutting()
+        nobody = Cause(publisher="", topic="", seq=0)
+        request = StopRequest(reason="a noise", requested_by="anna", stamp_ns=0, cause=nobody)
+        assert ear.session.call("vmc1/machine/stop", topics.STOP, request, timeout_s=5.0).accepted
+        ear.until(lambda: standing(ear) == 2)
+        watched.ready("vmc1/core")
+        assert (watched.status["vmc1/core"].pid, watched.status["vmc1/core"].restarts) == (core, 0)
+        assert all(watched.status[name].restarts for name in victims)
+
+
+def standing(ear: Ear) -> int:
+    """How often the spindle has come to a stand by a stop."""
+    return sum(e.phase is MotionPhase.SPINDLE_STANDING for e in ear.of(topics.MOTION))
 
 
 def test_a_new_shop_is_checked_tested_and_runs(domain: Domain, tmp_path: Path, started: ExitStack) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
+import numpy as np
 from rich.console import Console as Terminal
 
 from bus.node import Gone, Lost, Node, Raw, Source, Stale, Synced
@@ -21,23 +22,37 @@ from nodes.console.screen import render
 from schemas.base import PROFILES, Message, Samples, check_name
 from schemas.codec import DecodeError, codec
 from schemas.grammar import type_hash
-from schemas.impact import Assessment, Beat, Intervention, Mode, ModeRequest, Protection, ReactionResult
+from schemas.impact import (
+    Assessment,
+    Beat,
+    Intervention,
+    Mode,
+    ModeRequest,
+    Protection,
+    ReactionResult,
+    TeachAction,
+    TeachRequest,
+    Tunnel,
+)
 from schemas.machine import (
     Alarm,
     Cause,
+    Execution,
     Fault,
     FeedHoldRequest,
     InjectRequest,
     MachineInfo,
     MachineState,
+    Motion,
     MotionEvent,
     ResetRequest,
     SignalBlock,
     Signals,
     StopRequest,
 )
+from schemas.shop import JobSpec
 from schemas.system import BagSplit, Diagnostics, RecorderStatus
-from tests.nodes.impact_cortex.rig import ACCELEROMETER, DRIVE, MS, STILL, World, drive_block
+from tests.nodes.impact_cortex.rig import ACCELEROMETER, DRIVE, MS, STILL, World, drive_block, machine_state
 from tests.nodes.recorder.raws import START_NS, recording
 from tests.nodes.sensory_cortex.stage import Stage
 from tests.soak.fuzz_mutate import Grammar
@@ -120,13 +135,16 @@ class Alive(ABC):
 
 class _Impact(Alive):
     def begin(self) -> None:
-        self.world = world = World(mode=Mode.STOP)
+        taught = {"name": "taught", "signal": "*_load_pct", "procedure": "tunnel", "error": 5.0, "reaction": "STOP"}
+        self.world = world = World(mode=Mode.STOP, tasks=(taught,))
         self.node = node = world.node
         self.doors = [
             (SignalBlock, _with_source(node, "machine/samples", node.on_samples)),
             (SignalBlock, _with_source(node, "machine/vibration", node.on_vibration)),
             (Signals, node.on_signals), (MachineState, node.on_state), (MachineInfo, node.on_info),
             (MotionEvent, node.on_motion), (ModeRequest, node.set_mode), (Cause, self.pass_time), (Cause, self.link),
+            (JobSpec, node.start_job), (JobSpec, _with_source(node, "job/spec", node.on_spec)),
+            (Tunnel, _with_source(node, "impact/tunnel", node.on_tunnel)), (TeachRequest, node.teach),
         ]  # fmt: skip
         world.samples(60.0, 3)
 
@@ -149,6 +167,13 @@ class _Impact(Alive):
             codec(type(message)).encode(message)
 
 
+TUNNEL = Tunnel(
+    tunnel_id="taught/spindle_load_pct/O1001", stamp_ns=1, task="taught", signal="spindle_load_pct", unit="%",
+    program="O1001", version=1, runs=1, override_pct=100.0, step_s=0.05, taught_by="maria", reason="",
+    stretches=bytes([1, 0, 0, 0, 120, 0, 0, 0]), band=Samples(np.full((16, 3), 40.0, dtype=np.float32)),
+)  # fmt: skip
+
+
 def impact() -> Target:
     """The logic engine."""
     world = World()
@@ -160,6 +185,9 @@ def impact() -> Target:
         [[2, names], [1, shake], [3, plain(example(MachineState))], [4, plain(example(MachineInfo))]],
         [[5, plain(example(MotionEvent))], [6, plain(example(ModeRequest))]],
         [[8, plain(Cause(publisher="", topic="", seq=n))] for n in range(4)],
+        [[9, plain(example(JobSpec))], [10, plain(JobSpec(job_id="502", program="O1001"))]],
+        [[11, plain(TUNNEL)], [0, blocks[0]], [3, plain(machine_state(world.now, Execution.ACTIVE, Motion.FEED))]],
+        [[12, plain(TeachRequest(action=a, changed_by="a", reason="b", runs=1))] for a in TeachAction],
     ])  # fmt: skip
 
 

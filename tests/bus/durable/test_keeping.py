@@ -6,13 +6,14 @@ import contextlib
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bus.host import Spec
 from bus.node import Gone, LinkEvent, Node, Raw, Stale, on_link, parameter, publisher, subscription
 from bus.session import Session
 from bus.testing import Domain
-from schemas.base import LATCHED, Message, Topic
+from schemas.base import LATCHED, Message, Samples, Topic
 from schemas.codec import codec
 from schemas.machine import ConditionLevel
 from tests.bus.durable.test_log import tiny_disk as tiny_disk  # a fixture
@@ -31,6 +32,13 @@ class OtherOrder(Message):
 
 ORDERS = Topic("desk/orders", Order, LATCHED, key="name", persist=True)
 OTHER_ORDERS = Topic("desk/orders", OtherOrder, LATCHED, key="name", persist=True)
+
+
+class Spectrum(Message):
+    array: Samples
+
+
+SPECTRA = Topic("desk/spectra", Spectrum, LATCHED, persist=True)
 
 
 class Desk(Node):
@@ -162,6 +170,30 @@ def test_a_publisher_for_many_namespaces_offers_each_of_them_again(domain: Domai
         assert sorted(node(late).heard) == [("vmc0", 0), ("vmc1", 1)]
         far.hosts[0].submit(node(far).say, "vmc1", 7).result(10)
         until(lambda: ("vmc1", 7) in node(late).heard)
+
+
+def test_a_large_array_comes_back_as_it_was(domain: Domain) -> None:
+    """It travels in a frame of its own, and lies in the same file."""
+
+    class Measuring(Node):
+        spectra = publisher(SPECTRA)
+
+        def on_configure(self) -> None:
+            self.heard: list[Spectrum] = []
+
+        def measure(self, message: Spectrum) -> None:
+            self.spectra.publish(message)
+
+        @subscription(SPECTRA)
+        def on_spectrum(self, message: Spectrum) -> None:
+            self.heard.append(message)
+
+    said = Spectrum(array=Samples(np.arange(50_000, dtype=np.float32)))
+    with domain.running(Spec(Measuring, "measuring")) as one:
+        one.hosts[0].submit(node(one).measure, said).result(10)
+    with domain.running(Spec(Measuring, "measuring")) as one, domain.running(Spec(Measuring, "other")) as other:
+        until(lambda: node(one).heard and node(other).heard)
+        assert [node(one).heard, node(other).heard] == [[said], [said]]
 
 
 def test_damage_and_another_type_are_said_once_and_stop_nothing(

@@ -64,6 +64,8 @@ class World:
         self.refuse: str | None = None
         """the answer of the HAL: None takes everything, "" does not answer, a text refuses"""
         self._waiting: list[tuple[Callable[[Outcome[Any]], None] | None, Outcome[Any]]] = []
+        self._own: list[tuple[Topic[Any], Any]] = []
+        """what it said and hears itself, not delivered yet"""
         self._rows = 0
         self._accel_rows = 0
         self._seq = 0
@@ -85,6 +87,8 @@ class World:
 
     def publish(self, topic: Topic[Any], full_name: str, message: Message) -> None:
         self.published.append(message)
+        if topic.name in ("job/spec", "impact/tunnel"):
+            self._own.append((topic, message))
 
     def call(
         self,
@@ -134,7 +138,11 @@ class World:
         self.node.look()
 
     def answer(self) -> None:
-        """Let the HAL's replies arrive."""
+        """Let the HAL's replies arrive, and what the node hears of itself."""
+        while self._own:
+            topic, said = self._own.pop(0)
+            self.node.source = Source(self.name, f"vmc1/{topic.name}", 1, self.now)
+            (self.node.on_spec if topic.name == "job/spec" else self.node.on_tunnel)(said)
         while self._waiting:
             then, outcome = self._waiting.pop(0)
             if then is not None:

@@ -16,6 +16,7 @@ from nodes.impact_cortex.chatter import Chatter, ChatterState
 from nodes.impact_cortex.cusum import Cusum, Residual
 from nodes.impact_cortex.detectors import Detector, Deviation, Limit, block, step
 from nodes.impact_cortex.stuck import Stuck
+from nodes.impact_cortex.tunnel import Band, Tunnel, TunnelState
 
 NAN = math.nan
 
@@ -140,7 +141,11 @@ chatters = st.builds(
     floor=st.floats(0, 20),
     windows=st.integers(1, 2),
 )
-detectors = st.one_of(limits, residuals, cusums, deviations, stucks, chatters)
+tunnels = st.integers(1, 12).flatmap(
+    lambda n: st.builds(Tunnel, st.floats(0, 50), k=st.integers(1, n), n=st.just(n), rows=st.integers(1, 30))
+)
+detectors = st.one_of(limits, residuals, cusums, deviations, stucks, chatters, tunnels)
+BAND = Band(np.array([20.0, 30.0, NAN, 80.0, 10.0]), np.array([60.0, 84.99, NAN, 85.0, 10.0]))
 pieces = st.lists(st.integers(0, 120), max_size=4)
 
 
@@ -160,6 +165,9 @@ def test_block_form_equals_sample_form(
     for state in (one, many):
         if isinstance(state, ChatterState):
             state.turn(12_000.0, 2)
+        if isinstance(state, TunnelState):
+            state.enter(BAND, None, 0)
+            state.at = -3
     by_step = [step(detector, one, v, a) for v, a in zip(values, armed, strict=False)]
     by_block: list[bool] = []
     borders = sorted({0, len(values), *(min(c, len(values)) for c in cuts)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from bus.host import Spec
 from bus.node import Raw
@@ -91,7 +91,7 @@ class Ear:
         reply = self.session.call("vmc1/machine/inject", topics.INJECT, InjectRequest(fault=fault), timeout_s=5.0)
         assert reply.accepted
 
-    def __enter__(self) -> Ear:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
