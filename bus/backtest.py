@@ -181,7 +181,7 @@ def text_of(setting: Mapping[str, Any]) -> str:
 
 
 def nodes_of(node: str, bag: Path) -> list[tuple[RecordedNode, type[Node]]]:
-    """The nodes that are meant in a bag: one by its full name, or all of a module of whose namespace something is there.
+    """The nodes that are meant in a bag: one by its full name, or those of a module whose machine is in it.
 
     Raises:
         NoBacktest: there is none, or it offers no backtest.
