@@ -45,7 +45,7 @@ COLUMNS: Mapping[str, str] = {
     "false_stops": "of those: nothing was wrong",
     "not_judged": "of those: neither a label nor a verdict says",
     "misses": "something was wrong, and it decided nothing",
-    "cannot_be_known": "behind a recorded intervention, which changed the rest of its cycle",
+    "cannot_be_known": "behind a recorded intervention, which changed the rest of its cycle, or behind an own decision",
 }
 
 Progress = Callable[[float], None]
