@@ -175,6 +175,7 @@ class Channel:
             self._learn_idle(data)
         return hits
 
+    @np.errstate(invalid="ignore")  # as in _by_block
     def tell(self, data: NDArray[Any], period_ns: int) -> list[Told]:
         """As `feed`, for a backtest: what the tasks said of each row. Keeps no evidence, and counts no lost rows."""
         if data.ndim != 2 or data.shape[1] != len(self.names) or not len(data):
