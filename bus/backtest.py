@@ -45,7 +45,7 @@ COLUMNS: Mapping[str, str] = {
     "false_stops": "of those: nothing was wrong",
     "not_judged": "of those: neither a label nor a verdict says",
     "misses": "something was wrong, and it decided nothing",
-    "cannot_be_known": "behind a recorded intervention, which changed the rest of its cycle",
+    "cannot_be_known": "behind a recorded intervention, which changed the rest of its cycle, or behind an own decision",
 }
 
 Progress = Callable[[float], None]
@@ -181,7 +181,7 @@ def text_of(setting: Mapping[str, Any]) -> str:
 
 
 def nodes_of(node: str, bag: Path) -> list[tuple[RecordedNode, type[Node]]]:
-    """The nodes that are meant in a bag: one by its full name, or all of a module.
+    """The nodes that are meant in a bag: one by its full name, or those of a module whose machine is in it.
 
     Raises:
         NoBacktest: there is none, or it offers no backtest.
@@ -189,6 +189,7 @@ def nodes_of(node: str, bag: Path) -> list[tuple[RecordedNode, type[Node]]]:
     """
     with BagReader(bag) as reader:
         recorded = [n for n in recorded_nodes(reader) if not is_tool(n.name)]
+        topics = [channel.topic for channel in reader.channels.values()]
     names = {n.name: n for n in recorded}
     if node in names:
         found = [(names[node], recorded_class(names[node].target, bag))]
@@ -196,7 +197,9 @@ def nodes_of(node: str, bag: Path) -> list[tuple[RecordedNode, type[Node]]]:
         raise NoBacktest(f"{bag}: no node {node} in it; {did_you_mean(node, names)}")
     else:
         cls = node_class(node)
-        found = [(n, cls) for n in recorded if n.target == target_of(cls)]
+        # a bag that was cut for one machine still knows the nodes of the others
+        spoken = [n for n in recorded if any(topic.startswith(f"{n.namespace}/") for topic in topics)]
+        found = [(n, cls) for n in spoken if n.target == target_of(cls)]
         if not found:
             raise NoBacktest(f"{bag}: no {cls.__name__} in it; there is {', '.join(names) or 'no node'}")
     for _, cls in found:

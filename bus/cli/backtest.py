@@ -55,6 +55,15 @@ def command(
     A decision counts as justified or false by the labels and by people's verdicts (`rise verdict`). Behind a recorded
     intervention the rest of its cycle cannot be known. Exit code 0; 1: a bag was left out; 2: nothing could be done.
 
+    Labels say what was wrong, and `fine` that nothing was; of a machine they name they say all. Seconds are from the
+    bag's start, delays from a label's start.
+
+    \b
+        machine,start,end,kind,bag
+        vmc1,612.4,613,crash,run_502.mcap
+        vmc1,2026-11-25T12:21:06.5Z,2026-11-25T12:21:07Z,breakage,
+        vmc2,0,3600,fine,run_502.mcap
+
     \b
         rise backtest vmc1/impact_cortex *.mcap --vary limit_pct=70:120:5
         rise backtest nodes.impact_cortex *.mcap --vary limit_pct=80,90 --vary limit_k=1:5:1 --labels known.csv

@@ -17,7 +17,7 @@ from bus.bag import BadBag, BagMessage, BagReader, Channel
 from bus.bag.stacks import Ints, Stack, stacked
 from bus.node import Interface
 from bus.replay.follow import HORIZON_NS, Progress
-from bus.replay.inputs import RecordedNode
+from bus.replay.inputs import KEEP_NS, RecordedNode
 from bus.trace import Kind, Record
 from schemas.codec import DecodeError, codec
 from schemas.system import TraceBlock
@@ -28,6 +28,9 @@ _RECORD = np.dtype(
 """as bus.trace packs it"""
 
 
+MOST_NOTES = 20
+MOST_HELD = 2000
+"""messages that are in no stack, from which on it is looked which may be let go"""
 MOST_CODES = 1000
 """lists of names of which it is kept what they mean"""
 
@@ -135,6 +138,7 @@ class Columns:
         """begin, parameters, and whether in mid-run, of each life that is yet to be told"""
         self._stacks: list[Stack] = []
         self._held: dict[tuple[int, str, int], BagMessage] = {}
+        self._room = MOST_HELD
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -156,6 +160,7 @@ class Columns:
                 self._take(stacks, messages)
                 log_ns = max([log_ns, *(int(s.log_ns[-1]) for s in stacks), *(m.log_ns for m in messages[-1:])])
                 yield from self._run(log_ns - HORIZON_NS)
+                self._forget(log_ns - HORIZON_NS - KEEP_NS)
         except (ValueError, OverflowError) as error:
             raise error if isinstance(error, (BadBag, trace.BadTrace)) else BadBag(reader.path, str(error)) from None
         yield from self._run(1 << 62)
@@ -197,7 +202,7 @@ class Columns:
         if life not in self._next_first:
             first = np.frombuffer(block.records, _RECORD, 1)[0]
             self._begun.append((int(first["now"]), block.parameters_json, bool(first["kind"] != Kind.CONFIGURE)))
-        elif self._next_first[life] != block.first:
+        elif self._next_first[life] != block.first and len(self.notes) < MOST_NOTES:
             self.notes.append(f"callbacks {self._next_first[life]}..{block.first - 1} are missing in the trace")
         self._next_first[life] = block.first + count
         self._blocks.append((block, count))
@@ -300,6 +305,15 @@ class Columns:
                 yield self._begin(*begins[begun])
             elif place < count:
                 yield self._happened(records, place)
+
+    def _forget(self, before_ns: int) -> None:
+        """Let go what nobody will have handled so late; of latched topics the newest value stays."""
+        self._stacks = [s for s in self._stacks if s.log_ns[-1] >= before_ns]
+        if len(self._held) > self._room:
+            newest = {key[:2]: key for key, m in self._held.items() if m.qos == "LATCHED"}
+            kept = set(newest.values())
+            self._held = {k: m for k, m in self._held.items() if m.log_ns >= before_ns or k in kept}
+            self._room = max(MOST_HELD, 2 * len(self._held))
 
     def _begin(self, now_ns: int, parameters_json: str, mid_run: bool) -> Begun:
         before: dict[str, BagMessage] = {}

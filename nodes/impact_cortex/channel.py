@@ -180,6 +180,7 @@ class Channel:
             self._learn_idle(data)
         return hits
 
+    @np.errstate(invalid="ignore")  # as in _by_block
     def tell(self, data: NDArray[Any], period_ns: int) -> list[Told]:
         """As `feed`, for a backtest: what the tasks said of each row. Keeps no evidence, and counts no lost rows."""
         if data.ndim != 2 or data.shape[1] != len(self.names) or not len(data):
@@ -253,15 +254,13 @@ class Channel:
         # with a missing reading in it a column has neither a least nor a greatest
         most, least = columns.max(axis=1).tolist(), columns.min(axis=1).tolist()
         whole = not math.isnan(sum(most))
-        for w in self.watches:
-            if w.level is Level.UNGATED and not w.armed:
-                continue
-            values = columns[w.column]
+        for w in self._looking:
             # rounding keeps the order, so this is the greatest of what is judged
             top = w.gain * (most if w.gain > 0 else least)[w.column] + w.offset
             if top <= w.detector.calm(w.state) and not w.fired and w.guard is None:
                 w.state.lost = 0
                 continue
+            values = columns[w.column]
             if (
                 isinstance(w.detector, Chatter)
                 and (whole and w.armed and not w.settle_left and not w.fired)

@@ -104,6 +104,8 @@ class Episodes:
     decided: list[Decided] = field(default_factory=list)
     count: int = 0
     """episodes so far"""
+    until_ns: dict[int, int] = field(default_factory=dict)
+    """when each of them was quiet for long, or would have been"""
     _event: Event = NOTHING
     _fired: set[Watch] = field(default_factory=set)
     _fired_ns: dict[Key, int] = field(default_factory=dict)
@@ -136,8 +138,9 @@ class Episodes:
                 else:
                     quiet_ns = read_ns - self._last_ns(words, passage, int(passage.first_rows[n]))
                 others = self._quiet(words, passage.key, heard_ns, newest_ns, passages)
-                if over(self._event, quiet=min([quiet_ns, *others]) > self.rearm_ns, released=False):
-                    self.end()
+                quiet_ns = min([quiet_ns, *others])
+                if over(self._event, quiet=quiet_ns > self.rearm_ns, released=False):
+                    self.end(read_ns - quiet_ns)
                     for m, other in enumerate(words):
                         seen = other.passage.heard_before(heard_ns)
                         again = other.next_on(seen) if other is not word else None
@@ -147,9 +150,10 @@ class Episodes:
             self._decide(word, row, heard_ns, read_ns)
         self._keep(words)
 
-    def end(self) -> None:
-        """The event is over: released, begun anew, or quiet for long."""
+    def end(self, last_ns: int = 0) -> None:
+        """The event is over: released, begun anew, or quiet since a row taken at `last_ns`."""
         if self._event is not NOTHING:
+            self.until_ns[self.count] = (last_ns or max(self._fired_ns.values(), default=0)) + self.rearm_ns
             self._event = NOTHING
             self._fired.clear()
 

@@ -1,12 +1,13 @@
 """What the decisions of a setting are worth: counted against labels and verdicts, as far as it can be known.
 
 A recorded intervention that was asked of the machine changed what came after it: from there to the end of its cycle
-nobody knows what another setting would have met. What is there is not counted but as "cannot be known".
+nobody knows what another setting would have met. What is there is not counted but as "cannot be known"; and so is what
+went wrong in an episode in which a setting had decided before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bus.labels import Wrong
@@ -31,7 +32,7 @@ class Count:
     misses: int = 0
     """what was wrong, and led to no decision"""
     unknown: int = 0
-    """decisions, and things that were wrong, behind a recorded intervention"""
+    """decisions, and things that were wrong, behind a recorded intervention; or the latter behind an own decision"""
     delays_ms: list[float] = field(default_factory=list)
     """from a label's start to the decision"""
 
@@ -81,8 +82,14 @@ def known(
     return Known(wrong, fine, censored, labelled)
 
 
-def count(decided: Iterable[Decided], known: Known, least: Reaction = Reaction.FEED_HOLD) -> Count:
-    """What the decisions of one setting are worth; of each episode the first of at least this reaction."""
+def count(
+    decided: Iterable[Decided], until_ns: Mapping[int, int], known: Known, least: Reaction = Reaction.FEED_HOLD
+) -> Count:
+    """What the decisions of one setting are worth; of each episode the first of at least this reaction.
+
+    Args:
+        until_ns: when episodes were over.
+    """
     made = Count()
     first: dict[int, int] = {}
     for d in decided:
@@ -98,7 +105,10 @@ def count(decided: Iterable[Decided], known: Known, least: Reaction = Reaction.F
             met |= within.keys()
             if n in known.labelled:
                 made.delays_ms.append((min(within.values()) - wrong.start_ns) / 1e6)
-        elif any(a < wrong.end_ns and wrong.start_ns < b for a, b in known.censored):
+        elif any(a < wrong.end_ns and wrong.start_ns < b for a, b in known.censored) or any(
+            ns < wrong.start_ns <= until_ns.get(e, 0)
+            for e, ns in seen.items()  # by then it would have stood
+        ):
             made.unknown += 1
             behind -= {e for e in behind if wrong.start_ns <= first[e] <= wrong.end_ns}
         else:

@@ -48,6 +48,8 @@ class Recording:
     end_ns: int
     decided: list[list[Decided]]
     """of each setting"""
+    until_ns: list[dict[int, int]]
+    """of each setting, when its episodes were over"""
     interventions: list[Intervention]
     """as recorded, without their evidence"""
     cycles_ns: list[int]
@@ -85,6 +87,7 @@ class Reader:
             reader.start_ns,
             reader.end_ns,
             [[] for _ in settings],
+            [{} for _ in settings],
             [],
             [],
         )
@@ -152,11 +155,12 @@ class Reader:
         test, self._test = self._test, None
         if test is None:
             return
-        test.finish()
+        test.acknowledged()
         self.found.cycles_ns += test.cycles_ns
-        for n, decided in enumerate(self.found.decided):
-            before = decided[-1].episode if decided else 0
+        for n, (decided, until_ns) in enumerate(zip(self.found.decided, self.found.until_ns, strict=True)):
+            before = max(until_ns, default=0)
             decided += [_later(d, before) for d in test.decided(n)]
+            until_ns.update({before + episode: ns for episode, ns in test.episodes[n].until_ns.items()})
 
     def _parameters(self, text: str) -> dict[str, Any]:
         """The engine's parameters as recorded, but for those that are varied."""
@@ -296,8 +300,8 @@ def backtest(
     verdicts = [v for v in question.said if isinstance(v, Verdict)]
     of_bag = known(wrong, found.interventions, verdicts, found.cycles_ns, found.end_ns)
     tallies = []
-    for decided in found.decided:
-        c = count(decided, of_bag, least)
+    for decided, until_ns in zip(found.decided, found.until_ns, strict=True):
+        c = count(decided, until_ns, of_bag, least)
         counts = (c.interventions, c.justified, c.false_stops, c.not_judged, c.misses, c.unknown)
         tallies.append(Tally(dict(zip(COLUMNS, counts, strict=True)), c.delays_ms))
     return Part(found.bag, node.name, (found.end_ns - found.start_ns) / 1e9, tallies, found.notes)

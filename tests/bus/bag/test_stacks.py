@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.bag import BagReader, BagWriter, Channel
+from bus.bag import BadBag, BagReader, BagWriter, Channel
 from bus.bag.stacks import Chunk, Stack, layout, stacked
 from schemas import topics
 from schemas.base import Samples
@@ -116,6 +116,17 @@ def test_numbers_beyond_32_bits_are_counted_on(tmp_path: Path) -> None:
             pen.put(topics.SAMPLES, block(START_NS + row, row), START_NS + row, skip=row == 3)
     stacks, _ = columns(path)
     assert [int(n) - (1 << 32) for s in stacks for n in s.seqs] == [-2, -1, 0, 2, 3, 4]
+
+
+def test_a_chunk_that_is_damaged_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "small.mcap"
+    small(path, 400, chunk_bytes=3000)
+    data = bytearray(path.read_bytes())
+    at = len(data) // 3
+    data[at : at + 40] = bytes(40)
+    path.write_bytes(data)
+    with BagReader(path) as bag, pytest.raises(BadBag, match="damaged"):
+        list(bag.chunks(lambda channel: True))
 
 
 def test_an_index_that_points_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -166,6 +166,18 @@ def test_a_node_that_is_started_again_begins_again(tmp_path: Path) -> None:
     assert [what for what, _, _ in found] == ["begun", *["row"] * 10] * 2
 
 
+def test_what_nobody_handles_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that died leaves rows that nothing will refer to: memory must not grow with them."""
+    monkeypatch.setattr("bus.replay.columns.KEEP_NS", S)
+    monkeypatch.setattr("bus.replay.columns.MOST_HELD", 5)
+    found, made = columns(recorded(tmp_path / "a.mcap", handled=lambda row: row < 2000, seconds=14))
+    assert len([what for what, _, _ in found if what == "row"]) == 2000
+    assert len([what for what, _, _ in found if what == "on_state"]) == 35
+    first_ns = min(int(stack.log_ns[0]) for stack in made._stacks)
+    assert first_ns > START_NS + 5 * S
+    assert len(made._held) < 30
+
+
 def test_a_gap_in_the_trace_is_told(tmp_path: Path) -> None:
     def change(m: BagMessage) -> bytes | None:
         return None if m.topic == "vmc1/watch/trace" and m.seq == 3 else m.payload

@@ -64,6 +64,7 @@ def test_a_signalling_nan_is_no_reading() -> None:
     data.view(np.uint32)[:, 1] = 0x7F800001
     channel = Channel("drive", DRIVE, SETTINGS, default_tasks(SETTINGS))
     assert channel.feed(block(0, data)) == []
+    assert channel.tell(data, MS) == []
 
 
 levels = st.sampled_from([6.0, 7.0, 26.0, 27.5, 33.0, 40.0, 120.0, 200.0, math.nan])

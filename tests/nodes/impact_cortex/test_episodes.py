@@ -72,6 +72,15 @@ def test_passages_of_any_length_are_one(cut: int) -> None:
     assert [d.episode for d in whole.decided(0)] == [1, 2, 3]
 
 
+def test_an_episode_is_over_when_all_was_quiet_for_long_or_would_have_been() -> None:
+    test = watching(rearm_s=0.2)
+    loads = [40.0] * 500 + [120.0] * 10 + [40.0] * 700 + [120.0] * 10 + [40.0] * 100
+    test.rows([blocks("drive", {1: loads}, 4)])
+    test.acknowledged()
+    # three of five readings are above the limit up to two after the last peak
+    assert {n: (ns - T0) // MS for n, ns in test.episodes[0].until_ns.items()} == {1: 511 + 200, 2: 1221 + 200}
+
+
 def test_a_row_knows_its_block() -> None:
     passage = Passage(
         ("machine/samples", "drive"), 10, 7, np.array([0, 3, 5]), np.array([100, 200, 300]), np.array([130, 230, 330])

@@ -61,9 +61,11 @@ def verdict(of: Intervention, judgement: Judgement, at_s: float = 1000.0) -> Ver
     )
 
 
-def worth(made: list[Decided], least: Reaction = Reaction.FEED_HOLD, **what: Any) -> Count:
+def worth(
+    made: list[Decided], least: Reaction = Reaction.FEED_HOLD, until_ns: dict[int, int] | None = None, **what: Any
+) -> Count:
     given: dict[str, Any] = {"labels": None, "interventions": [], "verdicts": [], "cycles_ns": [], "end_ns": 100 * S}
-    return count(made, known(**{**given, **what}), least)
+    return count(made, until_ns or {}, known(**{**given, **what}), least)
 
 
 CRASH = Wrong(10 * S, 11 * S, "crash")
@@ -113,6 +115,13 @@ def test_behind_a_recorded_intervention_nothing_can_be_known_until_the_next_cycl
 @pytest.mark.parametrize("harmless", [said(10.1, asked=False), said(10.1, reaction=Reaction.WARN)])
 def test_what_was_only_said_changed_nothing(harmless: Intervention) -> None:
     assert worth(decided(10.2), labels=[CRASH], interventions=[harmless]).justified == 1
+
+
+def test_what_goes_wrong_while_a_machine_would_have_stood_for_another_reason_cannot_be_known() -> None:
+    held = worth(decided(9.0), labels=[CRASH], until_ns={1: round(10.5 * S)})
+    assert held == Count(interventions=1, false_stops=1, unknown=1)
+    over = worth(decided(8.0), labels=[CRASH], until_ns={1: 9 * S})
+    assert over == Count(interventions=1, false_stops=1, misses=1)
 
 
 def test_warnings_count_when_they_are_asked_for() -> None:
