@@ -31,6 +31,8 @@ PARTS = ("linuxcncsvr", "io", "halui", "milltask", "rtapi_app")
 NOISE = ("libnml/", "Note: Using POSIX non-realtime", "link (updating variable file)", "Found file(")
 LATE = "task: main loop took"
 END_S = 8.0
+PREFIX = "rise-linuxcnc-"
+"""of the folders it is run in"""
 IPC_RMID = 0
 LINE_MOST = 400
 
@@ -58,7 +60,7 @@ def parts() -> dict[int, str]:
 
 
 def clear_leftovers() -> None:
-    """Remove what a LinuxCNC that was killed left: its lock, its shared memory. Only when no part of it runs.
+    """Remove what a LinuxCNC that was killed left: its lock, its shared memory, a folder. Only when no part of it runs.
 
     Raises:
         NotPossible: one runs, or what is left belongs to somebody else.
@@ -75,6 +77,8 @@ def clear_leftovers() -> None:
         LOCK.unlink(missing_ok=True)
     except OSError as error:
         raise NotPossible(f"cannot remove {LOCK}: {error.strerror}") from None
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Control:
@@ -110,7 +114,7 @@ class Control:
             NotPossible
         """
         clear_leftovers()
-        folder = Path(tempfile.mkdtemp(prefix="rise-linuxcnc-"))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.gone.clear()
         try:
             self._fill(folder)
@@ -131,7 +135,6 @@ class Control:
         folder.chmod(0o700)
 
     def _start(self, folder: Path) -> subprocess.Popen[bytes]:
-        plain_user = {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
         # no DISPLAY: all dialogs of its script hang on that; -r: it writes to our pipe
         return subprocess.Popen(
             [PROGRAM, "-r", str(folder / self._ini.name)],
@@ -141,7 +144,10 @@ class Control:
             cwd=folder,
             env={"HOME": str(folder), "USER": self._account.pw_name, "LANG": "C.UTF-8", "PATH": PATH},
             start_new_session=True,
-            **(plain_user if os.geteuid() == 0 else {}),  # type: ignore[arg-type] # a mapping of several types
+            restore_signals=False,  # SIGPIPE stays ignored: its script cleans up although nobody reads it any more
+            user=self._account.pw_uid,
+            group=self._account.pw_gid,
+            extra_groups=[] if os.geteuid() == 0 else None,
         )
 
     def _said(self, process: subprocess.Popen[bytes], end: threading.Event) -> Iterator[str]:

@@ -11,7 +11,6 @@ With `watchdog` the beat of impact_cortex goes on to a watchdog in HAL, which in
 from __future__ import annotations
 
 import json
-import math
 import struct
 import threading
 from collections import Counter, deque
@@ -106,7 +105,7 @@ class LinuxCnc:
             options.simulated,
             True,
             True,
-            "HAL pin motion.feed-inhibit, set by a component beside the driver: the next servo period, 1 ms, decelerates;"
+            "HAL pin motion.feed-inhibit, set by a component beside the driver: the next servo period decelerates;"
             " spindle off when the axes stand",
         )
         self._link = Link(options.python, self._layout.types, setting.now_ns)
@@ -253,9 +252,7 @@ class LinuxCnc:
             self.revision += 1
         data = Samples.take(np.ascontiguousarray(table[:, self._layout.columns]))
         out.append(
-            SignalBlock(
-                stamp_ns=stamp_ns, period_ns=period_ns, source=self._setting.name, first_row=first, data=data
-            )
+            SignalBlock(stamp_ns=stamp_ns, period_ns=period_ns, source=self._setting.name, first_row=first, data=data)
         )
 
     # --- what follows -------------------------------------------------------------------------------------------------

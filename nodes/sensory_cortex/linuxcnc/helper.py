@@ -23,6 +23,7 @@ FD is a SOCK_SEQPACKET socket; when its other end is gone, the process ends. Its
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -34,7 +35,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
 APT = "apt-get install -y --no-install-recommends linuxcnc-uspace procps psmisc"
@@ -258,7 +259,7 @@ def run_task(line: socket.socket) -> None:
     ended = os.pidfd_open(pid)
     # the tool table is a file below its HOME; without it the status cannot be read
     os.environ["HOME"] = home_of(pid)
-    import linuxcnc
+    linuxcnc: Any = importlib.import_module("linuxcnc")  # a launch file has the same name
 
     linuxcnc.nmlfile = nml_file(pid)
     stat, command, errors = linuxcnc.stat(), linuxcnc.command(), linuxcnc.error_channel()
@@ -267,10 +268,10 @@ def run_task(line: socket.socket) -> None:
     told: dict[str, Any] = {}
     looks = 0
     while True:
-        ready, _, _ = select.select([line, ended], [], [], STATUS_S)
+        ready, _, _ = select.select([line.fileno(), ended], [], [], STATUS_S)
         if ended in ready:
             raise NotThere("LinuxCNC's task ended")
-        if line in ready:
+        if line.fileno() in ready:
             datagram = line.recv(4096)
             if not datagram:
                 return
@@ -319,7 +320,7 @@ def runs(pid: int) -> bool:
         return file.read().rpartition(")")[2].split()[0] not in "TtZX"
 
 
-def obey(datagram: bytes, known: dict[str, Callable[[Any], object]], error: type[Exception]) -> dict[str, str]:
+def obey(datagram: bytes, known: Mapping[str, Callable[[Any], object]], error: type[Exception]) -> dict[str, str]:
     asked = json.loads(datagram)
     do, text = str(asked.get("do")), ""
     try:

@@ -37,10 +37,10 @@ DATAGRAM_MOST = 65_536
 HAL, TASK = "hal", "task"
 
 
-def hal_lives() -> bool:
+def hal_lives(memory: Path = MEMORY) -> bool:
     """Whether somebody is attached to HAL's shared memory on this computer: LinuxCNC runs, or is about to."""
     try:
-        rows = MEMORY.read_text().splitlines()[1:]
+        rows = memory.read_text().splitlines()[1:]
     except OSError:  # a kernel without System V IPC
         return False
     return any(int(row.split()[0]) == HAL_KEY and int(row.split()[6]) > 0 for row in rows)
@@ -68,6 +68,8 @@ class Link:
     python: str
     types: str
     now_ns: Callable[[], int]
+    memory: Path = MEMORY
+    helper: Path = HELPER
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _lines: dict[str, socket.socket] = field(default_factory=dict)
     working: bool = False
@@ -92,7 +94,7 @@ class Link:
         self.working = True
         pause_s, session, absent = FIRST_PAUSE_S, 0, False
         while not end.is_set():
-            if not hal_lives():
+            if not hal_lives(self.memory):
                 if not absent:
                     yield Chunk(kind=ChunkKind.LINK, session=session, text="LinuxCNC does not run on this computer")
                 absent = True
@@ -179,7 +181,7 @@ class Link:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             with theirs:
-                command = [self.python, "-I", "-B", str(HELPER), role, str(theirs.fileno())]
+                command = [self.python, "-I", "-B", str(self.helper), role, str(theirs.fileno())]
                 process = subprocess.Popen(
                     command + ([self.types] if role == HAL else []),
                     pass_fds=(theirs.fileno(),),

@@ -108,7 +108,7 @@ def _of(name: str, kind: type, value: Any) -> Any:
         return float(value)
     if type(value) is not kind:
         raise BadWord(f"status.{name}: expected {kind.__name__}, got {value!r:.60}")
-    if name == "units_per_mm" and not 1e-4 < value < 1e4:
+    if name == "units_per_mm" and not (isinstance(value, float) and 1e-4 < value < 1e4):
         raise BadWord(f"status.units_per_mm: {value!r} is no unit of length")
     return value
 
