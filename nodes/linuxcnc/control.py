@@ -28,6 +28,10 @@ KEYS = frozenset({1001, 1002, 1003, 1004, 1005, 100, 0x48414C32, 0x48484C50, 0x4
 """of its shared memory: NML's buffers, motion, HAL, sampler, RTAPI"""
 PARTS = ("linuxcncsvr", "io", "halui", "milltask", "rtapi_app")
 """its processes, by the names that the kernel knows them by"""
+VITAL = frozenset({"milltask", "rtapi_app"})
+"""without them nothing moves, and its script does not notice"""
+LOOK_EVERY = 5
+"""waits of 0.2 s between two looks for them"""
 NOISE = ("libnml/", "Note: Using POSIX non-realtime", "link (updating variable file)", "Found file(")
 LATE = "task: main loop took"
 END_S = 8.0
@@ -153,9 +157,15 @@ class Control:
     def _said(self, process: subprocess.Popen[bytes], end: threading.Event) -> Iterator[str]:
         assert process.stdout is not None
         output = process.stdout.fileno()
-        rest = b""
+        rest, waits, came_up = b"", 0, False
         while not end.is_set() and process.poll() is None:
             if not select.select([output], [], [], 0.2)[0]:
+                waits += 1
+                if waits % LOOK_EVERY == 0:
+                    lives = set(parts().values()) >= VITAL
+                    if came_up and not lives:
+                        return
+                    came_up = came_up or lives
                 continue
             data = os.read(output, 8192)
             if not data:

@@ -22,6 +22,7 @@ from nodes.impact_cortex import ImpactCortex
 from schemas.codec import codec
 from tests.benchmarks.durable import durable
 from tests.benchmarks.graph import graph
+from tests.benchmarks.linuxcnc import linuxcnc
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
 from tests.benchmarks.messages import Twenty, twenty
 from tests.benchmarks.peers import missing
@@ -212,4 +213,5 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "recorder": recorder,
     "durable": durable,
     "graph": graph,
+    "linuxcnc": linuxcnc,
 }

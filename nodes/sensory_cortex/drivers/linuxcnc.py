@@ -25,16 +25,16 @@ from nodes.sensory_cortex.drivers import Abilities, Answer, Quality, Setting, So
 from nodes.sensory_cortex.linuxcnc import standing
 from nodes.sensory_cortex.linuxcnc.link import HAL, TASK, Link
 from nodes.sensory_cortex.linuxcnc.said import BadWord, Obeyed, OperatorText, Status, word
+from nodes.sensory_cortex.linuxcnc.simulated import Operator, Overload
 from nodes.sensory_cortex.linuxcnc.stopping import Stopping, readings
 from nodes.sensory_cortex.linuxcnc.table import AT, MOTIONS, Layout
-from nodes.sensory_cortex.machine import ONLY_SIMULATED, unknown_state
+from nodes.sensory_cortex.machine import unknown_state
 from nodes.sensory_cortex.options import Options, Wrong, option
 from nodes.sensory_cortex.schedule import Schedule
 from schemas.base import Message, Samples
 from schemas.machine import (
     Alarm,
     ConditionLevel,
-    Fault,
     InjectReply,
     InjectRequest,
     MachineState,
@@ -47,12 +47,6 @@ from schemas.system import LogLevel
 SILENT_NS = 600_000_000
 """rows or status this old say nothing of now"""
 CHUNKS_MOST = 256
-ASK_AGAIN_NS = 3_000_000_000
-HOME_NS = 60_000_000_000
-"""a command that had no effect is given again after this"""
-OVERLOAD_PCT = 200.0
-"""spindle load of an injected crash of magnitude 1: a rated drive's peak"""
-LONGEST_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +118,10 @@ class LinuxCnc:
         self._stamp_ns = 0
         """of the newest row"""
         self._next_row = -1
+        self._base = self._told_rows = self._doubled = 0
         self._factors = self._layout.factors(1.0)
-        self._asked: tuple[str, str] | None = None
-        self._asked_ns = 0
-        self._overload_pct = 0.0
-        self._overload_until_ns = 0
-        self._touched = True
-        """the injected load was seen"""
+        self._operator = Operator(options.program, options.loop)
+        self._overload = Overload()
         self._run_id = ""
         self._parts = 0
         self._spindle_off = self._operator_told = False
@@ -146,7 +137,8 @@ class LinuxCnc:
     @property
     def quality(self) -> Mapping[str, Quality]:
         jitter_ms = self._schedule.jitter_p99_ms
-        return {self._setting.name: Quality(jitter_p99_ms=jitter_ms, bad_rows=self._bad, trouble=self._trouble)}
+        said = Quality(jitter_p99_ms=jitter_ms, bad_rows=self._bad, doubled_rows=self._doubled, trouble=self._trouble)
+        return {self._setting.name: said}
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -185,7 +177,8 @@ class LinuxCnc:
         if self._open is not (not why):
             self._open = not why
             self.revision += 1
-        self._status, self._row, self._asked = None, [], None
+        self._status, self._row = None, []
+        self._operator.forget()
         self._schedule, self._next_row = Schedule(), -1
         self._status_ns = self._rows_ns = 0 if why else now_ns
         self._stopping.lost()
@@ -229,11 +222,17 @@ class LinuxCnc:
     def _rows(self, chunk: Chunk, now_ns: int, out: list[Message]) -> None:
         if self._status is None:
             return  # in which unit they are is not known yet
-        table = np.multiply(chunk.data.array, self._factors)
+        with np.errstate(all="ignore"):  # an odd reading must arrive
+            table = np.multiply(chunk.data.array, self._factors)
         first, count = chunk.first_row, len(table)
-        if first != self._next_row >= 0:
+        if self._next_row < 0:  # another life of the control: its periods count from zero again, ours go on
+            self._base = self._told_rows - first
+        elif first < self._next_row:
+            self._doubled += count
+            return
+        elif first > self._next_row:
             self._stopping.lost()
-        self._next_row = first + count
+        self._next_row, self._told_rows = first + count, self._base + first + count
         device_ns = first * chunk.period_ns
         self._schedule.heard(device_ns + (count - 1) * chunk.period_ns, chunk.arrival_ns)
         period_ns = self._schedule.period_ns(chunk.period_ns)
@@ -243,8 +242,7 @@ class LinuxCnc:
         self._stamp_ns, self._rows_ns = stamps_ns[-1], now_ns
         listed = table.tolist()
         for reading, row in zip(readings(stamps_ns, listed, AT), listed, strict=True):
-            if not self._touched and row[AT["load"]] >= self._overload_pct / 2.0:
-                self._touched = True
+            if self._overload.appears(row[AT["load"]]):
                 out.append(self._stopping.contact(reading.stamp_ns))
             out.extend(self._stopping.row(reading))
         before, self._row = self._row, listed[-1]
@@ -252,7 +250,13 @@ class LinuxCnc:
             self.revision += 1
         data = Samples.take(np.ascontiguousarray(table[:, self._layout.columns]))
         out.append(
-            SignalBlock(stamp_ns=stamp_ns, period_ns=period_ns, source=self._setting.name, first_row=first, data=data)
+            SignalBlock(
+                stamp_ns=stamp_ns,
+                period_ns=period_ns,
+                source=self._setting.name,
+                first_row=self._base + first,
+                data=data,
+            )
         )
 
     # --- what follows -------------------------------------------------------------------------------------------------
@@ -263,19 +267,12 @@ class LinuxCnc:
             self._spindle_off = True
             self._link.send(HAL, b"q")
             self._task("abort")
-        if self._overload_until_ns and now_ns >= self._overload_until_ns:
-            self._load(0.0)
-        if self._options.program and self._status is not None and not self._held:
-            self._start(self._status, now_ns)
-
-    def _start(self, status: Status, now_ns: int) -> None:
-        asked = standing.next_command(status, self._options.program, again=self._options.loop)
-        patience_ns = HOME_NS if asked is not None and asked[0] == "home" else ASK_AGAIN_NS
-        if asked == self._asked and now_ns - self._asked_ns < patience_ns:
-            return
-        self._asked, self._asked_ns = asked, now_ns
-        if asked is not None:
-            self._task(*asked)
+        if self._overload.over(now_ns):
+            self._load_off()
+        if self._status is not None and not self._held:
+            command = self._operator.command(self._status, now_ns)
+            if command is not None:
+                self._task(*command)
 
     def _task(self, do: str, arg: str = "") -> bool:
         return self._link.send(TASK, json.dumps({"do": do, "arg": arg}).encode())
@@ -295,7 +292,7 @@ class LinuxCnc:
         if not self._alive or status is None or not row:
             return unknown_state(stamp_ns)
         running = standing.runs_program(status)
-        motion = MOTIONS.get(int(row[AT["motion_type"]]), Motion.UNKNOWN)
+        motion = MOTIONS.get(row[AT["motion_type"]], Motion.UNKNOWN)
         if running and status.exec_state == standing.EXEC_WAITING_FOR_DELAY:
             motion = Motion.DWELL
         return MachineState(
@@ -307,7 +304,7 @@ class LinuxCnc:
             program=status.file.rpartition("/")[2],
             block_number=standing.block_number(status),
             block=status.block,
-            tool_number=int(row[AT["tool"]]),
+            tool_number=int(tool) if 0.0 <= (tool := row[AT["tool"]]) < 1e6 else 0,
             tool_serial="",
             part_count=self._parts,
             spindle_speed_commanded_rpm=row[AT["spindle_rpm_asked"]],
@@ -340,9 +337,9 @@ class LinuxCnc:
             self._task("abort" if self._stopping.stops else "pause")
             return Answer(False, "", "the program is not paused yet: a release would let it go on; try again")
         self._link.send(HAL, b"c")
-        self._load(0.0)
+        self._load_off()
         self._spindle_off = False
-        self._asked = None
+        self._operator.forget()
         self._pending.append(self._stopping.released(action_id, now_ns))
         if self._operator_told:
             self._operator_told = False
@@ -356,21 +353,18 @@ class LinuxCnc:
             self._link.send(HAL, b"b" if acting else b"g")
 
     def inject(self, request: InjectRequest, now_ns: int) -> InjectReply:
-        if not self._options.simulated:
-            return InjectReply(accepted=False, text=ONLY_SIMULATED)
-        if request.fault is not Fault.CRASH:
-            return InjectReply(accepted=False, text=f"this machine can only be made to CRASH, not {request.fault}")
-        if not 0.0 < request.magnitude <= 10.0 or not 0.0 <= request.duration_s <= LONGEST_S:
-            return InjectReply(accepted=False, text=f"magnitude is in 0..10, duration_s in 0..{LONGEST_S:g}")
-        self._load(OVERLOAD_PCT * request.magnitude)
-        self._touched = False
-        self._overload_until_ns = now_ns + round(request.duration_s * 1e9) if request.duration_s else 0
-        return InjectReply(accepted=True, text=f"spindle load {self._overload_pct:g} %")
+        if why := self._overload.refused(request, simulated=self._options.simulated):
+            return InjectReply(accepted=False, text=why)
+        self._overload.inject(request, now_ns)
+        self._send_load()
+        return InjectReply(accepted=True, text=f"spindle load {self._overload.pct:g} %")
 
-    def _load(self, pct: float) -> None:
-        self._overload_pct, self._overload_until_ns = pct, 0
-        self._touched = True
-        self._link.send(HAL, b"l" + struct.pack("<d", pct))
+    def _load_off(self) -> None:
+        self._overload = Overload()
+        self._send_load()
+
+    def _send_load(self) -> None:
+        self._link.send(HAL, b"l" + struct.pack("<d", self._overload.pct))
 
     def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
         return Alarm(

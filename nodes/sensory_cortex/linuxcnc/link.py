@@ -139,7 +139,7 @@ class Link:
                 if not helper.attached and data[:1] in b"HS":
                     helper.attached = True
                     _as_urgent_as_we(helper.process.pid)
-                yield from self._chunk(data, session, now_ns)
+                yield from self.heard(data, session, now_ns)
                 if data[:1] == b"X":
                     return
             if not told and all(h.attached for h in helpers):
@@ -153,7 +153,8 @@ class Link:
                     yield Chunk(kind=ChunkKind.LINK, session=session, text=text)
                     return
 
-    def _chunk(self, data: bytes, session: int, now_ns: int) -> Iterator[Chunk]:
+    def heard(self, data: bytes, session: int, now_ns: int) -> Iterator[Chunk]:
+        """What a datagram of a helper is to the node's thread."""
         try:
             if data[:1] == b"R":
                 first, table = rows(data, len(self.types))

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.sayable import sayable, shown
+
 HEAD = struct.Struct("<Q")
-ROW_MOST = 1 << 62
+ROW_MOST = 1 << 40
+"""servo periods: 34 years"""
+WHOLE_MOST = 1 << 31
 
 
 class BadWord(ValueError):
@@ -81,16 +85,16 @@ def word(data: bytes) -> Word:
     if letter == b"H":
         return Attached()
     if letter == b"X":
-        return Ended(rest.decode(errors="replace"))
+        return Ended(sayable(rest.decode(errors="replace")))
     if letter == b"S":
         given = _table(rest)
         return Status(**{name: _of(name, kind, given.get(name)) for name, kind in _KINDS.items()})
     if letter == b"E":
-        return OperatorText(str(_table(rest).get("text", "")))
+        return OperatorText(sayable(str(_table(rest).get("text", ""))))
     if letter == b"A":
         given = _table(rest)
-        return Obeyed(str(given.get("do", "")), str(given.get("text", "")))
-    raise BadWord(f"{data[:20]!r} begins with no letter that is known")
+        return Obeyed(sayable(str(given.get("do", ""))), sayable(str(given.get("text", ""))))
+    raise BadWord(f"{shown(data[:20])} begins with no letter that is known")
 
 
 def _table(data: bytes) -> dict[str, Any]:
@@ -104,12 +108,14 @@ def _table(data: bytes) -> dict[str, Any]:
 
 
 def _of(name: str, kind: type, value: Any) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < ROW_MOST:
+    if kind is float and type(value) is int and abs(value) < WHOLE_MOST:
         return float(value)
-    if type(value) is not kind:
-        raise BadWord(f"status.{name}: expected {kind.__name__}, got {value!r:.60}")
+    if type(value) is not kind or (type(value) is int and abs(value) >= WHOLE_MOST):
+        raise BadWord(f"status.{name}: expected {kind.__name__}, got {shown(value)}")
+    if isinstance(value, str):
+        return sayable(value)
     if name == "units_per_mm" and not (isinstance(value, float) and 1e-4 < value < 1e4):
-        raise BadWord(f"status.units_per_mm: {value!r} is no unit of length")
+        raise BadWord(f"status.units_per_mm: {shown(value)} is no unit of length")
     return value
 
 

@@ -5,7 +5,7 @@ The pins' order is that of rise.hal (`cfg=`), where each is linked to what the m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,7 @@ CHANNELS: tuple[Channel, ...] = (
 )
 AT = {channel.key: n for n, channel in enumerate(CHANNELS)}
 
-MOTIONS = {
+MOTIONS: Mapping[float, Motion] = {
     0: Motion.IDLE,
     1: Motion.RAPID,
     2: Motion.FEED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_a_block_is_called_by_its_n_word_else_by_its_line(block: str, number: in
 
 def test_from_emergency_stop_to_a_running_program_each_command_once() -> None:
     status, given = OFF, []
-    effect = {
+    effect: dict[str, Any] = {
         "estop_reset": {"task_state": 2},
         "on": {"task_state": 4},
         "manual": {"task_mode": 1},
