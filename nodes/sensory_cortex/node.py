@@ -132,7 +132,8 @@ class SensoryCortex(Node):
 
     @reader.received
     def on_chunk(self, chunk: Chunk) -> None:
-        self.machine.receive(chunk)
+        if self.machine.receive(chunk):
+            self._advance(self.now_ns())
 
     @timer(0.001)
     def tick(self) -> None:

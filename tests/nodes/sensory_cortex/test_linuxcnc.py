@@ -17,6 +17,7 @@ from nodes.sensory_cortex.drivers.linuxcnc import LinuxCnc, LinuxCncOptions
 from nodes.sensory_cortex.entries import objections
 from nodes.sensory_cortex.linuxcnc.said import Status
 from nodes.sensory_cortex.linuxcnc.table import AT, CHANNELS
+from schemas import topics
 from schemas.base import Message, Samples
 from schemas.machine import (
     Alarm,
@@ -30,6 +31,7 @@ from schemas.machine import (
     MotionPhase,
     SignalBlock,
 )
+from tests.nodes.sensory_cortex.stage import Stage
 
 MS = 1_000_000
 RUNS = Status(
@@ -272,3 +274,15 @@ def test_options_are_checked_together() -> None:
     assert "started by its operator" in wrong(program="a.ngc")[0]
     assert "no signal of the vocabulary" in wrong(more=["nothing"])[0]
     assert isinstance(Rig().driver, Guarded)
+
+
+def test_rows_of_the_machine_that_can_be_stopped_do_not_wait_for_a_tick() -> None:
+    made = Stage.of_source(driver="linuxcnc")
+    row = Samples.take(np.zeros((1, len(CHANNELS)), dtype=np.float32))
+    said = b"S" + json.dumps(asdict(RUNS)).encode()
+    made.node.on_chunk(Chunk(kind=ChunkKind.LINK))
+    made.node.on_chunk(Chunk(kind=ChunkKind.BYTES, payload=said))
+    assert made.of(topics.SAMPLES) == []
+    made.node.on_chunk(Chunk(kind=ChunkKind.ROWS, first_row=1, period_ns=MS, arrival_ns=made.now_ns(), data=row))
+    assert len(made.of(topics.SAMPLES)) == 1
+    assert made.of(topics.MACHINE_STATE)[-1].execution is Execution.ACTIVE
