@@ -322,9 +322,8 @@ class LinuxCnc:
         if event is not None:
             self._pending.append(event)
         self.revision += 1
-        # motion by hand knows no feed that could be inhibited; a program is paused, so that a release does not start it
-        by_hand = self._status is not None and self._status.task_mode == standing.MODE_MANUAL
-        self._task("abort" if by_hand else "pause")
+        if self._status is None or standing.runs_program(self._status):
+            self._task("pause")  # so that a release does not start it
         return Answer(True, in_force, "" if in_force == action_id else "already in force")
 
     def reset(self, action_id: str, now_ns: int) -> Answer:
@@ -334,7 +333,8 @@ class LinuxCnc:
         if not self._stopping.stands:
             return Answer(False, "", "the axes still move: a release would let them go on")
         if standing.runs_program(status) and not status.paused:
-            self._task("abort" if self._stopping.stops else "pause")
+            by_hand = status.task_mode == standing.MODE_MDI  # a block that was typed in is not paused
+            self._task("abort" if by_hand or self._stopping.stops else "pause")
             return Answer(False, "", "the program is not paused yet: a release would let it go on; try again")
         self._link.send(HAL, b"c")
         self._load_off()

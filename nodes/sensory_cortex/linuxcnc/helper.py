@@ -358,8 +358,8 @@ def main(words: list[str]) -> int:
     if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
         # attaching takes a spin lock that a process of lower priority may hold; who started us raises us afterwards
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    # LinuxCNC ends its components with SIGTERM, and waits until they have left HAL
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # LinuxCNC ends its components with SIGTERM, and waits until they have left HAL; its module answers it like this, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     why = ""
     try:
         if role == "hal":
@@ -370,6 +370,8 @@ def main(words: list[str]) -> int:
         why = str(error)
     except ImportError as error:
         why = f"LinuxCNC is not installed ({error}); install it with: {APT}"
+    except KeyboardInterrupt:
+        why = "LinuxCNC ends"
     except OSError as error:
         why = f"{error.strerror}: {error.filename}" if error.filename else str(error)
     except Exception as error:  # the libraries' own
