@@ -142,7 +142,7 @@ class LinuxCnc:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What came."""
+        """How often the status was looked at."""
         return self._counts
 
     def start(self, now_ns: int) -> None:
@@ -194,8 +194,8 @@ class LinuxCnc:
         except BadWord:  # the worker lets none through
             return
         if isinstance(said, Status):
-            self._counts["observations"] += 1
             before, self._status, self._status_ns = self._status, said, now_ns
+            self._counts["observations"] += said.looks - (0 if before is None else before.looks)
             if said != before:
                 self.revision += 1
                 self._count_parts(before, said)

@@ -266,7 +266,7 @@ def run_task(line: socket.socket) -> None:
     known = commands(linuxcnc, command)
     program = Program()
     told: dict[str, Any] = {}
-    looks = 0
+    looks = quiet = 0
     while True:
         ready, _, _ = select.select([line.fileno(), ended], [], [], STATUS_S)
         if ended in ready:
@@ -280,15 +280,15 @@ def run_task(line: socket.socket) -> None:
         if not stat.linear_units:
             continue  # the task is only starting
         now = fields(stat, program)
-        looks += 1
-        if now != told or looks >= LIFE_EVERY:
-            if looks >= LIFE_EVERY:
-                looks = 0
+        looks, quiet = looks + 1, quiet + 1
+        if now != told or quiet >= LIFE_EVERY:
+            if quiet >= LIFE_EVERY:
+                quiet = 0
                 for text in operator_texts(errors):
                     tell(line, b"E" + json.dumps({"text": text}).encode())
                 if not runs(pid):
                     continue  # a task that was stopped tells an old status
-            told = now if tell(line, b"S" + json.dumps(now).encode()) else {}
+            told = now if tell(line, b"S" + json.dumps({**now, "looks": looks}).encode()) else {}
 
 
 def home_of(pid: int) -> str:
@@ -358,7 +358,7 @@ def main(words: list[str]) -> int:
     if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
         # attaching takes a spin lock that a process of lower priority may hold; who started us raises us afterwards
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    # LinuxCNC ends its components with SIGTERM, and waits until they have left HAL; its module answers it like this, too
+    # LinuxCNC ends its components with SIGTERM, and waits until they have left HAL; its module answers it so, too
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     why = ""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class Status:
     stop_word: int = -1
     """M word that ended the program: 2, 30; -1 none did since it was started"""
     units_per_mm: float = 1.0
+    looks: int = field(default=0, compare=False)
+    """how often it was looked at; it is told when it changed"""
 
 
 @dataclass(frozen=True, slots=True)
