@@ -182,6 +182,8 @@ class LinuxCnc:
         self._schedule, self._next_row = Schedule(), -1
         self._status_ns = self._rows_ns = 0 if why else now_ns
         self._stopping.lost()
+        if self._open and self._stopping.in_force:  # also in its next life, until an operator releases it
+            self._link.send(HAL, b"s" if self._stopping.stops else b"h")
         if why != self._trouble:
             self._trouble = why
             self._log(LogLevel.WARNING if why else LogLevel.INFO, why or "connected")

@@ -15,7 +15,7 @@ FD is a SOCK_SEQPACKET socket; when its other end is gone, the process ends. Its
     from both   X          text: why it ends
     to hal      h s q      set the pins: hold, stop, spindle off
                 c          clear them, and the guard
-                b          a beat: the pin of the watchdog toggles; with it the guard is on
+                b          a beat: the pin of the watchdog toggles, and the guard goes on
                 g          guard off
                 l          simulated load, float64
     to task     JSON       {"do": ..., "arg": ...}: a row of COMMANDS
@@ -150,6 +150,8 @@ class Pins:
 
     def __init__(self, pins: dict[str, Any]) -> None:
         self.pins = pins
+        self.cleared = False
+        """the watchdog must see its enable low for a servo period before it begins anew: until the second beat"""
 
     def do(self, datagram: bytes) -> None:
         pins, letter = self.pins, datagram[:1]
@@ -159,10 +161,12 @@ class Pins:
             pins["stop"].value = True
         elif letter == b"b":
             pins["beat"].value = not pins["beat"].value
-            pins["guard"].value = True
+            pins["guard"].value = not self.cleared
+            self.cleared = False
         elif letter == b"q":
             pins["spindle-off"].value = True
         elif letter == b"c":
+            self.cleared = True
             for pin in ("guard", "hold", "stop", "spindle-off"):
                 pins[pin].value = False
         elif letter == b"g":

@@ -193,6 +193,17 @@ class TestGone:
         control.start()
         assert shop.cuts()
 
+    def test_a_stop_outlives_the_control(self, control: Mill, shop: Shop) -> None:
+        assert shop.cuts()
+        stop = shop.stop()
+        assert shop.sees(MotionPhase.SPINDLE_STANDING, stop.action_id)
+        control.end()
+        assert shop.spin(lambda: shop.is_now(Execution.UNAVAILABLE))
+        control.start()
+        assert shop.spin(lambda: shop.is_now(Execution.STOPPED))
+        assert shop.reset()
+        assert shop.cuts()
+
     def test_a_task_that_is_stopped_is_unavailable_until_it_goes_on(self, shop: Shop) -> None:
         assert shop.cuts()
         (task,) = (pid for pid, name in parts().items() if name == "milltask")

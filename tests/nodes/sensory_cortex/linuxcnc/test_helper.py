@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,33 @@ def test_without_linuxcnc_it_ends_and_says_why() -> None:
         assert child.wait(20.0) == 0
     # where one happens to run on this computer, that it was not started for us, or that there is none
     assert said[:1] in b"XS"
+
+
+class Pin:
+    """Memory, as a pin of HAL is."""
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
+def test_what_is_asked_is_a_write_of_a_pin() -> None:
+    memory = {name: Pin() for name in (*helper.PINS, "load")}
+    pins = helper.Pins(memory)
+
+    def high() -> set[str]:
+        return {name for name, pin in memory.items() if pin.value}
+
+    for datagram in (b"h", b"s", b"q", b"l" + struct.pack("<d", 7.5), b"?", b"lxx"):
+        pins.do(datagram)
+    assert high() == {"hold", "stop", "spindle-off", "load"}
+    assert memory["load"].value == 7.5
+    pins.do(b"b")
+    assert {"beat", "guard"} <= high()
+    pins.do(b"c")
+    assert high() == {"beat", "load"}
+    pins.do(b"b")
+    assert high() == {"load"}, "the guard stays low until the watchdog has seen it"
+    pins.do(b"b")
+    assert high() == {"beat", "guard", "load"}
+    pins.do(b"g")
+    assert "guard" not in high()
