@@ -100,6 +100,15 @@ class Stop:
     overtravel_mm: float
 
 
+def release(session: Session) -> None:
+    """As an operator does."""
+    request = ResetRequest(operator="benchmark", reason="measured")
+    if not session.spin(
+        lambda: session.call("mill/machine/reset", topics.RESET, request, timeout_s=2.0).accepted, 10.0
+    ):
+        raise TimeoutError("the machine was not released")
+
+
 def stops(session: Session, heard: Heard, count: int) -> Iterator[Stop]:
     """Stop the machine so many times."""
     for _ in range(count):
@@ -110,8 +119,7 @@ def stops(session: Session, heard: Heard, count: int) -> Iterator[Stop]:
         if not heard.at_speed() and not spin(heard.at_speed, 60.0):
             raise TimeoutError("the machine does not come to speed")
         heard.steps.clear()
-        inject, reset = "mill/machine/inject", "mill/machine/reset"
-        assert session.call(inject, topics.INJECT, OVERLOAD, timeout_s=2.0).accepted
+        assert session.call("mill/machine/inject", topics.INJECT, OVERLOAD, timeout_s=2.0).accepted
         if not spin(lambda: any(e.phase is MotionPhase.AXES_STANDING for e in heard.steps), 5.0):
             raise TimeoutError(f"the machine was not stopped: {heard.steps}")
         stands = heard.of(MotionPhase.AXES_STANDING)
@@ -122,9 +130,7 @@ def stops(session: Session, heard: Heard, count: int) -> Iterator[Stop]:
             (stands.stamp_ns - begun_ns) / 1e6,
             stands.travel_mm,
         )
-        release = ResetRequest(operator="benchmark", reason="measured")
-        if not spin(lambda: session.call(reset, topics.RESET, release, timeout_s=2.0).accepted, 10.0):  # noqa: B023
-            raise TimeoutError("the machine was not released")
+        release(session)
 
 
 @contextlib.contextmanager
@@ -152,17 +158,22 @@ def linuxcnc(domain: Domain, count: int) -> list[Row]:
     """Overload -> deceleration at the default limit, three readings of five, and at a limit of one reading."""
     if not installed():
         return [Row("LinuxCNC, overload", "-> deceleration", Interval.single(float("nan")), missing=APT)]
-    made: list[Row] = []
-    for number, (form, parameters) in enumerate(FORMS.items()):
-        name, heard = f"lcnc{number}", Heard()
-        chosen = {f"mill/{t.name}" for t in (topics.SAMPLES, topics.MACHINE_STATE, topics.MOTION, topics.SIGNALS)}
-        with (
-            cell(name, parameters),
-            Session(name, select=lambda topic, _: topic in chosen, heard=heard) as session,  # noqa: B023
-        ):
-            found = list(stops(session, heard, max(STOPS, count)))
-        made += rows(form, found)
-    return made
+    return [
+        row
+        for number, (form, parameters) in enumerate(FORMS.items())
+        for row in rows(form, measured(f"lcnc{number}", parameters, max(STOPS, count)))
+    ]
+
+
+def measured(name: str, parameters: tuple[str, ...], count: int) -> list[Stop]:
+    """So many stops of a cell of its own."""
+    heard = Heard()
+    chosen = {f"mill/{t.name}" for t in (topics.SAMPLES, topics.MACHINE_STATE, topics.MOTION, topics.SIGNALS)}
+    with (
+        cell(name, parameters),
+        Session(name, select=lambda topic, _: topic in chosen, heard=heard) as session,
+    ):
+        return list(stops(session, heard, count))
 
 
 def rows(form: str, found: list[Stop]) -> list[Row]:
