@@ -15,6 +15,7 @@ from bus.launch import Action, Compose, Process, Restart
 
 def launch(
     name: str = "mill",
+    control: bool = True,
     config: str = "",
     program: str = "demo.ngc",
     mode: str = "STOP",
@@ -23,16 +24,17 @@ def launch(
 ) -> Iterator[Action]:
     """One LinuxCNC on this computer with its cortices.
 
+    control: start LinuxCNC here; false where it runs already.
     config: INI file of a simulated machine with rise.hal among its HALFILEs; empty is the mill that comes with it.
     program: what runs, beside the INI file.
     """
     recorder = ("/recorder",) if record else ()
     if record:
         yield Process("nodes.recorder", end_s=30)
-    # outside the machine's namespace: a cortex that is started again must find the control running
-    yield Process(
-        "nodes.linuxcnc", parameters={"config": str(Path(config).resolve()) if config else ""}, after=recorder, end_s=15
-    )
+    if control:
+        # outside the machine's namespace: a cortex that is started again must find the control running
+        ini = {"config": str(Path(config).resolve()) if config else ""}
+        yield Process("nodes.linuxcnc", parameters=ini, after=recorder, end_s=15)
     source = {"driver": "linuxcnc", "simulated": True, "program": program, "watchdog": True}
     yield Compose(
         "core",
