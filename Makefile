@@ -8,8 +8,8 @@ PY := .venv/bin/python -P
 UV ?= uv
 # More arguments for pytest: make test ARGS="-k codec -x"
 ARGS ?=
-# Programs of the system that tests marked `full` use: none so far
-FULL_PACKAGES :=
+# Programs of the system that tests marked `full` use: a real control (procps and psmisc are what its own script calls)
+FULL_PACKAGES := linuxcnc-uspace procps psmisc
 
 .PHONY: help setup setup-dev run test test-full check bench soak lock test-clean
 
@@ -30,7 +30,8 @@ test: setup-dev ## unit tests and tests with real processes
 
 test-full: setup-dev ## every test, also those that need programs of the system; a skip is a failure
 ifneq ($(strip $(FULL_PACKAGES)),)
-	@dpkg -s $(FULL_PACKAGES) >/dev/null 2>&1 || apt-get install -y --no-install-recommends $(FULL_PACKAGES)
+	@dpkg -s $(FULL_PACKAGES) >/dev/null 2>&1 || \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(FULL_PACKAGES)
 endif
 	@$(PY) -m pytest --full $(ARGS)
 

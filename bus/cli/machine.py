@@ -33,12 +33,13 @@ def command() -> None:
 def probe(address: str, seconds: float, name: str, as_json: bool) -> None:
     """Listen to what is at ADDRESS and print the block for site.toml.
 
-    ADDRESS is shdr://host:port of an MTConnect adapter or http://host:port/device of an agent. Nothing is asked of the
-    machine but to tell. Exit code 1 when nothing answers.
+    ADDRESS is shdr://host:port of an MTConnect adapter, http://host:port/device of an agent, or linuxcnc:// for the
+    LinuxCNC on this computer. Nothing is asked of the machine but to tell. Exit code 1 when nothing answers.
 
     \b
         rise machine probe shdr://10.0.0.17:7878
         rise machine probe http://10.0.0.17:5000/OKUMA --seconds 10
+        rise machine probe linuxcnc://
     """
     name = name or _name(address)
     try:
@@ -91,10 +92,11 @@ def _lines(found: Any) -> list[str]:
 
 def _site_block(found: Any, name: str) -> str:
     """The lines of site.toml that make it a machine of the shop; unknown keys stand in a second list, to fill in."""
-    source = f"driver = {value(found.driver)}, address = {value(found.address)}"
+    source = ", ".join(f"{key(k)} = {value(v)}" for k, v in {"driver": found.driver, **found.options}.items())
+    far = "OBSERVE, HOLD or STOP" if found.can_stop else "this machine only tells"
     lines = [
         f"[machines.{name}]",
-        'mode = "OBSERVE" # how far impact_cortex may go; this machine only tells',
+        f'mode = "OBSERVE" # how far impact_cortex may go; {far}',
         f"sources = [{{ {source} }}]",
     ]
     if found.unknown:

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from nodes.sensory_cortex.chunk import Chunk
-from nodes.sensory_cortex.drivers import Abilities, Answer, Driver, Quality, Setting, Source, driver_class
+from nodes.sensory_cortex.chunk import Chunk, ChunkKind
+from nodes.sensory_cortex.drivers import Abilities, Answer, Driver, Guarded, Quality, Setting, Source, driver_class
 from nodes.sensory_cortex.entries import Entry
 from nodes.sensory_cortex.merging import Reader
 from schemas.base import Message, Samples
@@ -188,11 +188,15 @@ class Machine:
                 self._block(fitted, block, out)
         return [m for m in out if type(m) is SignalBlock]
 
-    def receive(self, chunk: Chunk) -> None:
-        """What the blocking side of a source gave."""
+    def receive(self, chunk: Chunk) -> bool:
+        """What the blocking side of a source gave.
+
+        True when it should not wait for the next tick: a stop is decided on rows of the source that can stop.
+        """
         fitted = self.fitted[chunk.entry]
         fitted.dropped = chunk.dropped
         self._guarded(fitted, lambda driver: driver.receive(chunk))
+        return chunk.kind is ChunkKind.ROWS and fitted is self.acting()
 
     @staticmethod
     def _block(fitted: Fitted, block: SignalBlock, out: list[Message]) -> None:
@@ -240,6 +244,13 @@ class Machine:
             fitted.failed = fitted.failed or f"{type(error).__name__}: {error}"
             self._failures += 1
             return Answer(False, "", f"{fitted.entry.name} failed: {error}")
+
+    def beat(self, now_ns: int, *, acting: bool) -> None:
+        """The brain lives: for the watchdog of the machine that a stop goes to, where it has one."""
+        fitted = self.acting()
+        if fitted is not None and isinstance(fitted.driver, Guarded):
+            guarded = fitted.driver
+            self._guarded(fitted, lambda _: guarded.beat(now_ns, acting=acting))
 
     def reset(self, action_id: str, now_ns: int) -> Answer:
         fitted = self.acting() or self._of_state

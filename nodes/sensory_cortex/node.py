@@ -135,7 +135,8 @@ class SensoryCortex(Node):
 
     @reader.received
     def on_chunk(self, chunk: Chunk) -> None:
-        self.machine.receive(chunk)
+        if self.machine.receive(chunk):
+            self._advance(self.now_ns())
 
     @timer(0.001)
     def tick(self) -> None:
@@ -309,6 +310,7 @@ class SensoryCortex(Node):
     def on_beat(self, beat: Beat) -> None:
         self.beat_ns = self.now_ns()
         self.mode = beat.mode
+        self.machine.beat(self.beat_ns, acting=beat.mode is not Mode.OBSERVE)
         if beat.mode is Mode.OBSERVE:
             self._tell_protection(
                 ProtectionState.DEGRADED, "impact_cortex only observes: it asks nothing of the machine"

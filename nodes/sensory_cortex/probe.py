@@ -14,6 +14,7 @@ from typing import Any
 from bus.site import did_you_mean
 from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.drivers import Driver, Setting, driver_class, options_class
+from nodes.sensory_cortex.drivers.linuxcnc import LinuxCnc
 from nodes.sensory_cortex.items import PORTS
 from nodes.sensory_cortex.telling import Telling
 from schemas.base import Message
@@ -22,7 +23,10 @@ from schemas.system import LogLevel
 from schemas.wire.address import BadAddress
 
 TICK_S = 0.001
-BY_SCHEME: Mapping[str, str] = {scheme: driver for driver, ports in PORTS.items() for scheme in ports}
+BY_SCHEME: Mapping[str, str] = {
+    **{scheme: driver for driver, ports in PORTS.items() for scheme in ports},
+    "linuxcnc": "linuxcnc",  # on this computer: nothing follows
+}
 """which driver reads what is behind an address"""
 
 
@@ -32,10 +36,13 @@ class Probed:
 
     driver: str
     address: str
+    options: dict[str, Any]
+    """what its driver is told of it"""
     answered: bool = False
     seconds: float = 0.0
     """from its first word on"""
     model: str = ""
+    can_stop: bool = False
     state: MachineState | None = None
     signals: tuple[SignalInfo, ...] = ()
     last: dict[str, float] = field(default_factory=dict)
@@ -76,12 +83,13 @@ def probe(text: str, seconds: float, now_ns: Callable[[], int], *, items: Mappin
         ValueError: the driver refuses `items`.
     """
     kind = driver_of(text)
-    options = options_class(kind)(address=text, items=dict(items or {}))  # type: ignore[call-arg] # those of a Telling
-    found = Probed(kind, text)
+    table = _table(kind, text, items)
+    options = options_class(kind)(**table)
+    found = Probed(kind, text, {k: v for k, v in table.items() if v})
     log: Callable[[LogLevel, str], None] = lambda level, line: found.log.append(line)  # noqa: E731 # one line of it
-    driver = driver_class(kind)(Setting("machine", kind, options, random.Random(0), lambda: "run", log))
-    assert isinstance(driver, Telling)  # whatever has a scheme is
-    found.model = driver.abilities.model
+    driver = driver_class(kind)(Setting("machine", kind, options, random.Random(0), lambda: "run", log, now_ns))
+    assert isinstance(driver, Telling | LinuxCnc)  # whatever has a scheme is
+    found.model, found.can_stop = driver.abilities.model, driver.abilities.can_stop
     chunks: queue.Queue[Chunk] = queue.Queue(16)
     end = threading.Event()
     reader = threading.Thread(target=_read, args=(driver, chunks, end), daemon=True)
@@ -105,8 +113,17 @@ def probe(text: str, seconds: float, now_ns: Callable[[], int], *, items: Mappin
     found.signals = tuple(driver.signals)
     found.counts = dict(driver.counts)
     found.clock_offset_ms = driver.quality[kind].clock_offset_ms
-    found.unknown = dict(driver.unknown)
+    found.unknown = dict(driver.unknown) if isinstance(driver, Telling) else {}
     return found
+
+
+def _table(kind: str, text: str, items: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the driver of this kind is told."""
+    if kind != "linuxcnc":
+        return {"address": text, "items": dict(items or {})}
+    if rest := text.partition("://")[2]:
+        raise BadAddress(f"linuxcnc:// is the one on this computer: nothing follows, not {rest[:40]!r}")
+    return {}
 
 
 def _read(driver: Driver, chunks: queue.Queue[Chunk], end: threading.Event) -> None:

@@ -23,6 +23,7 @@ from schemas.codec import codec
 from tests.benchmarks.backtest import backtest
 from tests.benchmarks.durable import durable
 from tests.benchmarks.graph import graph
+from tests.benchmarks.linuxcnc import linuxcnc
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
 from tests.benchmarks.messages import Twenty, twenty
 from tests.benchmarks.peers import missing
@@ -214,4 +215,5 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "recorder": recorder,
     "durable": durable,
     "graph": graph,
+    "linuxcnc": linuxcnc,
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from dataclasses import asdict
 from random import Random
 from typing import Any
 
@@ -11,12 +13,17 @@ import numpy as np
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.columns import column_map
 from nodes.sensory_cortex.drivers import Setting
+from nodes.sensory_cortex.drivers.linuxcnc import LinuxCnc, LinuxCncOptions
 from nodes.sensory_cortex.drivers.stream import Stream, StreamOptions
 from nodes.sensory_cortex.entries import read_entries
 from nodes.sensory_cortex.frames import MAGIC, encode, encode_int16
+from nodes.sensory_cortex.linuxcnc.link import Link
+from nodes.sensory_cortex.linuxcnc.said import Status
+from nodes.sensory_cortex.linuxcnc.table import Layout
 from nodes.sensory_cortex.rows import BadTable
 from nodes.sensory_cortex.streamed import FrameReader, LineReader
 from schemas.codec import codec
+from schemas.machine import SignalBlock
 from tests.soak.fuzz_mutate import Grammar
 from tests.soak.fuzz_target import Target
 from tests.soak.fuzz_text import JSON_WORDS, maps
@@ -75,6 +82,37 @@ def daq_frames() -> Target:
         b"\0\0" + encode(0, 1, rows, stamp_ns=-(2**61)),
     ]
     return Target("daq_frames", run, (), seeds, Grammar("bytes", 2, (MAGIC, b"|cut|", b"\x01\x01", b"\0" * 8)))
+
+
+def linuxcnc() -> Target:
+    """What the processes beside the driver say, datagram by datagram; rows and time must never go back."""
+    width = len(Layout.of(()).types)
+
+    def run(data: bytes) -> None:
+        clock = iter(range(10**18, 10**18 + 10**12, MS))
+        link = Link("", Layout.of(()).types, lambda: 0)
+        setting = Setting("m", "lc", LinuxCncOptions(simulated=True), Random(1), lambda: "#1", lambda level, text: None)
+        driver = LinuxCnc(setting)
+        driver.receive(Chunk(kind=ChunkKind.LINK))
+        row, stamp_ns = 0, 0
+        for datagram in data.split(b"|cut|"):
+            now_ns = next(clock)
+            for chunk in link.heard(datagram, 1, now_ns):
+                driver.receive(codec(Chunk).decode(codec(Chunk).encode(chunk)))
+            for message in (*driver.advance(now_ns), driver.state(now_ns)):
+                codec(type(message)).encode(message)
+                if isinstance(message, SignalBlock):
+                    if message.first_row < row or message.stamp_ns < stamp_ns:
+                        raise AssertionError(f"row {row} at {stamp_ns} is followed by {message.first_row}")
+                    row, stamp_ns = message.first_row + len(message.data.array), message.stamp_ns
+
+    status = b"S" + json.dumps(asdict(Status(task_state=4, homed=True, file="/a.ngc"))).encode()
+    rows = [b"R" + struct.pack("<Q", n) + bytes(4 * width) for n in (7, 8, 20, 9)]
+    seeds = [
+        b"|cut|".join([b"H", status, *rows]),
+        b"|cut|".join([status, b'E{"text": "x"}', rows[0], b'A{"do": "run", "text": "no"}', b"Xended", rows[1]]),
+    ]
+    return Target("linuxcnc", run, (), seeds, Grammar("bytes", 0, (b"|cut|", b"S{", b'"line": ', b"R", b"\xff" * 8)))
 
 
 def daq_lines() -> Target:

@@ -30,7 +30,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "logs": ("log", "cursor", "kept"),
     "machines": ("shdr", "observed", "mtconnect", "parts", "address", "adapter"),
     "nodes": ("impact", "sensory", "console", "recorder"),
-    "streams": ("daq_frames", "daq_lines", "sources"),
+    "streams": ("daq_frames", "daq_lines", "linuxcnc", "sources"),
     "graph": ("knowledge_graph", "topology"),
     "backtest": ("backtested", "labelled", "laid_out"),
     "text": (

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.options import Options
@@ -29,6 +29,7 @@ DRIVERS: Mapping[str, str] = {
     "stream": "nodes.sensory_cortex.drivers.stream:Stream",
     "shdr": "nodes.sensory_cortex.drivers.shdr:Shdr",
     "mtconnect": "nodes.sensory_cortex.drivers.mtconnect:MTConnect",
+    "linuxcnc": "nodes.sensory_cortex.drivers.linuxcnc:LinuxCnc",
 }
 
 
@@ -139,6 +140,14 @@ class Driver(Protocol):
 
     def receive(self, chunk: Chunk) -> None:
         """What `read` gave, on the node's thread."""
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A driver whose machine can be told that the brain lives, and holds by itself when that stays away."""
+
+    def beat(self, now_ns: int, *, acting: bool) -> None:
+        """impact_cortex lives; `acting`: it may ask something of the machine, so its silence is a loss."""
 
 
 NO_QUALITY: Mapping[str, Quality] = MappingProxyType({})
