@@ -227,8 +227,11 @@ class Ears:
 
 
 def dial(endpoint: str) -> Stream | None:
-    """The subscriber's end; None when nobody answers there, or too many wait to be accepted."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    """The subscriber's end; None when nobody answers there, too many wait to be accepted, or no descriptor is left."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError:  # no descriptor is left: it is tried again
+        return None
     try:
         sock.connect(endpoint.removeprefix(SCHEME))
     except (OSError, ValueError):  # nobody there; or nothing that could be a path

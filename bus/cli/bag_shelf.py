@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bus.cli.bagfile import JSON, TOPICS, BadInput, progress, reads_bags, size
+from bus.cli.number import Number
 
 if TYPE_CHECKING:
     from bus.entry import Entry
@@ -24,8 +25,8 @@ MAX_NEXT = 5
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Without the topics: only the bags' summaries are read.")
-@click.option("--quota-gb", type=click.FloatRange(0), metavar="GB", help="default: the running recorder's, else its.")
-@click.option("--retention-days", type=click.FloatRange(0), metavar="D", help="default: likewise, 30 days.")
+@click.option("--quota-gb", type=Number(0, 1e9), metavar="GB", help="default: the running recorder's, else its.")
+@click.option("--retention-days", type=Number(0, 100_000), metavar="D", help="default: likewise, 30 days.")
 @click.option("--domain", metavar="D", help="of the recorder; default: RISE_DOMAIN, else default")
 @JSON
 @reads_bags
