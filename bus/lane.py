@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from bus.frame import FULL_NAME_MAX_BYTES
+from bus.frame import FULL_NAME_MAX_BYTES, MESSAGE_MAX_BYTES
 from bus.poll import Poller
 from bus.stream import BadRecord, Record, Stream, record
 
@@ -23,7 +23,6 @@ SCHEME = "unix://"
 LINGER_MS = 500
 SUBSCRIPTION_MAX_BYTES = 1 + FULL_NAME_MAX_BYTES + 11
 """what a subscription begins with, a name, and room for a token's number: nobody subscribes to a name of kilobytes"""
-MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 PREFIXES_MAX = 65_536
 """of one process"""
 

@@ -227,6 +227,8 @@ def merge(bags: tuple[Path, ...], output: Path, topics: re.Pattern[str] | None, 
         raise BadInput("a bag is named twice")
     if output.exists() and output.resolve() in {bag.resolve() for bag in bags}:
         raise BadInput(f"{output} is one of the bags to merge: give the new one another name")
+    if output.is_dir():
+        raise BadInput(f"{output} is a folder: name the file that the new bag is to be")
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         with progress("merging") as told:

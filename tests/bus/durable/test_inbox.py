@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from bus import frame
 from bus.durable import cursor
 from bus.durable.inbox import CursorInbox, pause_s
 from bus.durable.segments import listed
@@ -16,6 +17,7 @@ from bus.host import Spec
 from bus.node import DeclarationError, LogLost, Synced, publisher, subscription
 from bus.testing import Domain
 from schemas.base import Message
+from schemas.codec import EncodeError
 from schemas.machine import ConditionLevel
 from tests.bus.durable.live import TOPIC, booker, hears, log_folder, tell
 from tests.bus.durable.toys import EVENTS, Batcher, Booker, Event, Reader, Teller
@@ -137,6 +139,16 @@ def test_what_cannot_be_read_is_counted_and_passed_over(domain: Domain) -> None:
             hears(reader, [1, 2, 3, 4, 5])
             assert counts(reader, TOPIC)["undecodable"] == 2
             assert node(reader).sources[-1].seq == 7
+
+
+def test_an_event_too_long_to_travel_is_refused_and_stops_no_consumer(domain: Domain) -> None:
+    with domain.running(Spec(Teller)) as teller, domain.running(Spec(Reader)) as reader:
+        tell(teller, 1)
+        with pytest.raises(EncodeError, match="count/events: a message of 6"):
+            tell(teller, 1, frame.PUBLISHED_MAX_BYTES)
+        tell(teller, 1, frame.PUBLISHED_MAX_BYTES - 1000)
+        tell(teller, 1)
+        hears(reader, [1, 3, 4])
 
 
 # --- in the node's own transaction ------------------------------------------------------------------------------------
