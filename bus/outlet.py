@@ -104,7 +104,9 @@ class Outlet:
         size = len(self.prefix) + frame.HEADER_BYTES + len(payload) + (0 if tail is None else len(tail))
         if size > frame.PUBLISHED_MAX_BYTES:
             # whoever it is sent to ends the connection; from a log or a latched value, again and again
-            raise EncodeError(f"{self.full_name}: a message of {size} bytes; at most {frame.PUBLISHED_MAX_BYTES} travel")
+            raise EncodeError(
+                f"{self.full_name}: a message of {size} bytes; at most {frame.PUBLISHED_MAX_BYTES} travel"
+            )
         if tail is None:
             return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload), b""
         return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload, frame.SPLIT), tail

@@ -36,7 +36,7 @@ Stands = Callable[[str, str], Mapping[int, int]]
 
 
 def pause_s(before: int) -> float:
-    """How long a message rests that failed, and `before` times before that: 1, 2, 4 ... 30 s, for as long as it fails."""
+    """How long a message rests that failed, and `before` times before that: 1, 2, 4 ... 30 s, however often."""
     return min(2.0 ** min(before, 60), REST_MAX_S)
 
 
@@ -61,7 +61,7 @@ class Position:
         """number of the last event taken into the queue"""
         self.handled = seq
         self.outdated = -1
-        """what the node's own cursor says until its next commit, of numbers that were others before; -1: it says true"""
+        """what the node's own cursor says of a log before it was put back, until its next commit; -1: it says true"""
         self.file: CursorFile | None = None
 
 
