@@ -203,7 +203,7 @@ def test_a_node_that_does_not_say_numbers_waits_and_goes_on_when_it_does(domain:
         known: int | None = None
 
         def stands(self, publisher: str, topic: str) -> Mapping[int, int]:
-            return dict.fromkeys(self.logs, self.known)  # type: ignore[arg-type] # what an outer join gives
+            return dict.fromkeys(self.logs, self.known)  # type: ignore[return-value] # what an outer join gives
 
         logs: tuple[int, ...] = ()
 
