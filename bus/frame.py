@@ -32,6 +32,10 @@ _unpack_from = _HEADER.unpack_from
 
 FULL_NAME_MAX_BYTES = 2 * MAX_NAME_BYTES + 100
 """a namespace, a name below it, and what the bus adds"""
+MESSAGE_MAX_BYTES = 64 * 1024 * 1024
+"""what is longer ends the connection on which it comes, before it takes memory"""
+PUBLISHED_MAX_BYTES = MESSAGE_MAX_BYTES - 64 * 1024
+"""frame and tail of one message; the rest is for what may be around them: an answer to a repair, or to a sync token"""
 KEY_BYTES = 13
 """From the zero byte on: what is the same in every message of one publisher on one topic"""
 NUMBERS = struct.Struct("<Qqq")

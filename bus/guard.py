@@ -51,15 +51,13 @@ class LogFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.file = -1
-        self.size = 0
         self.second, self.stamp = 0, b""
-        self.open()
-
-    def open(self) -> None:
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        self.file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self.file = self.open(path)
         self.size = os.fstat(self.file).st_size
+
+    def open(self, path: str) -> int:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def write(self, lines: list[bytes]) -> None:
         now = time.time()
@@ -76,12 +74,19 @@ class LogFile:
             return  # a full disk must not stop the process; the launcher still gets the lines
 
     def rotate(self) -> None:
-        for n in range(LOG_FILES - 1, 0, -1):
-            older = f"{self.path}.{n - 1}" if n > 1 else self.path
-            if os.path.exists(older):
-                os.replace(older, f"{self.path}.{n}")
+        # before anything is moved or closed: what a full disk refuses is tried again with the next line
+        new = self.open(f"{self.path}.new")
+        try:
+            for n in range(LOG_FILES - 1, 0, -1):
+                older = f"{self.path}.{n - 1}" if n > 1 else self.path
+                if os.path.exists(older):
+                    os.replace(older, f"{self.path}.{n}")
+            os.replace(f"{self.path}.new", self.path)
+        except OSError:
+            os.close(new)
+            raise
         os.close(self.file)
-        self.open()
+        self.file, self.size = new, 0
 
 
 class Lines:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from bus.frame import FULL_NAME_MAX_BYTES
+from bus.frame import FULL_NAME_MAX_BYTES, MESSAGE_MAX_BYTES
 from bus.poll import Poller
 from bus.stream import BadRecord, Record, Stream, record
 
@@ -23,7 +23,6 @@ SCHEME = "unix://"
 LINGER_MS = 500
 SUBSCRIPTION_MAX_BYTES = 1 + FULL_NAME_MAX_BYTES + 11
 """what a subscription begins with, a name, and room for a token's number: nobody subscribes to a name of kilobytes"""
-MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 PREFIXES_MAX = 65_536
 """of one process"""
 
@@ -227,8 +226,11 @@ class Ears:
 
 
 def dial(endpoint: str) -> Stream | None:
-    """The subscriber's end; None when nobody answers there, or too many wait to be accepted."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    """The subscriber's end; None when nobody answers there, too many wait to be accepted, or no descriptor is left."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError:  # no descriptor is left: it is tried again
+        return None
     try:
         sock.connect(endpoint.removeprefix(SCHEME))
     except (OSError, ValueError):  # nobody there; or nothing that could be a path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bus import frame
 from schemas.base import Message, Topic
-from schemas.codec import codec
+from schemas.codec import EncodeError, codec
 
 if TYPE_CHECKING:
     from bus.durable.kept import Kept
@@ -82,7 +82,7 @@ class Outlet:
         """Number and keep a message; the frames to send, or None when nobody elsewhere listens.
 
         Raises:
-            EncodeError: a value cannot travel; the message got no number.
+            EncodeError: a value cannot travel, or the message is too long to; it got no number.
         """
         seq = self.seq + 1
         if self._latched is None and self._ring is None and not self.interest:
@@ -122,6 +122,12 @@ class Outlet:
 
     def _frames(self, message: Message, seq: int, mono_ns: int, wall_ns: int, flags: int = 0) -> Frames:
         payload, tail = self._codec.encode_frames(message)
+        size = len(self.prefix) + frame.HEADER_BYTES + len(payload) + (0 if tail is None else len(tail))
+        if size > frame.PUBLISHED_MAX_BYTES:
+            # whoever it is sent to ends the connection; from a log or a latched value, again and again
+            raise EncodeError(
+                f"{self.full_name}: a message of {size} bytes; at most {frame.PUBLISHED_MAX_BYTES} travel"
+            )
         if tail is None:
             return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload, flags), b""
         return frame.pack(self.prefix, self.publisher_id, seq, mono_ns, wall_ns, payload, flags | frame.SPLIT), tail

@@ -23,6 +23,7 @@ from bus.transport import reachable_first
 if TYPE_CHECKING:
     from bus.executor import Executor
     from bus.inbox import TapInbox
+    from bus.outlet import Outlet
 
 SYNC_AGAIN_S = 0.25
 SYNC_AGAIN_MAX_S = 4.0
@@ -30,6 +31,8 @@ DEPART_LOOK_S = 0.002
 DEPART_WITHIN_NS = 500_000_000
 """how long what a vanished publisher left in the sockets is waited for, when its connection never says that it ended"""
 LISTENERS_MAX = 4096
+SYNC_MAX_BYTES = frame.PUBLISHED_MAX_BYTES
+"""of latched values in the answer to a sync token; a longer one would end the connection of everybody who comes"""
 
 
 class _Peer:
@@ -313,23 +316,39 @@ class Peers:
 
     def _answer_token(self, token: bytes) -> None:
         x = self._x
+        latched, later = self._latched_values()
         nodes = [
             frame.NodeSync(
                 h.publisher_id,
                 h.name,
-                {o.full_name: o.seq + 1 for o in h.outlets.values()},
+                {o.full_name: later.get(o, o.seq + 1) for o in h.outlets.values()},
                 {o.full_name: (o.log.log_id, o.first_kept) for o in h.outlets.values() if o.log is not None},
             )
             for h in x.hosts
-        ]
-        latched = [
-            (f, bytes(tail)) for h in x.hosts for o in h.outlets.values() if o.interest for f, tail in o.latched()
         ]
         body = frame.encode(frame.Sync(x.transport.pub_endpoints[0], nodes, latched))
         head = token if token.endswith(b"\0") else token + b"\0"
         x.transport.send(head, frame.pack(head, x.hosts[0].publisher_id, 0, x.monotonic_ns(), x.now_ns(), body))
         if len(self.listeners) < LISTENERS_MAX:
             self.listeners.add(token[1:].split(b"/", 1)[0].decode("ascii", "replace"))
+
+    def _latched_values(self) -> tuple[list[tuple[bytes, bytes]], dict[Outlet, int]]:
+        """The values for a newcomer, and the topics for which there is no room, with their oldest number.
+
+        Of those it begins there, and asks for the rest as for what was lost.
+        """
+        values = {o: o.latched() for h in self._x.hosts for o in h.outlets.values() if o.interest}
+        sizes = {o: sum(len(f) + len(tail) for f, tail in frames) for o, frames in values.items() if frames}
+        found: list[tuple[bytes, bytes]] = []
+        later: dict[Outlet, int] = {}
+        room = SYNC_MAX_BYTES
+        for outlet in sorted(sizes, key=lambda o: sizes[o]):
+            if sizes[outlet] <= room:
+                room -= sizes[outlet]
+                found += [(f, bytes(tail)) for f, tail in values[outlet]]
+            else:
+                later[outlet] = frame.parse(values[outlet][0][0]).seq
+        return found, later
 
     def on_sync(self, token: bytes, payload: bytes) -> None:
         """A publisher's answer to our token.

@@ -30,6 +30,8 @@ TERM_AT = 0.6
 """of the time between SIGINT and SIGKILL"""
 FALL_S = 0.6
 """for the companions of a critical process that died, from SIGINT to SIGKILL"""
+GUARD_S = 2.0
+"""between asking a guard to kill its process and killing the guard: it may be stopped (SIGSTOP to its group)"""
 MOST_REQUESTS = 256
 STALLED_S = 1.0
 """the supervisor's own pause that is not held against the processes"""
@@ -212,7 +214,9 @@ class Supervisor:
                 child.ended_as = text
 
     def _send(self, child: Child, word: str) -> None:
-        if child.guard is not None and child.guard.stdin is not None:
+        if word == "GUARD" and child.guard is not None:
+            child.guard.kill()  # its process dies with it, and what that leaves comes to us
+        elif child.guard is not None and child.guard.stdin is not None:
             try:
                 child.guard.stdin.write(word.encode() + b"\n")
             except BrokenPipeError:
@@ -221,7 +225,7 @@ class Supervisor:
     def _give_up(self, child: Child, now: float, why: str) -> None:
         """It hangs: let it say where (SIGABRT prints the Python stack), then kill it."""
         child.state, child.hung = ProcessState.STOPPING, why
-        child.signals = [(now, "ABRT"), (now + 0.3, "KILL")]
+        child.signals = [(now, "ABRT"), *_killed(now + 0.3)]
         self._tell("hung", child.job.name, why)
 
     def _end(self, child: Child, within_s: float | None = None) -> None:
@@ -235,7 +239,7 @@ class Supervisor:
     def _ask(self, child: Child, within_s: float) -> None:
         now = time.monotonic()
         child.asked = True
-        child.signals = [(now, "INT"), (now + TERM_AT * within_s, "TERM"), (now + within_s, "KILL")]
+        child.signals = [(now, "INT"), (now + TERM_AT * within_s, "TERM"), *_killed(now + within_s)]
 
     def _ended(self, child: Child) -> None:
         guard = child.guard
@@ -314,7 +318,7 @@ class Supervisor:
             self.end(process)
         elif what == "kill":
             for one in self.children.values():
-                self._send(one, "KILL")
+                one.signals = [*_killed(time.monotonic())] if one.alive else []
         elif child := self.children.get(process):
             child.wanted = what == "restart"
             child.history.clear()
@@ -353,6 +357,7 @@ class Supervisor:
 
     def close(self) -> None:
         """Kill what is left, at once."""
+        left = False
         for child in self.children.values():
             if child.guard is not None:
                 self._send(child, "KILL")
@@ -360,12 +365,24 @@ class Supervisor:
                 assert child.guard.stdout is not None
                 child.guard.stdin.close()
                 child.guard.stdout.close()
-                child.guard.wait()
+                try:
+                    child.guard.wait(GUARD_S)
+                except subprocess.TimeoutExpired:
+                    left = True
+                    child.guard.kill()
+                    child.guard.wait()
+        if left:
+            self._kill_orphans()
         self._selector.close()
         os.close(self._wake)
 
     def _tell(self, kind: What, process: str, text: str = "") -> None:
         self.on_event(Event(kind, process, text))
+
+
+def _killed(at_s: float) -> tuple[tuple[float, str], ...]:
+    """How a process is killed, and in the end its guard."""
+    return (at_s, "KILL"), (at_s + GUARD_S, "GUARD")
 
 
 def _adopted(pid: int) -> bool:

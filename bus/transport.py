@@ -20,7 +20,8 @@ import zmq
 from bus import lane
 from bus.doors import Door, Foreign, most_connections
 from bus.entry import socket_file
-from bus.lane import LINGER_MS, MESSAGE_MAX_BYTES, SUBSCRIPTION_MAX_BYTES, Ears, Lanes
+from bus.frame import MESSAGE_MAX_BYTES
+from bus.lane import LINGER_MS, SUBSCRIPTION_MAX_BYTES, Ears, Lanes
 from bus.poll import Poller
 from bus.stream import Record
 from schemas.sayable import sayable

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bus.cli.bagfile import JSON, TOPICS, BadInput, progress, reads_bags, size
+from bus.cli.number import Number
 
 if TYPE_CHECKING:
     from bus.entry import Entry
@@ -24,8 +25,8 @@ MAX_NEXT = 5
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Without the topics: only the bags' summaries are read.")
-@click.option("--quota-gb", type=click.FloatRange(0), metavar="GB", help="default: the running recorder's, else its.")
-@click.option("--retention-days", type=click.FloatRange(0), metavar="D", help="default: likewise, 30 days.")
+@click.option("--quota-gb", type=Number(0, 1e9), metavar="GB", help="default: the running recorder's, else its.")
+@click.option("--retention-days", type=Number(0, 100_000), metavar="D", help="default: likewise, 30 days.")
 @click.option("--domain", metavar="D", help="of the recorder; default: RISE_DOMAIN, else default")
 @JSON
 @reads_bags
@@ -226,6 +227,8 @@ def merge(bags: tuple[Path, ...], output: Path, topics: re.Pattern[str] | None, 
         raise BadInput("a bag is named twice")
     if output.exists() and output.resolve() in {bag.resolve() for bag in bags}:
         raise BadInput(f"{output} is one of the bags to merge: give the new one another name")
+    if output.is_dir():
+        raise BadInput(f"{output} is a folder: name the file that the new bag is to be")
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         with progress("merging") as told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bus.cli.doctor_computer import Check, checks, read
-from bus.cli.doctor_graph import health, types_that_differ
+from bus.cli.doctor_graph import bag_disks, health, types_that_differ
 from bus.cli.graph import directory, domain_option, json_option, print_json
 from schemas.names import is_tool
 
@@ -27,6 +27,7 @@ def command(as_json: bool, domain: str | None) -> None:
     elif not readings.mixed_roots:  # else what would listen may be another program's
         from bus.cli import listening
 
+        found += bag_disks(entries)
         found += types_that_differ(entries)
         found += health(entries, listening.health(domain, list(entries)))
     if as_json:

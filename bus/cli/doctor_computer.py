@@ -82,7 +82,7 @@ def checks(r: Readings) -> Iterator[Check]:
     yield _python(r)
     yield _packages(r)
     yield _runtime(r)
-    yield _disk(r)
+    yield disk(r.disk_free_bytes, f"bags and logs ({r.state})", "set XDG_STATE_HOME")
     yield _inotify(r)
     yield _sockets(r)
     yield _realtime(r)
@@ -122,11 +122,12 @@ def _runtime(r: Readings) -> Check:
     return Check("runtime", "ok", r.runtime)
 
 
-def _disk(r: Readings) -> Check:
-    text = f"{r.disk_free_bytes / 1e9:.1f} GB free for bags and logs ({r.state})"
-    if r.disk_free_bytes < DISK_FAIL_BYTES:
-        return Check("disk", "error", text, "nothing can be recorded: make room, or set XDG_STATE_HOME")
-    if r.disk_free_bytes < DISK_WARN_BYTES:
+def disk(free_bytes: int, what: str, otherwise: str) -> Check:
+    """How much room there is for what is written; `otherwise` is what to do where none can be made."""
+    text = f"{free_bytes / 1e9:.1f} GB free for {what}"
+    if free_bytes < DISK_FAIL_BYTES:
+        return Check("disk", "error", text, f"nothing can be recorded: make room, or {otherwise}")
+    if free_bytes < DISK_WARN_BYTES:
         return Check("disk", "warning", text, "a shift at 1 kHz needs several GB")
     return Check("disk", "ok", text)
 
@@ -216,9 +217,9 @@ def read(domain_anchor: Path) -> Readings:
         root=str(checkout),
         runtime=str(runtime),
         runtime_writable=os.access(_existing(runtime), os.W_OK | os.X_OK),
-        runtime_free_bytes=shutil.disk_usage(_existing(runtime)).free,
+        runtime_free_bytes=free_bytes(runtime),
         state=str(state),
-        disk_free_bytes=shutil.disk_usage(_existing(state)).free,
+        disk_free_bytes=free_bytes(state),
         inotify=(instances, _number("/proc/sys/fs/inotify/max_user_instances")),
         inotify_watches=(watches, _number("/proc/sys/fs/inotify/max_user_watches")),
         inotify_refused=_inotify_refused(),
@@ -260,6 +261,11 @@ def _installed(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def free_bytes(path: Path) -> int:
+    """Room where the path is, or would be made."""
+    return shutil.disk_usage(_existing(path)).free
 
 
 def _existing(path: Path) -> Path:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bus.cli.doctor_computer import Check
+from bus.cli.doctor_computer import Check, disk, free_bytes
 from bus.cli.graph import meets
 from bus.discovery import Entry
 
@@ -22,6 +23,16 @@ ADVICE = {
 DROPPED = "it is slower than what comes: look for slow callbacks, give it a CPU, or a larger depth in the subscription"
 EXPIRED = "they came too late to be of use: look for slow callbacks, or give it a CPU"
 UNDECODABLE = "restart it and their publisher from one checkout"
+
+
+def bag_disks(entries: Mapping[str, Entry]) -> Iterator[Check]:
+    """The room of recorders that were told another folder than the one where this computer keeps bags."""
+    for name, entry in entries.items():
+        folder = str(entry.parameters.get("directory") or "")
+        if folder and entry.is_here and any(s.name == "bag/black_box" for s in entry.serves):
+            yield disk(
+                free_bytes(Path(folder).expanduser()), f"the bags of {name} ({folder})", "give it another folder"
+            )
 
 
 def types_that_differ(entries: Mapping[str, Entry]) -> Iterator[Check]:

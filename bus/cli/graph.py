@@ -5,8 +5,10 @@ Stands on bus.discovery alone: `rise topic list` neither knows pydantic nor nump
 
 from __future__ import annotations
 
+import getpass
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -40,6 +42,14 @@ def meant(word: str, known: Iterable[str]) -> str:
     from bus.site import did_you_mean
 
     return did_you_mean(word, known)
+
+
+def user() -> str:
+    """Who asks, for the record; a container may run under a number that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def directory(domain: str | None) -> Directory:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from bus.cli.graph import directory
+from bus.cli.graph import directory, user
 from bus.discovery import domains
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def ask(domain: str, what: Literal["restart", "stop"], process: str) -> str:
 
     require(domain)
     service = topics.RESTART_PROCESS if what == "restart" else topics.STOP_PROCESS
-    request = ProcessRequest(process=process, changed_by=getpass.getuser())
+    request = ProcessRequest(process=process, changed_by=user())
     with Session(domain) as session:
         try:
             done = session.call(service.name.removeprefix("/"), service, request, timeout_s=WITHIN_S)

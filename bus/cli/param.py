@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import math
 from pathlib import Path
@@ -21,6 +20,7 @@ from bus.cli.graph import (
     print_json,
     print_json_line,
     print_table,
+    user,
 )
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _set(session: Session, node: str, name: str, json_value: str) -> None:
     from schemas import topics
     from schemas.system import SetParameterRequest
 
-    request = SetParameterRequest(name=name, json_value=json_value, changed_by=getpass.getuser())
+    request = SetParameterRequest(name=name, json_value=json_value, changed_by=user())
     service = f"{node}/{topics.NODE_SET_PARAMETER.name.removeprefix('node/')}"
     try:
         done = session.call(service, topics.NODE_SET_PARAMETER, request, timeout_s=TIMEOUT_S)

@@ -60,9 +60,20 @@ def differences(
             if name not in known:
                 suggestion = did_you_mean(name, known)
                 mistakes.append(Mistake("unknown-parameter", g.where, f"{node} has no parameter {name!r}", suggestion))
+            elif why := _not_plain(g.value):
+                mistakes.append(Mistake("bad-parameter", g.where, f"{node}: {name} is no plain data: {why}"))
             elif not _same(json.loads(known[name].json_value), g.value):
                 found.append(Difference(node, known[name], g.value, g.where))
     return found, mistakes
+
+
+def _not_plain(value: Any) -> str:
+    """Why it cannot be sent to a node: TOML has times and dates, JSON has none."""
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -35,6 +35,11 @@ Stands = Callable[[str, str], Mapping[int, int]]
 """(publisher, full topic) -> by the id of a log the number of the last event handled"""
 
 
+def pause_s(before: int) -> float:
+    """How long a message rests that failed, and `before` times before that: 1, 2, 4 ... 30 s, however often."""
+    return min(2.0 ** min(before, 60), REST_MAX_S)
+
+
 class OlderItem(Item, gc=False):
     """A message that an earlier life of the publisher sent: a bag knows it under the id of that life."""
 
@@ -48,20 +53,22 @@ def _sender(item: Item) -> int:
 class Position:
     """Where a subscription stands in one log."""
 
-    __slots__ = ("file", "handled", "log_id", "queued")
+    __slots__ = ("file", "handled", "log_id", "outdated", "queued")
 
     def __init__(self, log_id: int, seq: int) -> None:
         self.log_id = log_id
         self.queued = seq
         """number of the last event taken into the queue"""
         self.handled = seq
+        self.outdated = -1
+        """what the node's own cursor says of a log before it was put back, until its next commit; -1: it says true"""
         self.file: CursorFile | None = None
 
 
 class CursorInbox(Inbox):
     """As Inbox, for a topic with a log. Has a turn of its own: its messages are handled one after the other."""
 
-    __slots__ = ("_error", "_failures", "_folder", "_resting", "_stands", "_turn", "positions")
+    __slots__ = ("_error", "_failures", "_folder", "_resting", "_stands", "_turn", "_waits", "positions")
 
     def __init__(self, host: Host, subscription: Subscription, folder: Path) -> None:
         super().__init__(host, subscription)
@@ -74,6 +81,8 @@ class CursorInbox(Inbox):
         self._failures = 0
         self._error = ""
         """what the callback raised; empty when it returned"""
+        self._waits = ""
+        """the finding, while a message is given again"""
 
     # --- where it begins -----------------------------------------------------------------------------------------
 
@@ -96,6 +105,7 @@ class CursorInbox(Inbox):
         if position.queued >= next_seq:
             # the log was put back to an earlier state: what comes now has numbers that were others before
             self._say_log_lost(feed, log_id, position.queued)
+            position.outdated = position.queued
             position.queued = next_seq - 1
         if position.handled != position.queued and not any(i.feed.log_id == log_id for i in self.items):
             position.handled = position.queued
@@ -120,7 +130,7 @@ class CursorInbox(Inbox):
     def _known(self, feed: Feed) -> Mapping[int, int]:
         if self._stands is None:
             return cursor.known(self._cursors(feed))
-        return {i: seq for i, seq in self._stands(feed.node, feed.topic).items() if i}
+        return {int(i): int(seq) for i, seq in self._stands(feed.node, feed.topic).items() if i}
 
     def _cursors(self, feed: Feed) -> Path:
         return cursor.folder_of(self._folder, self.host.name, feed.topic, feed.node)
@@ -219,10 +229,9 @@ class CursorInbox(Inbox):
         position = self._position(last)
         if position is not None:
             position.handled = last.seq
+            position.outdated = -1
             self._write(last.feed, position)
-        if self._failures:
-            self._failures = 0
-            self.host.clear(WAITS)
+        self._no_longer_waits()
 
     def _write(self, feed: Feed, position: Position) -> None:
         """The file form of the cursor; a node that keeps its own has written it in its callback."""
@@ -248,26 +257,37 @@ class CursorInbox(Inbox):
     # --- when the callback fails -------------------------------------------------------------------------------------
 
     def _rest(self, item: Item) -> None:
-        delay_s = min(2.0**self._failures, REST_MAX_S)
+        delay_s = pause_s(self._failures)
         self._failures += 1
         self._resting = True
-        text = (
+        self._waits = (
             f"{self.subscription.method}: #{item.seq} of {item.feed.topic} from {item.feed.node} failed "
             f"({self._error}); it is given again in {delay_s:g} s, and what is behind it waits"
         )
-        self.host.report(WAITS, ConditionLevel.FAULT, text)
+        self.host.report(WAITS, ConditionLevel.FAULT, self._waits)
         self.host.executor.after(delay_s, self._go_on)
+
+    def _no_longer_waits(self) -> None:
+        """What failed is done; the finding goes, unless another subscription of the node waits still."""
+        if not self._failures:
+            return
+        self._failures, self._waits = 0, ""
+        waiting = next((i._waits for i in self.host.inboxes if isinstance(i, CursorInbox) and i._waits), "")
+        if waiting:
+            self.host.report(WAITS, ConditionLevel.FAULT, waiting)
+        else:
+            self.host.clear(WAITS)
 
     def _go_on(self) -> None:
         """Once more, unless the node's own cursor says that it was handled all the same: its commit may have worked."""
         self._resting = False
         if self._stands is not None and self.items:
-            feed = self.items[0].feed
-            position = self._position(self.items[0])
+            first = self.items[0]
+            position = self._position(first)
             with contextlib.suppress(Exception):  # it cannot be asked now: the callback will tell
-                stands = self._stands(feed.node, feed.topic).get(feed.log_id, 0)
-                while (
-                    position is not None and self.items and self.items[0].feed is feed and self.items[0].seq <= stands
-                ):
-                    position.handled = self.items.popleft().seq
+                stands = int(self._stands(first.feed.node, first.feed.topic).get(first.feed.log_id, 0))
+                if position is not None and stands != position.outdated and first.seq <= stands:
+                    while self.items and self.items[0].feed is first.feed and self.items[0].seq <= stands:
+                        position.handled = self.items.popleft().seq
+                    self._no_longer_waits()
         self._take_turn()

@@ -90,13 +90,14 @@ class Syncer:
             files = [f for f in self._files if f.dirty]
         for file in files:
             file.dirty = False  # before the sync: what is written during it is dirty again
+            retired = file.retired  # and who is retired during it may have been written to: it is synced once more
             self.syncs += 1
             try:
                 os.fdatasync(file.fd)
                 file.error = ""
             except OSError as error:
                 file.error = error.strerror or str(error)
-            if file.retired:
+            if retired:
                 with self._lock:
                     self._files.discard(file)
                 with contextlib.suppress(OSError):

@@ -58,12 +58,16 @@ class Recorder(Node):
     traces = parameter(True, doc="record the nodes' traces, so that the bag can be replayed in lock-step")
     vibration = parameter(False, doc="keep 10 kHz vibration all the time, not only around interventions")
     reduce_idle = parameter(True, doc="keep only the range of raw signals while a machine does not cut")
-    split_mb = parameter(1024.0, unit="MB", doc="a bag of this size is closed and another begun", ge=1)
-    split_s = parameter(3600.0, unit="s", doc="a bag of this length is closed and another begun", ge=1)
+    split_mb = parameter(1024.0, unit="MB", doc="a bag of this size is closed and another begun", ge=1, le=1e9)
+    split_s = parameter(3600.0, unit="s", doc="a bag of this length is closed and another begun", ge=1, le=1e9)
     split_on_run = parameter(False, doc="a new bag with every run of a program")
-    quota_gb = parameter(0.0, unit="GB", doc="for all bags; 0: the smaller of 5 GB and 10 % of the disk", ge=0)
-    retention_days = parameter(30.0, unit="d", doc="bags of a run and black boxes stay at least so long", ge=0)
-    keep_free_mb = parameter(200.0, unit="MB", doc="recording stops before less than this is free on the disk", ge=0)
+    quota_gb = parameter(0.0, unit="GB", doc="for all bags; 0: the smaller of 5 GB and 10 % of the disk", ge=0, le=1e9)
+    retention_days = parameter(
+        30.0, unit="d", doc="bags of a run and black boxes stay at least so long", ge=0, le=100_000
+    )
+    keep_free_mb = parameter(
+        200.0, unit="MB", doc="recording stops before less than this is free on the disk", ge=0, le=1e9
+    )
     black_box_before_s = parameter(10.0, unit="s", doc="how far back a black box reaches", ge=0, le=600)
     black_box_after_s = parameter(5.0, unit="s", doc="how long a black box goes on", ge=0, le=600)
     black_box_mb = parameter(

@@ -84,6 +84,25 @@ def test_without_descriptors_connections_wait_and_nothing_spins(tmp_path: Path) 
         made.close()
 
 
+def test_without_descriptors_nobody_is_dialled_and_it_is_tried_again(tmp_path: Path) -> None:
+    poller = Poller()
+    lanes, ears = Lanes(str(tmp_path / "lane"), poller), Ears(poller)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        ears.connect(lanes.endpoint)
+        ears.reconnect()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    poller.look()
+    assert not lanes.streams
+    ears.reconnect()
+    poller.look()
+    assert len(lanes.streams) == 1
+    for made in (lanes, ears, poller):
+        made.close()
+
+
 def test_one_too_many_is_shown_the_door(tmp_path: Path) -> None:
     poller = Poller()
     lanes, bad = Lanes(str(tmp_path / "lane"), poller, most=2), list[str]()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,32 @@ def test_log_files_are_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert all(p.stat().st_size <= 1000 for p in (tmp_path / "vmc1").iterdir())
     assert last_lines(tmp_path / "vmc1/core.log", 1)[0].endswith("99" * 20)
     assert len(last_lines(tmp_path / "vmc1/core.log", 20)) == 20
+
+
+def test_where_no_new_file_is_to_be_had_the_old_ones_stay_and_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.guard.LOG_BYTES", 1000)
+    log = LogFile(str(tmp_path / "core.log"))
+    for n in range(60):
+        log.write([b"%d" % n * 20])
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def refused(path: str, flags: int, mode: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "open", refused)
+        for _ in range(50):
+            log.write([b"nobody keeps this" * 5])
+    with (tmp_path / "other").open("wb") as other:  # which may have got the number of a file that was closed
+        for n in range(60, 99):
+            log.write([b"%d" % n * 20])
+        other.write(b"mine")
+    assert (tmp_path / "other").read_bytes() == b"mine"
+    kept = b"".join((tmp_path / f"core.log{n}").read_bytes() for n in (".4", ".3", ".2", ".1", ""))
+    assert kept.endswith(b"98" * 20 + b"\n")
+    assert before["core.log"].splitlines()[-1] in kept
 
 
 def test_following_a_log_across_its_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

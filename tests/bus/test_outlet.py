@@ -181,6 +181,16 @@ def test_what_cannot_travel_gets_no_number(topic: Topic[Note]) -> None:
         assert numbers(o.repair(1, 3)[2]) == [(1, 1), (2, 2), (3, 3)]
 
 
+@pytest.mark.parametrize("topic", [EVENTS, KEYED, LOGGED], ids=lambda t: t.qos.name)
+def test_what_is_too_long_to_travel_gets_no_number(topic: Topic[Note]) -> None:
+    o = Outlet(topic, "n", 7)
+    with pytest.raises(EncodeError, match="at most 67043328 travel"):
+        o.publish(Note(key="x" * frame.PUBLISHED_MAX_BYTES, number=1), 1, 1)
+    assert (o.seq, o.latched(), o.repair(1, 9)[2]) == (0, [], [])
+    o.publish(Note(key="x" * (frame.PUBLISHED_MAX_BYTES - 100), number=1), 1, 1)
+    assert o.seq == 1
+
+
 def test_the_last_value_of_each_key_in_order() -> None:
     o = Outlet(KEYED, "n", 7)
     for key in "abcab":

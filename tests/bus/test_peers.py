@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bus import peers
 from bus.discovery import Directory
 from bus.entry import Entry, TopicEntry, socket_file
 from bus.host import Spec
@@ -19,7 +20,7 @@ from schemas.base import EVENT, Message, Topic
 from schemas.grammar import type_hash
 from schemas.machine import ConditionLevel
 from tests.bus.live import counts, node, until
-from tests.bus.toys.talk import ASK, KEPT, SENSED, Listener, Question, Talker, Tapper, Word
+from tests.bus.toys.talk import ASK, COUNTED, KEPT, SENSED, Listener, Question, Talker, Tapper, Word
 
 
 @pytest.fixture(autouse=True, params=["lane", "zeromq"])
@@ -110,6 +111,41 @@ def test_late_joiners_get_what_is_latched_and_not_what_was_withdrawn(domain: Dom
 
 
 # --- link events ----------------------------------------------------------------------------------------------------
+
+
+def test_latched_values_too_long_for_one_answer_are_fetched(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "SYNC_MAX_BYTES", 1000)
+
+    class Keeper(Node):
+        kept = publisher(KEPT)
+        counted = publisher(COUNTED)
+
+        def keep(self) -> None:
+            for n in range(1, 6):
+                self.kept.publish(Word(number=n, text=str(n) * 300))
+                self.counted.publish(Word(number=n, text=""))
+            self.kept.publish(Word(number=6, text="2" * 300))
+
+    class Both(Node):
+        def on_configure(self) -> None:
+            self.heard: list[int] = []
+            self.last: list[int] = []
+
+        @subscription(KEPT)
+        def on_kept(self, word: Word) -> None:
+            self.heard.append(word.number)
+
+        @subscription(COUNTED)
+        def on_counted(self, word: Word) -> None:
+            self.last.append(word.number)
+
+    with domain.running(Spec(Keeper, "keeper")) as keeper:
+        keeper.hosts[0].submit(node(keeper).keep).result(10)
+        with domain.running(Spec(Both, "both")) as both:
+            until(lambda: len(node(both).heard) == 5)
+            assert node(both).heard == [1, 3, 4, 5, 6]
+            assert node(both).last == [5]
+            assert counts(both, "talk/kept")["lost"] == 0
 
 
 def test_stale_once_and_back(domain: Domain) -> None:

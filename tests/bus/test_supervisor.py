@@ -275,6 +275,32 @@ def test_a_hang_later_is_killed(bench: Bench, how: str) -> None:
     assert not alive(first)
 
 
+@pytest.mark.parametrize("how", ["hang", "end", "kill", "close"])
+def test_a_guard_that_is_stopped_keeps_nobody_waiting(bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """SIGSTOP to the whole group of a process: neither hears, the one for the signal, the other for the pipe."""
+    monkeypatch.setattr("bus.supervisor.GUARD_S", 0.2)
+    hang_s, end_s = 0.5 if how == "hang" else WITHIN_S, 0.2 if how == "end" else WITHIN_S
+    supervisor = bench.start(bench.job("a", "parent", hang_s=hang_s, end_s=end_s))
+    bench.until(lambda: sum(e.text.startswith("child ") for e in bench.events) == 2)
+    bench.ready("a")
+    first, guard = bench.pid("a"), supervisor.children["a"].guard
+    assert guard is not None
+    family = tree(guard.pid)
+    for pid in (guard.pid, first):
+        os.kill(pid, signal.SIGSTOP)
+    if how == "hang":
+        bench.until(lambda: bench.state("a") is ProcessState.READY and bench.pid("a") != first)
+    elif how == "close":
+        supervisor.close()
+        bench.supervisor = None
+    else:
+        supervisor.ask("end", "the test is over")
+        if how == "kill":  # Ctrl-C once more
+            supervisor.ask("kill", "")
+        bench.until(lambda: not supervisor.step(0.05))
+    until(lambda: not any(map(alive, family)))
+
+
 def test_a_deaf_process_is_killed_in_time(bench: Bench) -> None:
     bench.start(bench.job("a", "deaf", end_s=0.5), bench.job("b", "good"))
     bench.ready("a", "b")

@@ -156,6 +156,7 @@ def test_merge(tmp_path: Path) -> None:
     for words, says in (
         (["merge", tmp_path / "0.mcap", tmp_path / "0.mcap", "-o", tmp_path / "x"], "named twice"),
         (["merge", tmp_path / "0.mcap", tmp_path / "1.mcap", "-f", "-o", tmp_path / "1.mcap"], "one of the bags"),
+        (["merge", tmp_path / "0.mcap", tmp_path / "1.mcap", "-f", "-o", tmp_path], "is a folder"),
     ):
         result = rise(*words)
         assert (result.exit_code, says in result.output) == (2, True), result.output
@@ -240,3 +241,11 @@ def test_a_time_that_is_none_is_a_mistake_in_usage(tmp_path: Path, option: str, 
         done = rise(*words, option, value)
         assert done.exit_code == 2
         assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("option", ["--quota-gb", "--retention-days"])
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300", "-1"])
+def test_a_quota_that_is_none_is_a_mistake_in_usage(tmp_path: Path, option: str, value: str) -> None:
+    done = rise("usage", tmp_path, option, value)
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bus import Node, client, parameter, subscription, timer
-from bus.cli.doctor_graph import types_that_differ
+from bus.cli.doctor_graph import bag_disks, types_that_differ
 from bus.discovery import Entry, ServiceEntry, TopicEntry
 from bus.host import Spec
 from bus.testing import Domain
@@ -27,6 +29,20 @@ def _entry(name: str, fields: list[Mapping[str, Any]], *, writes: bool) -> Entry
     if writes:
         return Entry(name, definitions=definitions, publishes=(topic,))
     return Entry(name, definitions=definitions, subscribes=(topic,))
+
+
+def test_the_disk_of_a_recorder_that_writes_elsewhere() -> None:
+    serves = (ServiceEntry("bag/black_box", "BlackBoxRequest", "1", "Done", "2"),)
+    here = Entry("recorder", host=os.uname().nodename, serves=serves, parameters={"directory": "/proc/bags"})
+    others = {
+        "away": replace(here, host="another"),  # its disk is not ours to ask
+        "told nothing": replace(here, parameters={"directory": ""}),
+        "no recorder": replace(here, serves=()),
+    }
+    (full,) = bag_disks({"recorder": here, **others})
+    assert (full.id, full.level) == ("disk", "error")
+    assert full.text == "0.0 GB free for the bags of recorder (/proc/bags)"
+    assert "give it another folder" in full.advice
 
 
 def test_types_that_differ_between_processes() -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bus.node import Raw
 from bus.testing import Domain
+from schemas.codec import codec
+from schemas.system import ParameterEvent
 from tests.bus.cli.shop import document, open_shop, rise, stream
 
 
@@ -90,6 +93,8 @@ def test_dump_and_load(tmp_path: Path) -> None:
         ("[nodes.'vmc1/mill']\nlimt_pct = 1", ":2: error: vmc1/mill has no parameter 'limt_pct'; did you mean 'limit"),
         ("[nodes.'vmc1/mill']\nlimit_pct = 300", ":2: vmc1/mill: limit_pct: 300.0 is above 200 %"),
         ("[nodes.'vmc1/mill']\nlimit_pct = true", ":2: vmc1/mill: limit_pct: expected number, got bool True"),
+        ("[nodes.'vmc1/mill']\nlimit_pct = 2026-11-30", ":2: error: vmc1/mill: limit_pct is no plain data: Object of"),
+        ("[nodes.'vmc1/mill']\nlimit_pct = 80\nx = [07:32:00]", ":3: error: vmc1/mill has no parameter 'x'"),
         ("[nodes.'vmc1/mill'", ":1: error: not TOML"),
         ("[mill]\nlimit_pct = 1", ":1: error: unknown table 'mill'"),
         ("[nodes.'vmc1/mill']\nlimit_pct = 80\n[nodes.none]\nx = 1", ":4: error: no node 'none' is running"),
@@ -101,3 +106,19 @@ def test_a_file_with_a_mistake_changes_nothing(tmp_path: Path, content: str, sai
     done = rise("param", "load", file)
     assert (done.exit_code, f"{file}{said}" in done.stderr) == (1, True), done.stderr
     assert document("param", "get", "mill", "limit_pct")["value"] == 85.0
+
+
+def test_a_user_without_a_name_is_said_by_its_number(shop: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)  # as `docker run --user`: nobody has it
+    said: list[str] = []
+
+    def heard(batch: list[Raw]) -> None:
+        said.extend(codec(ParameterEvent).decode(raw.payload).changed_by for raw in batch)
+
+    with shop.session(select=lambda topic, _: topic == "vmc1/mill/parameters", heard=heard) as session:
+        done = rise("param", "set", "mill", "limit_pct", "90")
+        assert done.exit_code == 0, done.stderr
+        assert session.spin(lambda: bool(said), 10)
+    assert said == ["user 4000000000"]

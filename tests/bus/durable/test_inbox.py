@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Mapping
 
 import pytest
 
+from bus import frame
 from bus.durable import cursor
+from bus.durable.inbox import CursorInbox, pause_s
 from bus.durable.segments import listed
+from bus.executor import Executor
 from bus.host import Spec
-from bus.node import DeclarationError, Synced, publisher, subscription
+from bus.node import DeclarationError, LogLost, Synced, publisher, subscription
 from bus.testing import Domain
 from schemas.base import Message
+from schemas.codec import EncodeError
 from schemas.machine import ConditionLevel
 from tests.bus.durable.live import TOPIC, booker, hears, log_folder, tell
 from tests.bus.durable.toys import EVENTS, Batcher, Booker, Event, Reader, Teller
@@ -55,6 +60,36 @@ def test_a_callback_that_fails_is_called_again_and_the_rest_waits(domain: Domain
     with domain.running(Spec(Teller)), domain.running(Spec(Reader)) as reader:
         until(lambda: node(reader).told(Synced))
         assert node(reader).told(Synced)[0].source.seq == 11
+
+
+def test_the_pause_grows_to_half_a_minute_and_stays_there_however_long_it_fails() -> None:
+    assert [pause_s(n) for n in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert pause_s(1024) == pause_s(10**6) == 30  # after nine hours, and after a year
+
+
+def test_two_subscriptions_that_wait_are_told_until_the_last_goes_on(domain: Domain) -> None:
+    class Two(Reader):
+        @subscription(EVENTS, namespace="other")
+        def on_other(self, event: Event) -> None:
+            self.note(Event(number=1000 + event.number))
+
+    def failures(executor: Executor) -> list[int]:
+        return [i._failures for i in executor.hosts[0].inboxes if isinstance(i, CursorInbox)]
+
+    with (
+        domain.running(Spec(Two, "reader")) as reader,
+        domain.running(Spec(Teller)) as teller,
+        domain.running(Spec(Teller, namespace="other")) as other,
+    ):
+        node(reader).fails.update({1, 1001})
+        tell(teller, 1)
+        tell(other, 1)
+        until(lambda: all(failures(reader)))
+        node(reader).fails.remove(1001)
+        until(lambda: 0 in failures(reader))
+        assert "on_event: #1 of count/events from teller" in reader.hosts[0].findings["durable_waits"].text
+        node(reader).fails.clear()
+        until(lambda: "durable_waits" not in reader.hosts[0].findings)
 
 
 def test_what_fails_until_the_end_comes_again_at_the_next_start(domain: Domain) -> None:
@@ -106,6 +141,16 @@ def test_what_cannot_be_read_is_counted_and_passed_over(domain: Domain) -> None:
             assert node(reader).sources[-1].seq == 7
 
 
+def test_an_event_too_long_to_travel_is_refused_and_stops_no_consumer(domain: Domain) -> None:
+    with domain.running(Spec(Teller)) as teller, domain.running(Spec(Reader)) as reader:
+        tell(teller, 1)
+        with pytest.raises(EncodeError, match="count/events: a message of 6"):
+            tell(teller, 1, frame.PUBLISHED_MAX_BYTES)
+        tell(teller, 1, frame.PUBLISHED_MAX_BYTES - 1000)
+        tell(teller, 1)
+        hears(reader, [1, 3, 4])
+
+
 # --- in the node's own transaction ------------------------------------------------------------------------------------
 
 
@@ -113,7 +158,7 @@ def test_each_event_is_booked_once_though_the_answer_to_a_commit_is_lost(domain:
     class Unlucky(Booker):
         def on_event(self, event: Event) -> None:
             super().on_event(event)
-            if event.number % 4 == 0 and event.number not in self.fails:
+            if event.number % 5 == 0 and event.number not in self.fails:
                 self.fails.add(event.number)
                 raise ConnectionError("committed, and the connection broke")
 
@@ -122,8 +167,53 @@ def test_each_event_is_booked_once_though_the_answer_to_a_commit_is_lost(domain:
     with domain.running(booker(domain, Unlucky, "booker")) as books, domain.running(Spec(Teller)) as teller:
         tell(teller, 10)
         until(lambda: len(node(books).booked()) == 10)
-        assert node(books).booked() == list(range(1, 11))
+        until(lambda: "durable_waits" in books.hosts[0].findings)
         until(lambda: "durable_waits" not in books.hosts[0].findings)
+        assert node(books).booked() == list(range(1, 11))
+
+
+def test_what_fails_in_a_log_that_was_put_back_is_not_taken_for_what_had_its_number_before(domain: Domain) -> None:
+    class Later(Teller):
+        def on_configure(self) -> None:
+            super().on_configure()
+            self.number = 100
+
+    with domain.running(Spec(Teller)) as teller:
+        tell(teller, 3)
+        backup = shutil.copytree(log_folder(domain), domain.root / "backup")
+        with domain.running(booker(domain)) as books:
+            tell(teller, 20)
+            until(lambda: len(node(books).booked()) == 23)
+    shutil.rmtree(log_folder(domain))
+    shutil.move(backup, log_folder(domain))
+    with domain.running(booker(domain)) as books, domain.running(Spec(Later, "teller")) as teller:
+        until(lambda: node(books).told(LogLost))
+        first = teller.hosts[0].outlets[TOPIC].seq + 1
+        node(books).fails.add(101)
+        tell(teller, 4)
+        until(lambda: "durable_waits" in books.hosts[0].findings)
+        assert first <= 23
+        node(books).fails.clear()
+        until(lambda: len(node(books).booked()) == 27)
+        assert node(books).booked()[-4:] == [101, 102, 103, 104]
+
+
+def test_a_node_that_does_not_say_numbers_waits_and_goes_on_when_it_does(domain: Domain) -> None:
+    class Vague(Booker):
+        known: int | None = None
+
+        def stands(self, publisher: str, topic: str) -> Mapping[int, int]:
+            return dict.fromkeys(self.logs, self.known)  # type: ignore[return-value] # what an outer join gives
+
+        logs: tuple[int, ...] = ()
+
+    with domain.running(Spec(Teller)) as teller:
+        tell(teller, 3)
+        Vague.logs = (teller.hosts[0].outlets[TOPIC].log.log_id,)  # type: ignore[union-attr] # it is DURABLE
+        with domain.running(booker(domain, Vague, "booker")) as books:
+            until(lambda: "cursor_unknown" in books.hosts[0].findings)
+            Vague.known = 1
+            until(lambda: node(books).booked() == [2, 3])
 
 
 def test_a_transaction_that_fails_leaves_effect_and_cursor(domain: Domain) -> None:

@@ -6,6 +6,8 @@ import os
 import threading
 from pathlib import Path
 
+import pytest
+
 from bus.durable.syncer import Syncer
 from tests.bus.live import until
 
@@ -50,6 +52,29 @@ def test_a_retired_file_is_synced_and_closed(tmp_path: Path) -> None:
         return False
 
     until(is_closed)
+    assert syncer.stop()
+
+
+def test_what_is_written_during_a_sync_and_retired_is_synced_before_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncer, path = Syncer(60), tmp_path / "file"
+    file = syncer.open(os.open(path, os.O_RDWR | os.O_CREAT))
+    on_disk: list[int] = []
+
+    def disk(fd: int) -> None:
+        on_disk.append(os.fstat(fd).st_size)
+        if len(on_disk) == 1:  # meanwhile, on the node's thread
+            os.write(fd, b"one more")
+            syncer.retire(file)
+
+    monkeypatch.setattr(os, "fdatasync", disk)
+    file.dirty = True
+    syncer.sync()
+    syncer.sync()
+    assert on_disk == [0, 8]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(file.fd)
     assert syncer.stop()
 
 

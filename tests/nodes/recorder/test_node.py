@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from bus.bag import BagReader, read
 from bus.bag.check import check
 from bus.host import Spec
-from bus.node import Node, Raw, parameter, publisher, timer
+from bus.node import BadParameter, Node, Raw, parameter, publisher, timer
 from bus.testing import Domain
 from nodes.recorder import Recorder
 from schemas import topics
@@ -171,3 +172,9 @@ def test_a_pattern_that_is_none_is_told_and_leaves_nothing_out(tmp_path: Path, d
             until(lambda: running.hosts[0].node.disk.recording.messages > 50)  # type: ignore[attr-defined] # a Recorder
         assert "callback_failed" not in running.hosts[0].findings
         assert "is no regular expression" in running.hosts[0].findings[f"bad_{name}"].text
+
+
+@pytest.mark.parametrize("name", ["quota_gb", "retention_days", "keep_free_mb", "split_mb", "split_s"])
+def test_what_has_no_end_is_no_number_of_bytes_or_days(name: str) -> None:
+    with pytest.raises(BadParameter, match=f"{name}: inf is above"):
+        Recorder.interface.parameters[name].check(math.inf)
