@@ -45,6 +45,8 @@ class Watch:
     state: Any
     settle_rows: int
     lost_rows: int
+    period_s: float
+    """of the readings"""
     settle_left: int = 0
     armed: bool = False
     """its gate is open, and what it needs is known"""
@@ -95,7 +97,7 @@ class Watch:
         else:
             self.armed = (not task.gated or (now.gate and not old)) and not self.resting
         if task.gated and self.armed and not before:
-            self.settle_left = self.settle_rows
+            self.settle(now)
         if isinstance(self.state, ChatterState):
             self.state.turn(now.speed_rpm, now.teeth)
 
@@ -103,6 +105,12 @@ class Watch:
         """A reading and what it is held against, as people know the signal; `state`: the detector's after it."""
         reading, bound = self.detector.reading(state, value), self.detector.bound(state)
         return (reading - self.offset) / self.gain, (bound - self.offset) / self.gain
+
+    def settle(self, now: Doing) -> None:
+        """What begins is only followed for a while: a tool that enters slowly looks like one that is broken."""
+        self.settle_left = self.settle_rows
+        if self.task.how.reads is Reads.BELOW_MODEL:
+            self.settle_left = max(self.settle_rows, math.ceil(now.enters_s / self.period_s))
 
     def release(self) -> None:
         """Fire anew when the signal asks for it."""
@@ -136,5 +144,6 @@ def watches_of(task: Task, info: SignalInfo, column: int, period_s: float) -> It
             detector.start(),
             settle,
             lost,
+            period_s,
             settle_left=settle,
         )
