@@ -11,10 +11,10 @@ ARGS ?=
 # Programs of the system that tests marked `full` use: a real control (procps and psmisc are what its own script calls)
 FULL_PACKAGES := linuxcnc-uspace procps psmisc
 
-.PHONY: help setup setup-dev run test test-full check bench soak lock test-clean
+.PHONY: help setup setup-dev run test test-full check bench bench-detect soak lock test-clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## .venv with what `rise` needs; free when nothing changed
 	@.ci/setup run
@@ -43,6 +43,9 @@ check: setup-dev ## ruff, mypy --strict, import contracts
 
 bench: setup-dev ## the measured numbers, each beside raw pyzmq; no other load, please
 	@$(PY) -m tests.benchmarks $(ARGS)
+
+bench-detect: setup-dev ## crashes found, false stops, mm after the touch, per sensor preset; ARGS="--tenth" for a tenth
+	@$(PY) -m tests.benchmarks.detect $(ARGS)
 
 soak: setup-dev ## long runs: DURABLE under kills -9, every parser and socket door fuzzed; ARGS="fuzz codec" for some of it
 	@$(PY) -m tests.soak $(ARGS)

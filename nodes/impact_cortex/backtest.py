@@ -322,6 +322,8 @@ class Backtest:
                 (before.model_pct, now.model_pct),
                 (before.speed_rpm, now.speed_rpm),
                 (before.teeth, now.teeth),
+                (before.cut, now.cut),
+                (before.enters_s, now.enters_s),
             )
         )
         bounds = {t.max_state_age_ms for t in self._tasks[self._groups.index(group)]} if same else set()

@@ -128,7 +128,7 @@ class Channel:
     def settle(self) -> None:
         """The machine was released: what pressed on it is let go, and readings of it are still on their way."""
         for w in self.watches:
-            w.settle_left = w.settle_rows
+            w.settle(self.doing)
         self._settling = True
 
     def configure(self, settings: Settings, tasks: Sequence[Task]) -> None:
@@ -142,10 +142,12 @@ class Channel:
         if now.idling and not before.idling:
             self._idle_wait_ns = round(IDLE_AFTER_S * 1e9)
         self._aim()
-        if now.model_pct != before.model_pct and not (math.isnan(now.model_pct) and math.isnan(before.model_pct)):
-            for w in self.watches:
-                if w.task.how.reads.against_model:
-                    w.settle_left = w.settle_rows
+        other = now.model_pct != before.model_pct and not (math.isnan(now.model_pct) and math.isnan(before.model_pct))
+        for w in self.watches:
+            reads = w.task.how.reads
+            # the same load may be needed by another cut, which the tool has to enter first
+            if (other and reads.against_model) or (now.cut != before.cut and reads is Reads.BELOW_MODEL):
+                w.settle(now)
 
     def feed(self, sent: SignalBlock) -> list[Hit]:
         """Judge a block; the tasks that began to fire in it, earliest first."""

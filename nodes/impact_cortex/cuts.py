@@ -25,6 +25,7 @@ from schemas.machine import Execution, MachineState
 
 LOAD_BY_FEED = 0.75
 """how a measured load follows the feed override: Kienzle's 1 - mc, which is about this for every material"""
+LONGEST_ENTRY_S = 60.0
 UNKNOWN_CUT = physics.Cut(0.0, 0, 0.0, 0.0)
 
 
@@ -92,6 +93,19 @@ class Cuts:
                 return row
         return None
 
+    def number(self, state: MachineState) -> int:
+        """Which row that is; -1 for none."""
+        row = self.row(state)
+        return -1 if row is None else self.rows.index(row)
+
+    def enters_s(self, state: MachineState) -> float:
+        """How long the tool takes to be wholly in this cut: to the side it does not come to its width sooner than after
+        its radius. 0 where that is not known.
+        """
+        feed_mm_min = state.feed_commanded_mm_min * max(0.0, state.feed_override_pct / 100.0)
+        radius_mm = self.reference(state).cut.diameter_mm / 2.0
+        return min(60.0 * radius_mm / feed_mm_min, LONGEST_ENTRY_S) if feed_mm_min > 0.0 else 0.0
+
     def reference(self, state: MachineState | None) -> Reference:
         """The cut as described: of the row that fits; the base while there are no rows."""
         row = None if state is None else self.row(state)
@@ -123,6 +137,8 @@ class Cuts:
             model_pct=self.model_pct(state) if gate else math.nan,
             speed_rpm=state.spindle_speed_commanded_rpm,
             teeth=self.reference(state).cut.teeth,
+            cut=self.number(state) if gate else -1,
+            enters_s=self.enters_s(state) if gate else 0.0,
             age_ms=age_ms,
         )
 

@@ -213,6 +213,10 @@ class Doing:
     speed_rpm: float = math.nan
     """commanded"""
     teeth: int = 0
+    cut: int = -1
+    """which of the described cuts this is; -1: none"""
+    enters_s: float = 0.0
+    """how long the tool takes from its first chip to the whole width of this cut; 0 where nobody knows"""
     age_ms: float = 0.0
     """of all this: how long ago it was true when it was heard"""
     place: Place | None = None

@@ -47,6 +47,8 @@ class Watch:
     state: Any
     settle_rows: int
     lost_rows: int
+    period_s: float
+    """of the readings"""
     settle_left: int = 0
     armed: bool = False
     """its gate is open, and what it needs is known"""
@@ -105,7 +107,7 @@ class Watch:
         else:
             self.armed = (not task.gated or (now.gate and not old)) and (learns or not self.resting)
         if task.gated and self.armed and not before:
-            self.settle_left = self.settle_rows
+            self.settle(now)
         if isinstance(self.state, ChatterState):
             self.state.turn(now.speed_rpm, now.teeth)
 
@@ -123,6 +125,12 @@ class Watch:
         self.state.enter(here.band, here.bins, 0 if now.place is None else now.place.began_ns)
         self.resting, self.where, self.why, self.calm = here.band is None, here.where, here.why, math.nan
         return here.bins is not None
+
+    def settle(self, now: Doing) -> None:
+        """What begins is only followed for a while: a tool that enters slowly looks like one that is broken."""
+        self.settle_left = self.settle_rows
+        if self.task.how.reads is Reads.BELOW_MODEL:
+            self.settle_left = max(self.settle_rows, math.ceil(now.enters_s / self.period_s))
 
     def release(self) -> None:
         """Fire anew when the signal asks for it."""
@@ -156,5 +164,6 @@ def watches_of(task: Task, info: SignalInfo, column: int, period_s: float) -> It
             detector.start(),
             settle,
             lost,
+            period_s,
             settle_left=settle,
         )

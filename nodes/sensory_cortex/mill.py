@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from nodes.sensory_cortex.axes import Axes
 from nodes.sensory_cortex.cutting import Cut
+from nodes.sensory_cortex.drives import AXIS_FRICTION_N, AXIS_MASS_KG, AXIS_RATED_N, friction_n, pushed_n, shown_pct
 from nodes.sensory_cortex.faults import (
     CLAMP_MM,
     CONTACT_FRICTION,
@@ -30,11 +31,12 @@ CHANGE_Z_MM = 100.0
 RETRACT_Z_MM = 60.0
 ENTRY_MM = 2.0
 """the engagement grows over this much of a cut's path"""
-AXIS_MASS_KG = 300.0
-AXIS_RATED_N = 5000.0
-AXIS_FRICTION_N = 350.0
 BEARING_NM = 0.5
 """friction that a failing spindle bearing adds"""
+WANDER_GAIN, WANDER_BACK = 0.004, 0.02
+"""of the stuff's hardness per step in the cut: a draw moves it so far, and it comes back by this share"""
+WEAR_PACE = 0.002
+"""share of the way to the wear that was asked for, per step in the cut"""
 CONTROL_DELAY_STEPS = 4
 """the control looks at its inputs this often: from a request to the first change of speed"""
 
@@ -314,9 +316,9 @@ class Mill:
                 if self._entered_mm < ENTRY_MM:
                     torque *= self._entered_mm / ENTRY_MM
                 # the stuff is not the same everywhere: a slow wander of about 2 %
-                self._variation += 0.004 * next(self._draw) - 0.02 * self._variation
+                self._variation += WANDER_GAIN * next(self._draw) - WANDER_BACK * self._variation
                 if faults.wear != faults.wear_aim:
-                    faults.wear += 0.002 * (faults.wear_aim - faults.wear)
+                    faults.wear += WEAR_PACE * (faults.wear_aim - faults.wear)
                 torque *= (1.0 + self._variation) * faults.wear
                 if faults.chatter > 0.01:
                     torque *= 1.0 + 0.08 * faults.chatter * next(self._draw)
@@ -346,16 +348,12 @@ class Mill:
         spindle.friction_nm = self._sound_friction_nm + BEARING_NM * faults.bearing
         self.cutting_nm = torque
         self.force_n = tangential + contact
-        ux, uy, uz = axes.direction
-        percent = 100.0 / AXIS_RATED_N
-        friction = AXIS_FRICTION_N + 0.8 * axes.moving_mm_s if travel_mm > 0.0 else 0.0
-        along = abs(axes.applied_mm_s2 * (AXIS_MASS_KG / 1000.0) + contact + 0.4 * tangential + friction)
+        friction = friction_n(axes.moving_mm_s) if travel_mm > 0.0 else 0.0
+        along = pushed_n(axes.applied_mm_s2, contact, tangential, friction)
         along = min(along, SERVO_TRIPS_N)  # a drive shows no more than it can give
-        across = 0.6 * tangential
+        percent = 100.0 / AXIS_RATED_N
+        self.axis_load_pct[:] = shown_pct(along, tangential, axes.direction)
         load = self.axis_load_pct
-        load[0] = (abs(ux) * along + abs(uy) * across) * percent
-        load[1] = (abs(uy) * along + abs(ux) * across) * percent
-        load[2] = abs(uz) * along * percent + 12.0
         if faults.drag and travel_mm > 0.0:
             for axis, share in enumerate(axes.direction):
                 load[axis] += faults.drag.get("xyz"[axis], 0.0) * abs(share) * AXIS_FRICTION_N * percent

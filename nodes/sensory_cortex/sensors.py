@@ -167,6 +167,19 @@ class Reading:
         return shown
 
 
+def low_passed(values: Floats, memory: float, last: Floats | float) -> Floats:
+    """y = memory · y before + (1 - memory) · value, down the first axis; `values` is used up. `last`: the y before."""
+    y, a = values, memory
+    # first-order recursion by doubling: (1 + a·z⁻¹)(1 + a²·z⁻²)(1 + a⁴·z⁻⁴)... = 1 / (1 - a·z⁻¹)
+    y *= 1.0 - a
+    y[:1] += a * last
+    reach, power = 1, a
+    while reach < len(y) and power > 1e-12:
+        y[reach:] += power * y[:-reach]
+        reach, power = 2 * reach, power * power
+    return y
+
+
 class BlockReading:
     """Several channels with one data sheet, read a block of samples at a time: low-pass, noise, quantisation, range."""
 
@@ -182,13 +195,7 @@ class BlockReading:
         chain, a = self._chain, self._memory
         y = values
         if a:
-            # first-order recursion by doubling: (1 + a·z⁻¹)(1 + a²·z⁻²)(1 + a⁴·z⁻⁴)... = 1 / (1 - a·z⁻¹)
-            y *= 1.0 - a
-            y[0] += a * self._last[0]
-            reach, power = 1, a
-            while reach < len(y) and power > 1e-12:
-                y[reach:] += power * y[:-reach]
-                reach, power = 2 * reach, power * power
+            y = low_passed(y, a, self._last)
             self._last = y[-1:].copy()
         if self._scale:
             y += self._scale * self._rng.standard_t(chain.tail, y.shape)

@@ -26,7 +26,39 @@ _TOOTH = np.sin(_TURN) + 0.5 * np.sin(2 * _TURN) + 0.25 * np.sin(3 * _TURN) + 0.
 _RUN_OUT = np.sin(_TURN)
 _UNEVEN = 0.02 * (1.0 + 0.2 * np.sin(_TURN + 0.7))
 """m/s² per newton: the teeth of a tool that runs out do not cut alike"""
-_DIRECTION: NDArray[np.float64] = np.array([1.0, 0.8, 0.3])
+DIRECTION: NDArray[np.float64] = np.array([1.0, 0.8, 0.3])
+"""how strongly x, y and z feel it"""
+
+
+def turning(
+    turned: NDArray[np.float64],
+    speed_rpm: float | NDArray[np.float64],
+    teeth: int,
+    force_n: float | NDArray[np.float64],
+    bearing: float = 0.0,
+) -> NDArray[np.float64]:
+    """What a spindle shakes with that has turned so far (in POINTS a turn, from 0 on), m/s²; `turned` is used up.
+
+    Speed and mean force are numbers, or arrays that broadcast to the shape of `turned`.
+    """
+    at = turned.astype(np.int64) % POINTS
+    wave: NDArray[np.float64] = _RUN_OUT[at]
+    wave *= 0.8 * (speed_rpm / 10_000.0) ** 2
+    if bearing > 0.0:
+        hit = (turned * BEARING_PER_TURN).astype(np.int64) % POINTS
+        wave += BEARING_M_S2 * bearing * _RUN_OUT[hit]
+    if np.any(np.greater(force_n, 0.0)):
+        turned *= teeth
+        ripple = _TOOTH[turned.astype(np.int64) % POINTS]
+        ripple *= _UNEVEN[at]
+        ripple *= force_n
+        wave += ripple
+    return wave
+
+
+def most(speed_rpm: float, force_n: float) -> float:
+    """What `turning` of a sound bearing stays below at this speed and mean force, m/s²."""
+    return float(0.8 * (speed_rpm / 10_000.0) ** 2 + np.abs(_TOOTH).max() * np.abs(_UNEVEN).max() * force_n)
 
 
 @dataclass(slots=True)
@@ -67,25 +99,14 @@ class Vibration:
         if e.speed_rpm > 0.0:
             turned = self._steps * ((e.angle_to_rad - e.angle_from_rad) * PER_RAD)
             turned += e.angle_from_rad % (2.0 * math.pi) * PER_RAD
-            at = turned.astype(np.int64) % POINTS
-            wave = _RUN_OUT[at]
-            wave *= 0.8 * (e.speed_rpm / 10_000.0) ** 2
-            if e.bearing > 0.0:
-                hit = (turned * BEARING_PER_TURN).astype(np.int64) % POINTS
-                wave += BEARING_M_S2 * e.bearing * _RUN_OUT[hit]
-            if e.force_n > 0.0:
-                turned *= e.teeth
-                ripple = _TOOTH[turned.astype(np.int64) % POINTS]
-                ripple *= _UNEVEN[at]
-                ripple *= e.force_n
-                wave += ripple
+            wave = turning(turned, e.speed_rpm, e.teeth, e.force_n, e.bearing)
         if e.chatter > 0.0:
             phase = self._chatter_rad + 2.0 * math.pi * CHATTER_HZ * self._time_s
             wave += 60.0 * e.chatter * np.sin(phase) * (1.0 + 0.15 * np.sin(0.21 * phase))
         self._chatter_rad = (self._chatter_rad + 2.0 * math.pi * CHATTER_HZ * self._block_s) % (200.0 * math.pi)
         if e.blow or self._ring > 0.05:
             self._add_ring(wave, e)
-        return np.outer(wave, _DIRECTION)
+        return np.outer(wave, DIRECTION)
 
     def _add_ring(self, wave: NDArray[np.float64], e: Excitation) -> None:
         if self._ring > 0.05:

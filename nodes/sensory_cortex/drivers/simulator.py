@@ -16,7 +16,7 @@ from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.drivers import NO_QUALITY, Abilities, Answer, Setting, Source
 from nodes.sensory_cortex.mill import Mill
 from nodes.sensory_cortex.options import Options, Wrong, option
-from nodes.sensory_cortex.program import pocket
+from nodes.sensory_cortex.program import Program, pocket
 from nodes.sensory_cortex.sensors import BlockReading, Chain, Reading
 from nodes.sensory_cortex.signals import signal
 from nodes.sensory_cortex.vibration import Excitation, Vibration
@@ -123,7 +123,8 @@ class Simulator:
     quality = NO_QUALITY
     ended = False
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, program: Program | None = None) -> None:
+        """`program`: another one than the built-in."""
         self._setting = setting
         options: SimulatorOptions = setting.options
         self._autostart = options.autostart
@@ -134,7 +135,7 @@ class Simulator:
         seed = setting.rng.getrandbits(64)
         rng = np.random.default_rng(seed)
         draw, even = sensors.heavy_tailed(rng, 4.0), sensors.evenly(rng)
-        self.mill = Mill(pocket(), draw, loop=options.loop)
+        self.mill = Mill(program or pocket(), draw, loop=options.loop)
         load = sensors.preset(options.load_sensor, "load")
         chains = [load if p.name == LOAD else p.chain for p in PROBES]
         self._reading = [(Reading(c, draw, even), p.read) for c, p in zip(chains, PROBES, strict=True)]

@@ -126,6 +126,22 @@ def test_another_cut_is_held_against_its_own_model_after_it_has_settled() -> Non
     assert tasks(made, [26.0] * 300) == ["tool_worn"]
 
 
+def test_a_tool_that_enters_slowly_is_not_taken_for_a_broken_one_and_a_broken_one_is_told_after_it() -> None:
+    made = channel(20.0)
+    made.set_gate(Doing(True, model_pct=20.0, cut=1, enters_s=1.2))
+    assert tasks(made, [6.0] * 1200) == []
+    assert tasks(made, [6.0] * 200) == ["tool_broken"]
+
+
+def test_another_cut_that_needs_the_same_load_is_entered_first() -> None:
+    made = channel(20.0)
+    assert tasks(made, [26.0] * 700) == []
+    made.set_gate(Doing(True, model_pct=20.0, cut=1, enters_s=0.3))
+    assert tasks(made, [6.0] * 300 + [26.0] * 700) == []
+    made.set_gate(Doing(True, model_pct=20.0, cut=1, enters_s=0.3))  # another block of the same cut
+    assert tasks(made, [6.0] * 300) == ["tool_broken"]
+
+
 def test_idle_is_learned_only_when_a_lagging_meter_has_come_down() -> None:
     made = channel(20.0)
     made.set_gate(Doing(idling=True))

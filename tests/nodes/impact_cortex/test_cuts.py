@@ -54,6 +54,16 @@ def test_the_feed_override_counts_for_physics_and_for_a_measured_load_alike() ->
     assert cuts.model_pct(state(2, feed_override_pct=0.0)) == 0.0
 
 
+def test_a_cut_is_entered_after_the_tools_radius_at_its_feed() -> None:
+    cuts = read([{"tool": 1, "blocks": [50, 50]}, {"tool": 1, "diameter_mm": 20.0}], DRIVE)
+    assert cuts.enters_s(state(1, 50)) == pytest.approx(60.0 * 5.0 / 1432.0)
+    assert cuts.enters_s(state(1, 60, feed_override_pct=50.0)) == pytest.approx(60.0 * 10.0 / 716.0)
+    assert cuts.enters_s(state(1, 60, feed_commanded_mm_min=0.001)) == 60.0
+    assert cuts.enters_s(state(1, 60, feed_commanded_mm_min=math.nan)) == 0.0
+    assert read([{"load_pct": 20.0}], Reference()).enters_s(state()) == 0.0
+    assert [cuts.number(state(1, 50)), cuts.number(state(1, 60)), cuts.number(state(2, 60))] == [0, 1, -1]
+
+
 def test_without_rows_the_one_description_holds_for_display_and_nothing_is_judged_by_it() -> None:
     cuts = read([], DRIVE)
     assert cuts.reference(state()) == DRIVE

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nodes.sensory_cortex import vibration
 from nodes.sensory_cortex.vibration import CHATTER_HZ, Excitation, Vibration
 
 RPM = 9600.0  # 160 turns a second; three teeth: 480 Hz
@@ -52,3 +53,10 @@ def test_a_blow_rings_from_its_sample_on_and_dies_out_across_blocks() -> None:
     assert difference[230:260].max() == pytest.approx(150.0, rel=0.2)
     assert difference[300:330].max() > 20.0
     assert difference[800:].max() < 0.5
+
+
+def test_turning_stays_below_what_is_said_to_be_the_most() -> None:
+    turned = np.linspace(0.0, 40.0 * vibration.POINTS, 200_000)
+    for speed, force, teeth in ((0.0, 900.0, 3), (12_000.0, 0.0, 2), (9549.0, 1500.0, 4)):
+        wave = vibration.turning(turned.copy(), speed, teeth, force)
+        assert 0.75 * vibration.most(speed, force) < np.abs(wave).max() <= vibration.most(speed, force)
