@@ -205,6 +205,16 @@ def test_a_late_answer_does_not_turn_the_numbers_back() -> None:
     assert link.counts.lost == 0
 
 
+def test_what_is_here_is_not_lost_though_the_publisher_has_it_no_more() -> None:
+    link = event_link()
+    assert link.accept(5, 5, 0) == []
+    assert link.repair(10, 9, [], STEP_NS) == ((1, 4), [5])
+    assert link.repair(10, 9, [], 2 * STEP_NS) == (None, [])
+    link.beacon(9, 3 * STEP_NS)
+    assert link.repair(10, 9, [], 4 * STEP_NS) == ((6, 9), [])
+    assert (link.counts.received, link.counts.lost) == (1, 8)
+
+
 def test_a_lost_tail_is_seen_by_the_beacon() -> None:
     link = event_link()
     link.accept(1, 1, 0)
