@@ -109,6 +109,7 @@ class Backtest:
                 self._groups.append(group)
             group.settings.append(n)
         self._jobs = Jobs()
+        self._wanted_ns = 0
         self._state: MachineState | None = None
         self._silent = True
         self._age_ms = 0.0
@@ -119,6 +120,12 @@ class Backtest:
         self._tasks: list[tuple[Task, ...]] = []
         """of each group, those of all its settings"""
         self._use()
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Tasks that rest here: what a tunnel was taught is no setting."""
+        names = (t.name for tasks in self._tasks for t in tasks if t.procedure == "tunnel")
+        return tuple(dict.fromkeys(names))
 
     def decided(self, setting: int) -> list[Decided]:
         """Everything that a setting would have said and asked, in order."""
@@ -181,12 +188,13 @@ class Backtest:
         for episodes in self.episodes:
             episodes.end()
 
-    def job(self, spec: JobSpec) -> None:
-        """The job of the next start of a program; one that the engine would refuse changes nothing."""
-        if not spec.job_id and not spec.program:
-            self._jobs.wanted = NO_JOB
-        elif not any(mistakes(spec, self._groups[0].site_cuts.base, self._site_tasks[0])):
-            self._jobs.wanted = spec
+    def job(self, spec: JobSpec, stamp_ns: int) -> None:
+        """The job of the next start of a program; one that is older, or would be refused, changes nothing."""
+        none = not spec.job_id and not spec.program
+        if stamp_ns < self._wanted_ns:
+            return
+        if none or not any(mistakes(spec, self._groups[0].site_cuts.base, self._site_tasks[0])):
+            self._wanted_ns, self._jobs.wanted = stamp_ns, NO_JOB if none else spec
 
     def parameter(self, name: str, values: Sequence[Any]) -> None:
         """A parameter was changed while the machine was watched; `values`: what it is then in each setting."""

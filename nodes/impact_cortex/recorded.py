@@ -30,8 +30,14 @@ from schemas.machine import MachineState, MotionEvent, MotionPhase, SignalBlock,
 from schemas.shop import JobSpec
 
 ROWS = ("on_samples", "on_vibration")
-OTHERS = ("on_signals", "on_state", "on_motion", "on_state_link", "start_job", "set_mode")
+OTHERS = ("on_signals", "on_state", "on_motion", "on_state_link", "start_job", "on_spec", "set_mode")
 """the callbacks that change how rows are judged"""
+FROM_BEFORE = {
+    topics.SIGNALS.name: "on_signals",
+    topics.MACHINE_STATE.name: "on_state",
+    topics.JOB_SPEC.name: "on_spec",
+}
+"""what was said before a life began, and held in it"""
 MOST_NOTES = 20
 MOST_KEPT = 100
 
@@ -146,7 +152,7 @@ class Reader:
         self._test = Backtest([{**recorded, **s} for s in self._settings])
         for message in begun.before:
             name = message.topic.removeprefix(f"{self._node.namespace}/")
-            method = {topics.SIGNALS.name: "on_signals", topics.MACHINE_STATE.name: "on_state"}.get(name)
+            method = FROM_BEFORE.get(name)
             if method is not None:
                 record = Record(int(Kind.MESSAGE), f"{method} ", begun.now_ns, 0, 0, b"")
                 self._happened(record, message)
@@ -156,6 +162,8 @@ class Reader:
         if test is None:
             return
         test.acknowledged()
+        if test.unjudged:
+            self._note(f"not judged: {', '.join(test.unjudged)}: what a tunnel was taught is no setting")
         self.found.cycles_ns += test.cycles_ns
         for n, (decided, until_ns) in enumerate(zip(self.found.decided, self.found.until_ns, strict=True)):
             before = max(until_ns, default=0)
@@ -194,6 +202,8 @@ class Reader:
                 test.state(_decoded(MachineState, message), now_ns)
             elif method == "on_signals":
                 test.signals(_decoded(Signals, message))
+            elif method == "on_spec":
+                test.job(_decoded(JobSpec, message), message.publish_ns)
             elif method == "on_motion":
                 if _decoded(MotionEvent, message).phase is MotionPhase.RELEASED:
                     test.released()
@@ -206,7 +216,7 @@ class Reader:
             if isinstance(trace.unpack_link(record.payload), (Stale, Gone)):
                 test.state_lost()
         elif kind == Kind.REQUEST and method == "start_job":
-            test.job(codec(JobSpec).decode(record.payload))
+            test.job(codec(JobSpec).decode(record.payload), now_ns)
         elif kind == Kind.REQUEST:
             request = codec(ModeRequest).decode(record.payload)
             if request.changed_by and request.reason:

@@ -160,7 +160,8 @@ def test_a_release_ends_the_episode_and_what_goes_on_is_decided_anew_when_it_has
 def test_a_job_brings_its_limits_with_the_start_of_its_program() -> None:
     test = cutting({}, {"limit_pct": 30.0})
     limits = (JobLimit(task="load_limit", error=50.0),)
-    test.job(JobSpec(job_id="502", program="O1001", limits=limits))
+    test.job(JobSpec(job_id="502", program="O1001", limits=limits), 2)
+    test.job(JobSpec(job_id="501", program="O1001"), 1)  # of a writer that was started again: it is older
     ready = machine_state(T0, Execution.READY, Motion.IDLE)
     test.state(ready.model_copy(update={"run_id": ""}), T0)
     test.state(machine_state(T0, Execution.ACTIVE, Motion.FEED).model_copy(update={"run_id": "m#2"}), T0)
