@@ -23,17 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.detect import frozen, real, result, table
-from tests.benchmarks.detect.closed import Outcome, crashed
-from tests.benchmarks.detect.crashes import FAULTS, Kind
-from tests.benchmarks.detect.hours import EVERY, Hour, an_hour
+from tests.benchmarks.detect.closed import Outcome
+from tests.benchmarks.detect.crashes import FAULTS
+from tests.benchmarks.detect.hours import EVERY, Hour
 from tests.benchmarks.detect.presets import PRESETS
+from tests.benchmarks.detect.work import Task, run
 
 SEEDS = {"reporting": 20_261_130, "tuning": 1}
 CRASHES, FAULTS_EACH = 1000, 100
 HOURS = 400
 """without a false stop in so many, one hour in a hundred with one is outside the interval"""
-Task = tuple[str, str, tuple[int, ...]]
-"""what, of which preset (or kind and preset), by which seed"""
 
 
 def tasks(seeds: str, tenth: bool, presets: Sequence[str]) -> list[Task]:
@@ -49,13 +48,6 @@ def tasks(seeds: str, tenth: bool, presets: Sequence[str]) -> list[Task]:
         for i in range(count // parts)
     ]
     return [task for _, task in sorted(mixed)]
-
-
-def run(task: Task, every: int) -> tuple[Task, Hour | Outcome]:
-    what, preset, seed = task
-    if what == "hour":
-        return task, an_hour(seed, every=every)
-    return task, crashed(seed, PRESETS[preset], None if what == "crash" else Kind[what])
 
 
 def counted(todo: Sequence[Task], jobs: int, every: int = EVERY) -> dict[str, result.Counted]:
