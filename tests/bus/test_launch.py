@@ -202,7 +202,7 @@ def test_a_value_of_the_site_file_keeps_its_line(tmp_path: Path) -> None:
     assert (type(given.value), str(given.where)) == (str, f"{site}:3")
 
 
-@pytest.mark.parametrize(("name", "hint"), [("sel", "cell, recording, shop"), ("bus", ""), ("cel", "'cell'?")])
+@pytest.mark.parametrize(("name", "hint"), [("sel", "cell, linuxcnc, recording, shop"), ("bus", ""), ("cel", "'cell'?")])
 def test_a_launch_file_that_is_not_there_names_those_that_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, hint: str
 ) -> None:
@@ -212,7 +212,7 @@ def test_a_launch_file_that_is_not_there_names_those_that_are(
     (mistake,) = load(name).mistakes
     assert hint in mistake.suggestion
     if name == "bus":
-        assert "bus/mine.py, cell, recording, shop" in mistake.suggestion
+        assert "bus/mine.py, cell, linuxcnc, recording, shop" in mistake.suggestion
 
 
 def test_an_include_that_is_not_there_names_shipped_files_too(tmp_path: Path) -> None:
