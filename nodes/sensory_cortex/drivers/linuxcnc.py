@@ -122,7 +122,7 @@ class LinuxCnc:
         self._factors = self._layout.factors(1.0)
         self._operator = Operator(options.program, options.loop)
         self._overload = Overload()
-        self._run_id = ""
+        self._run_id = self._releasing = ""
         self._parts = 0
         self._spindle_off = self._operator_told = False
         self._counts = Counter[str]()
@@ -250,6 +250,7 @@ class LinuxCnc:
         before, self._row = self._row, listed[-1]
         if not before or any(before[n] != self._row[n] for n in _STATE_PINS):
             self.revision += 1
+        released = bool(self._releasing) and self._row[AT["inhibited"]] == 0.0
         data = Samples.take(np.ascontiguousarray(table[:, self._layout.columns]))
         out.append(
             SignalBlock(
@@ -260,6 +261,9 @@ class LinuxCnc:
                 data=data,
             )
         )
+        if released:  # not before: rows on their way still show what the machine was stopped for
+            out.append(self._stopping.released(self._releasing, self._stamp_ns))
+            self._releasing = ""
 
     # --- what follows -------------------------------------------------------------------------------------------------
 
@@ -268,6 +272,7 @@ class LinuxCnc:
         if self._stopping.stops and self._stopping.stands and not self._spindle_off:
             self._spindle_off = True
             self._link.send(HAL, b"q")
+            self._load_off()  # a spindle that is switched off has none
             self._task("abort")
         if self._overload.over(now_ns):
             self._load_off()
@@ -338,11 +343,12 @@ class LinuxCnc:
             by_hand = status.task_mode == standing.MODE_MDI  # a block that was typed in is not paused
             self._task("abort" if by_hand or self._stopping.stops else "pause")
             return Answer(False, "", "the program is not paused yet: a release would let it go on; try again")
-        self._link.send(HAL, b"c")
         self._load_off()
+        self._link.send(HAL, b"c")
         self._spindle_off = False
         self._operator.forget()
-        self._pending.append(self._stopping.released(action_id, now_ns))
+        self._stopping.forget()
+        self._releasing = action_id
         if self._operator_told:
             self._operator_told = False
             self._pending.append(self._alarm("operator", ConditionLevel.NORMAL, "", now_ns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -165,7 +166,7 @@ class TestRuns:
             assert shop.cuts()
 
     def test_a_node_that_was_killed_finds_the_machine_held_by_the_watchdog(self, control: Mill, domain: Domain) -> None:
-        source = '[{driver="linuxcnc", simulated=true, program="demo.ngc", watchdog=true}]'
+        source = json.dumps([SIMULATED | {"watchdog": True}])
         ear = Ear()
         with ExitStack() as stack:
             shop = Shop(stack.enter_context(domain.session(select=of_machine, heard=ear)), ear)
@@ -173,6 +174,7 @@ class TestRuns:
             core.enter_context(domain.process("nodes.sensory_cortex", "--namespace", "m", "-p", f"sources={source}"))
             core.enter_context(domain.process("nodes.impact_cortex", "--namespace", "m", "-p", "mode=STOP"))
             assert shop.cuts()
+            assert shop.spin(lambda: shop.ear.last_is(topics.HAL_PROTECTION, "PROTECTED")), "the beat is heard"
             core.close()  # both killed
         with ExitStack() as stack:
             shop = opened(stack, domain, **SIMULATED, watchdog=True)
