@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -162,23 +161,6 @@ class TestRuns:
             assert shop.spin(lambda: shop.ear.last_is(topics.HAL_PROTECTION, "PROTECTED"))
             core.close()  # killed
             assert shop.spin(lambda: shop.is_now(Execution.FEED_HOLD))
-            assert shop.reset()
-            assert shop.cuts()
-
-    def test_a_node_that_was_killed_finds_the_machine_held_by_the_watchdog(self, control: Mill, domain: Domain) -> None:
-        source = json.dumps([SIMULATED | {"watchdog": True}])
-        ear = Ear()
-        with ExitStack() as stack:
-            shop = Shop(stack.enter_context(domain.session(select=of_machine, heard=ear)), ear)
-            core = stack.enter_context(ExitStack())
-            core.enter_context(domain.process("nodes.sensory_cortex", "--namespace", "m", "-p", f"sources={source}"))
-            core.enter_context(domain.process("nodes.impact_cortex", "--namespace", "m", "-p", "mode=STOP"))
-            assert shop.cuts()
-            assert shop.spin(lambda: shop.ear.last_is(topics.HAL_PROTECTION, "PROTECTED")), "the beat is heard"
-            core.close()  # both killed
-        with ExitStack() as stack:
-            shop = opened(stack, domain, **SIMULATED, watchdog=True)
-            assert shop.spin(lambda: shop.is_now(Execution.FEED_HOLD)), "nobody of ours lives: HAL holds it"
             assert shop.reset()
             assert shop.cuts()
 
