@@ -202,7 +202,9 @@ def test_a_value_of_the_site_file_keeps_its_line(tmp_path: Path) -> None:
     assert (type(given.value), str(given.where)) == (str, f"{site}:3")
 
 
-@pytest.mark.parametrize(("name", "hint"), [("sel", "cell, linuxcnc, recording, shop"), ("bus", ""), ("cel", "'cell'?")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("sel", "cell, linuxcnc, recording, shop"), ("bus", ""), ("cel", "'cell'?")]
+)
 def test_a_launch_file_that_is_not_there_names_those_that_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, hint: str
 ) -> None:
