@@ -10,6 +10,7 @@ UV ?= uv
 ARGS ?=
 # Programs of the system that tests marked `full` use: a real control (procps and psmisc are what its own script calls)
 FULL_PACKAGES := linuxcnc-uspace procps psmisc
+INSTALL = DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(FULL_PACKAGES)
 
 .PHONY: help setup setup-dev run test test-full check bench bench-detect soak lock test-clean
 
@@ -30,8 +31,7 @@ test: setup-dev ## unit tests and tests with real processes
 
 test-full: setup-dev ## every test, also those that need programs of the system; a skip is a failure
 ifneq ($(strip $(FULL_PACKAGES)),)
-	@dpkg -s $(FULL_PACKAGES) >/dev/null 2>&1 || \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(FULL_PACKAGES)
+	@dpkg -s $(FULL_PACKAGES) >/dev/null 2>&1 || $(INSTALL) || { apt-get update && $(INSTALL); }
 endif
 	@$(PY) -m pytest --full $(ARGS)
 
