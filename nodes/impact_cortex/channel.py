@@ -129,6 +129,8 @@ class Channel:
         """The machine was released: what pressed on it is let go, and readings of it are still on their way."""
         for w in self.watches:
             w.settle(self.doing)
+            if not w.settle_left:
+                w.forget()
         self._settling = True
 
     def configure(self, settings: Settings, tasks: Sequence[Task]) -> None:

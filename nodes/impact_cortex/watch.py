@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any
 
 from nodes.impact_cortex.chatter import ChatterState
-from nodes.impact_cortex.detectors import Detector, Limit
+from nodes.impact_cortex.detectors import Detector, DeviationState, Limit, LimitState
 from nodes.impact_cortex.procedures import Reads
 from nodes.impact_cortex.tasks import Doing, Settings, Task, k_of_n
 from nodes.impact_cortex.tunnel import Tunnel, TunnelState
@@ -131,6 +131,12 @@ class Watch:
         self.settle_left = self.settle_rows
         if self.task.how.reads is Reads.BELOW_MODEL:
             self.settle_left = max(self.settle_rows, math.ceil(now.enters_s / self.period_s))
+
+    def forget(self) -> None:
+        """What was read before a release counts no more among the last n: what does not settle would fire by it."""
+        if isinstance(self.state, (LimitState, DeviationState, TunnelState)):
+            self.state.over = 0
+        self.calm = math.nan
 
     def release(self) -> None:
         """Fire anew when the signal asks for it."""

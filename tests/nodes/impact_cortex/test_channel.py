@@ -117,6 +117,16 @@ def test_without_a_model_or_for_hardly_any_load_nothing_is_held_against_it(model
     assert not any(w.lost for w in made.watches)
 
 
+def test_after_a_release_what_was_read_before_it_does_not_count() -> None:
+    made = channel(20.0)
+    assert tasks(made, [170.0] * 5) == ["load_hard"]
+    for w in made.watches:
+        w.release()
+    made.settle()
+    assert tasks(made, [6.0, 170.0, 170.0]) == []
+    assert tasks(made, [170.0]) == ["load_hard"]
+
+
 def test_another_cut_is_held_against_its_own_model_after_it_has_settled() -> None:
     made = channel(20.0)
     assert tasks(made, [26.0] * 700) == []
