@@ -32,6 +32,8 @@ VITAL = frozenset({"milltask", "rtapi_app"})
 """without them nothing moves, and its script does not notice"""
 LOOK_EVERY = 5
 """waits of 0.2 s between two looks for them"""
+START_WAITS = 75
+"""it is up after a second; one that is not after so many never will be, or died before it was seen"""
 NOISE = ("libnml/", "Note: Using POSIX non-realtime", "link (updating variable file)", "Found file(")
 LATE = "task: main loop took"
 END_S = 8.0
@@ -161,9 +163,9 @@ class Control:
         while not end.is_set() and process.poll() is None:
             if not select.select([output], [], [], 0.2)[0]:
                 waits += 1
-                if waits % LOOK_EVERY == 0:
+                if not came_up or waits % LOOK_EVERY == 0:
                     lives = set(parts().values()) >= VITAL
-                    if came_up and not lives:
+                    if not lives and (came_up or waits > START_WAITS):
                         return
                     came_up = came_up or lives
                 continue

@@ -63,7 +63,12 @@ class Shop:
 
     def cuts(self) -> bool:
         """Waits until it moves along x at 50 mm/s, with its way before it."""
-        return self.spin(lambda: self.is_now(Execution.ACTIVE, 50))
+        return self.spin(lambda: self.is_now(Execution.ACTIVE, 50) and self.feed_mm_min > 2500.0)
+
+    @property
+    def feed_mm_min(self) -> float:
+        names = [s.name for s in self.ear.of(topics.SIGNALS)[-1].signals]
+        return float(self.ear.of(topics.SAMPLES)[-1].data.array[-1, names.index("feed_mm_min")])
 
     def call(self, service: Service[Any, Any], request: Message) -> Any:
         return self.session.call(f"m/{service.name}", service, request, timeout_s=2.0)
