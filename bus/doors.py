@@ -88,6 +88,10 @@ class Door:
         self._bound = bound
         self._connections: dict[int, socket.socket | None] = {}
         """by libzmq's descriptor; None where it could not be duplicated"""
+        self._ended: set[int] = set()
+        """of them those whom we showed the door"""
+        self._failed = False
+        """the handshake of the one whose end comes next"""
         where = f"inproc://monitor-{id(bound):x}"
         bound.monitor(where, _EVENTS)
         self.events = context.socket(zmq.PAIR)
@@ -107,16 +111,14 @@ class Door:
                 told.append((int.from_bytes(event[:2], "little"), int.from_bytes(event[2:6], "little")))
         # of who came and has gone again meanwhile the descriptor may be another's by now
         gone = {value for what, value in told if what == zmq.Event.DISCONNECTED}
-        failed = False
         for what, value in told:
             if what == zmq.Event.ACCEPTED:
                 self._came(value, stays=value not in gone)
             elif what == zmq.Event.DISCONNECTED:
-                self._went(value, told=failed)
-                failed = False
-            else:  # its end is the next event
-                failed = True
-                self.bad("a connection that does not speak ZMTP")
+                self._went(value, failed=self._failed)
+                self._failed = False
+            else:  # whose it was, the next event says: its end
+                self._failed = True
 
     def _came(self, fd: int, *, stays: bool) -> None:
         connection = _duplicate(fd) if stays else None
@@ -125,16 +127,20 @@ class Door:
             self.bad(f"one of more than {self.most} connections")
             _end(connection)
 
-    def _went(self, fd: int, *, told: bool) -> None:
+    def _went(self, fd: int, *, failed: bool) -> None:
         connection = self._connections.pop(fd, None)
+        if failed and fd not in self._ended:
+            self.bad("a connection that does not speak ZMTP")
+        self._ended.discard(fd)
         if connection is None:
             return
-        if not told and _still_there(connection):
+        if not failed and _still_there(connection):
             self.bad("a connection that broke off: a frame longer than allowed, or none of ZMTP")
         connection.close()
 
     def end_all(self) -> None:
         """Show everybody the door, and with them goes what libzmq keeps for them. Our own come back by themselves."""
+        self._ended.update(self._connections)  # who was still greeting fails at it, and it is our doing
         for connection in self._connections.values():
             _end(connection)
 
