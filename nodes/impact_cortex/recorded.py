@@ -120,7 +120,7 @@ class Reader:
     def take(self, item: list[Heard] | Happened | Begun) -> None:
         """What was heard next."""
         if isinstance(item, list):
-            self._backtest().rows([self._blocks(heard) for heard in item])
+            self._backtest().rows([blocks for heard in item if (blocks := self._blocks(heard)) is not None])
         elif isinstance(item, Happened):
             self._happened(item.record, item.message)
         else:
@@ -224,14 +224,18 @@ class Reader:
         elif kind == Kind.PARAMETER:
             self._changed(test, record)
 
-    def _blocks(self, heard: Heard) -> Blocks:
-        """The messages of a stack as blocks of rows."""
+    def _blocks(self, heard: Heard) -> Blocks | None:
+        """The messages of a stack as blocks of rows; None where they are no blocks of signals."""
         stack = heard.stack
         like = self._likes.get(stack.like)
         if like is None:
             if len(self._likes) > MOST_KEPT:
                 self._likes.clear()
-            like = self._likes[stack.like] = _decoded(SignalBlock, stack.like)
+            try:
+                like = self._likes[stack.like] = _decoded(SignalBlock, stack.like)
+            except DecodeError as error:
+                self._note(f"{stack.channel.topic}: {error}")
+                return None
         count, rows_each = len(stack.seqs), stack.arrays.shape[1] if stack.arrays.ndim > 1 else 0
         topic = topics.SAMPLES.name if stack.channel.topic.endswith(topics.SAMPLES.name) else topics.VIBRATION.name
         data = stack.arrays.reshape(count * rows_each, *stack.arrays.shape[2:]) if rows_each else stack.arrays
