@@ -120,7 +120,7 @@ def replay_many(
         traced = [run for run in runs if run.recorded.trace_topic in traces]
         # nothing here makes cycles, and a collector that looks at every message held costs 5 % of the time
         thresholds = gc.get_threshold()
-        gc.set_threshold(200_000, *thresholds[1:])
+        gc.set_threshold(1_000_000, *thresholds[1:])
         try:
             follow(reader, traced, progress)
             for run in runs:

@@ -16,6 +16,8 @@ from schemas.grammar import definition, match, type_hash
 if TYPE_CHECKING:
     from bus.replay.lockstep import Life
 
+_new = tuple.__new__
+
 
 @dataclass(slots=True)
 class Handler:
@@ -108,7 +110,8 @@ class Hearing:
         if channel.id not in handler.checked:
             handler.checked.add(channel.id)
             self._check(handler.subscription.topic, message)
-        node.source = Source(channel.publisher, channel.topic, seq, publish_ns, channel.publisher_id)
+        # as Source() does, in a third of the time: every sample of a job passes here
+        node.source = _new(Source, (channel.publisher, channel.topic, seq, publish_ns, channel.publisher_id, 0))
         latest = self.inputs.latest
         if latest[0] is message and type(latest[1]) is handler.type:
             found: Message = latest[1]
@@ -118,7 +121,8 @@ class Hearing:
         except DecodeError as error:
             wanted = handler.type.__name__
             raise NotReplayable(f"{channel.topic} of {channel.publisher} is recorded as no {wanted}: {error}") from None
-        latest[:] = message, made
+        latest[0] = message
+        latest[1] = made
         return made
 
     def _check(self, topic: Topic[Any], message: BagMessage) -> None:

@@ -55,7 +55,7 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
         if not len(rows):
             continue
         # a missing reading is no peak and no mean: columns with one are NaN, and protection says why
-        peaks = {column: float(rows[:, column].max()) for column in channel.watched}
+        peaks, lows = rows.max(axis=0).tolist(), rows.min(axis=0).tolist()
         names = channel.names
         if LOAD in names:
             means = (np.add.reduce(rows, axis=0) / len(rows)).tolist()
@@ -75,7 +75,7 @@ def measure(channels: Iterable[Channel], reference: Reference, span_s: float = S
                     value = w.gain * peaks[w.column] + w.offset
                 case Deviation():
                     rest = w.detector.rest(w.state)
-                    value = max(peaks[w.column] - rest, rest - float(rows[:, w.column].min()))
+                    value = max(peaks[w.column] - rest, rest - lows[w.column])
                 case Residual() | Cusum():
                     per_s = channel.period_ns / 1e9
                     value, limit = w.detector.level(w.state) * per_s, w.detector.threshold * per_s

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.impact_cortex.chatter import Chatter
-from nodes.impact_cortex.detectors import block, step
+from nodes.impact_cortex.detectors import Deviation, block, step
+from nodes.impact_cortex.fixed import fixed_block
 from nodes.impact_cortex.memory import Memory
 from nodes.impact_cortex.procedures import Reads
 from nodes.impact_cortex.tasks import LOAD, Doing, Settings, Task
@@ -64,8 +65,6 @@ class Channel:
         self.watches: tuple[Watch, ...] = ()
         self._looking: tuple[Watch, ...] = ()
         self._tunnels: tuple[TunnelState, ...] = ()
-        self.watched: tuple[int, ...] = ()
-        """the columns that some task watches"""
         self.memory = Memory(len(self.names), EVIDENCE_LEAST)
         self.period_ns = 0
         self.rows_lost = 0
@@ -114,7 +113,6 @@ class Channel:
             for w in watches_of(task, info, column, period_s)
         )
         self._tunnels = tuple(w.state for w in self.watches if isinstance(w.state, TunnelState))
-        self.watched = tuple(dict.fromkeys(w.column for w in self.watches))
         self._aim()
 
     def _aim(self) -> None:
@@ -154,30 +152,31 @@ class Channel:
     def feed(self, sent: SignalBlock) -> list[Hit]:
         """Judge a block; the tasks that began to fire in it, earliest first."""
         data = sent.data.array
-        if data.ndim != 2 or data.shape[1] != len(self.names):
+        shape = data.shape
+        if len(shape) != 2 or shape[1] != len(self.names):
             self.misfits += 1
             return []
         if sent.period_ns != self.period_ns:
             self._pace(sent.period_ns)
-        rows = data.shape[0]
+        rows, period_ns = shape[0], self.period_ns
         first_row = sent.first_row
         if first_row > self._next_row >= 0:
             self.rows_lost += first_row - self._next_row
         self._next_row = first_row + rows
         stamp_ns = sent.stamp_ns
-        memory = self.memory
-        if not -2 * self.period_ns <= stamp_ns - self._end_ns <= GAP_NS + 2 * self.period_ns:
+        memory, end_ns = self.memory, self._end_ns
+        if not -2 * period_ns <= stamp_ns - end_ns <= GAP_NS + 2 * period_ns:
             memory.clear()
-        self.span_ns = span_ns = rows * self.period_ns
-        self._end_ns = stamp_ns + span_ns
-        self.newest_ns = self._end_ns - self.period_ns
+        self.span_ns = span_ns = rows * period_ns
+        self._end_ns = end_ns = stamp_ns + span_ns
+        self.newest_ns = end_ns - period_ns
         memory.add(data)
         self._fired_row = -1
         for tunnel in self._tunnels:  # by the time of the readings: some may be missing, and state may be late
-            tunnel.at = (stamp_ns - tunnel.began_ns + self.period_ns // 2) // self.period_ns
+            tunnel.at = (stamp_ns - tunnel.began_ns + period_ns // 2) // period_ns
         hits = self._by_sample(data) if rows <= BY_SAMPLE else self._by_block(data)
         if self._fired_row >= 0:
-            self.fired_ns = stamp_ns + self._fired_row * self.period_ns
+            self.fired_ns = stamp_ns + self._fired_row * period_ns
         if self._settling:
             self._settle(rows)
         if self.doing.idling and self._load >= 0:
@@ -258,22 +257,32 @@ class Channel:
         # with a missing reading in it a column has neither a least nor a greatest
         most, least = columns.max(axis=1).tolist(), columns.min(axis=1).tolist()
         whole = not math.isnan(sum(most))
+        sums: list[int] = []
         for w in self._looking:
             # rounding keeps the order, so this is the greatest of what is judged
-            top = w.gain * (most if w.gain > 0 else least)[w.column] + w.offset
-            if top <= w.detector.calm(w.state) and not w.fired and w.guard is None:
+            detector, column = w.detector, w.column
+            top = w.gain * (most if w.gain > 0 else least)[column] + w.offset
+            if top <= detector.calm(w.state) and not w.fired and w.guard is None:
                 w.state.lost = 0
                 continue
-            values = columns[w.column]
-            if (
-                isinstance(w.detector, Chatter)
-                and (whole and w.armed and not w.settle_left and not w.fired)
-                and w.detector.only_fills(w.state, values)
-            ):
-                w.state.lost = 0
-                continue
+            values = columns[column]
             if w.task.how.reads is not Reads.VALUE:
                 values = w.gain * values + w.offset
+            elif (
+                whole and not w.fired and w.guard is None
+            ):  # most readings of an accelerometer: nothing can come of them
+                if isinstance(detector, Deviation) and detector.rests(w.state, rows, least[column], most[column]):
+                    sums = sums or fixed_block(columns).sum(axis=1).tolist()
+                    detector.fill(w.state, rows, sums[column])
+                    w.state.lost = 0
+                    continue
+                if (
+                    isinstance(detector, Chatter)
+                    and (w.armed and not w.settle_left)
+                    and detector.only_fills(w.state, values)
+                ):
+                    w.state.lost = 0
+                    continue
             armed: NDArray[np.bool_] | bool = w.armed
             if armed and w.settle_left:
                 armed = np.arange(rows) >= w.settle_left

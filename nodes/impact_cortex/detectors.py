@@ -144,7 +144,7 @@ class Deviation:
             far = abs(fixed(value) * self.bucket - state.mean) > self._far
             state.over = ((state.over << 1) | far) & self._mask
             fired = state.over.bit_count() >= self.k
-        self._fill(state, value)
+        self.fill(state, 1, fixed(value))
         return fired
 
     def calm(self, state: DeviationState) -> float:
@@ -152,11 +152,19 @@ class Deviation:
 
     def follow(self, state: DeviationState, value: float) -> None:
         state.over = 0
-        self._fill(state, value)
+        self.fill(state, 1, fixed(value))
 
-    def _fill(self, state: DeviationState, value: float) -> None:
-        state.total += fixed(value)
-        state.rows += 1
+    def rests(self, state: DeviationState, rows: int, least: float, most: float) -> bool:
+        """Whether so many readings, none below `least` or above `most`, only go into the bucket: none is far."""
+        if state.over or state.rows + rows > self.bucket:
+            return False
+        mean, bucket = state.mean, self.bucket
+        return mean is None or (fixed(most) * bucket - mean <= self._far and mean - fixed(least) * bucket <= self._far)
+
+    def fill(self, state: DeviationState, rows: int, total: int) -> None:
+        """Take so many readings that rest; `total`: their sum in steps."""
+        state.total += total
+        state.rows += rows
         if state.rows == self.bucket:
             state.mean, state.total, state.rows = state.total, 0, 0
 

@@ -31,14 +31,14 @@ class Memory:
 
     def add(self, rows: NDArray[Any]) -> None:
         n = len(rows)
-        end = self._end + n
-        if end > len(self._buffer):
+        end, buffer = self._end + n, self._buffer
+        if end > len(buffer):
             kept = self.last(self.keep).copy()
-            if len(kept) + n > len(self._buffer):
-                self._buffer = np.empty((2 * (self.keep + n), self._buffer.shape[1]), dtype=np.float32)
-            self._buffer[: len(kept)] = kept
+            if len(kept) + n > len(buffer):
+                self._buffer = buffer = np.empty((2 * (self.keep + n), buffer.shape[1]), dtype=np.float32)
+            buffer[: len(kept)] = kept
             self._first, end = 0, len(kept) + n
-        self._buffer[end - n : end] = rows
+        buffer[end - n : end] = rows
         self._end = end
 
     def last(self, rows: int, back: int = 0) -> Rows:

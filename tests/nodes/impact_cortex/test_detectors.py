@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nodes.impact_cortex.chatter import Chatter, ChatterState
 from nodes.impact_cortex.cusum import Cusum, Residual
 from nodes.impact_cortex.detectors import Detector, Deviation, Limit, block, step
+from nodes.impact_cortex.fixed import fixed_block
 from nodes.impact_cortex.stuck import Stuck
 from nodes.impact_cortex.tunnel import Band, Tunnel, TunnelState
 
@@ -177,6 +178,40 @@ def test_block_form_equals_sample_form(
         by_block += block(detector, many, part, bool(gate[0]) if constant else gate).tolist()
     assert by_block == by_step
     assert many == one
+
+
+@given(
+    detector=deviations,
+    values=st.lists(st.floats(0, 200) | st.sampled_from([math.inf, 1e9]), min_size=1),
+    cuts=pieces,
+    armed=st.booleans(),
+)
+def test_readings_that_rest_are_judged_as_the_block_judges_them(
+    detector: Deviation, values: list[float], cuts: list[int], armed: bool
+) -> None:
+    one, other = detector.start(), detector.start()
+    borders = sorted({0, len(values), *(min(c, len(values)) for c in cuts)})
+    for first, end in pairwise(borders):
+        part = np.array(values[first:end])
+        rests = detector.rests(one, len(part), float(part.min()), float(part.max()))
+        by_block = block(detector, other, part, armed)
+        if rests:
+            detector.fill(one, len(part), int(fixed_block(part).sum()))
+            assert one == other
+            assert not by_block.any()
+        else:
+            one = other.copy()
+
+
+def test_what_is_near_rest_and_within_a_bucket_rests() -> None:
+    detector = Deviation(limit=5, k=1, n=1, bucket=50)
+    state = detector.start()
+    for _ in range(50):
+        step(detector, state, 9.81, True)
+    assert detector.rests(state, 50, 4.82, 14.8)
+    assert not detector.rests(state, 50, 4.8, 14.8)
+    assert not detector.rests(state, 50, 4.82, 14.82)
+    assert not detector.rests(state, 51, 9.81, 9.81)
 
 
 def test_infinite_readings_of_both_signs_are_readings() -> None:
