@@ -6,7 +6,7 @@ A name that starts with `/` is the same for the whole shop; every other name is 
 
 from __future__ import annotations
 
-from schemas import graph, impact, machine, shop, system
+from schemas import audit, graph, impact, machine, shop, system
 from schemas.base import DURABLE, EVENT, LATCHED, SENSOR, Service, Topic
 
 # --- a machine: written by sensory_cortex -----------------------------------------------------------------------------
@@ -61,6 +61,9 @@ CLOCK = Topic("/clock", system.ClockTick, SENSOR, depth=1)
 PROCESSES = Topic("/launch/processes", system.Processes, LATCHED, writers="many")
 RESTART_PROCESS = Service("/launch/restart", system.ProcessRequest, system.Done)
 STOP_PROCESS = Service("/launch/stop", system.ProcessRequest, system.Done)
+
+# --- people: written by fanuc_api -------------------------------------------------------------------------------------
+AUDIT = Topic("/audit", audit.Audit, DURABLE, writers="many")
 
 # --- the shop as a graph: written and served by knowledge_graph -------------------------------------------------------
 TOPOLOGY = Topic("/graph/topology", graph.Topology, LATCHED)
