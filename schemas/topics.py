@@ -73,6 +73,9 @@ IMPACT = Service("/graph/impact", graph.ImpactRequest, graph.ImpactReply, idempo
 INFLUENCE = Service("/graph/influence", graph.InfluenceRequest, graph.InfluenceReply, idempotent=True)
 EXPORT = Service("/graph/export", graph.ExportRequest, graph.ExportReply, idempotent=True)
 
+# --- the web: written by fanuc_api ------------------------------------------------------------------------------------
+WEB_ADDRESS = Topic("/web/address", system.WebAddress, LATCHED)
+
 # --- bags: written by recorder ----------------------------------------------------------------------------------------
 RECORDER = Topic("/bag/status", system.RecorderStatus, LATCHED)
 BAG_CLOSED = Topic("/bag/closed", system.BagSplit, DURABLE)

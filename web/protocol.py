@@ -18,8 +18,8 @@ The hub answers:
     {"op": "hello", "domain": "default", "now_ns": ..., "simulated": true, "user": {"name", "roles"} | null}
         first of all. `simulated`: all machines heard so far are simulated (there is at least one). `now_ns` is the time
         of the domain, as every stamp.
-    {"op": "names", "topic": n, "name": "vmc1/machine/samples", "type": "SignalBlock", "publisher": "vmc1/sensory_cortex",
-     "publisher_id": "8123...", "source": "simulator", "qos": "SENSOR",
+    {"op": "names", "topic": n, "name": "vmc1/machine/samples", "type": "SignalBlock",
+     "publisher": "vmc1/sensory_cortex", "publisher_id": "8123...", "source": "simulator", "qos": "SENSOR",
      "columns": [{"name", "unit", "mtconnect_type"}] | null, "units": {"field.path": unit}}
         what `n` stands for in all that follows, before its first message, and again when columns change. One `n` per
         topic and publisher, and for signals per source of rows. A publisher that starts anew has another
@@ -30,12 +30,14 @@ The hub answers:
         every 20 ms while there is something. `bytes` is little-endian float32, row after row; row i was taken at
         stamp_ns + i * period_ns; NaN is no reading. Sequence numbers go on without a hole per topic and publisher
         (over all `n` of its sources, in the order of the entries) but for those in `gaps`: `lost` on the way to the
-        hub, `history` no longer kept when the client resumed, `busy` dropped by a hub that had no time.
+        hub, `history` no longer kept when the client resumed, `busy` dropped by a hub that had no time, `unreadable`
+        no message of its type. LATCHED topics are not resumed: their newest values come anyway.
         The newest value of every LATCHED topic (per key) comes in the first batch after `names`, older than its
         `now_ns`: its seq may be any, and it may come again after `dropped`.
     {"op": "decimated", "topic": n, "bin_rows": k}
         from here on signals of `n` have two rows per bin of k rows: the least and the greatest, column by column.
-        period_ns is that of the bins, rows counts rows sent (two per bin). k = 1: every row again.
+        period_ns is that of the bins, rows counts rows sent (two per bin), the sequence numbers say which blocks the
+        bins were made of. Bins lie at multiples of k rows. k = 1: every row again.
     {"op": "dropped", "batches": k}
         this client was too slow: its k oldest batches are gone. The latched values come again behind it.
     {"op": "withdrawn", "topic": n, "key": text | null}
