@@ -64,6 +64,7 @@ STOP_PROCESS = Service("/launch/stop", system.ProcessRequest, system.Done)
 
 # --- people: written by fanuc_api -------------------------------------------------------------------------------------
 AUDIT = Topic("/audit", audit.Audit, DURABLE, writers="many")
+STANDING_ALARM = Topic("/alarm/standing", audit.StandingAlarm, LATCHED, key="alarm_id", persist=True)
 
 # --- the shop as a graph: written and served by knowledge_graph -------------------------------------------------------
 TOPOLOGY = Topic("/graph/topology", graph.Topology, LATCHED)

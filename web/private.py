@@ -29,7 +29,7 @@ def read_private(path: Path) -> bytes:
         raise
     except OSError as error:
         raise NotPrivate(f"{path} cannot be read: {error.strerror}") from None
-    with open(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise NotPrivate(f"{path} is no file")
@@ -37,10 +37,14 @@ def read_private(path: Path) -> bytes:
             raise NotPrivate(f"{path} is open to other users: chmod 600 it, and make it this user's")
         if found.st_size > MAX_BYTES:
             raise NotPrivate(f"{path} has {found.st_size} bytes; at most {MAX_BYTES} are read")
-        try:
+        with open(fd, "rb", closefd=False) as file:
             return file.read(MAX_BYTES)
-        except OSError as error:
-            raise NotPrivate(f"{path} cannot be read: {error.strerror}") from None
+    except NotPrivate:
+        raise
+    except OSError as error:
+        raise NotPrivate(f"{path} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(fd)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """Who is signed on: sessions behind a cookie, kept so that a restart of the hub signs nobody off.
 
-A session lasts 12 h. One that the ERP vouches for lasts as long as its tickets come; when the ERP is away a session that
-is known lives on to its 12 h, so that a shop does not stand still because of its database.
+A session lasts 12 h. One that the ERP vouches for lasts as long as its tickets come; when the ERP is away a session
+that is known lives on to its 12 h, so that a shop does not stand still because of its database.
 """
 
 from __future__ import annotations
