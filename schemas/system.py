@@ -282,3 +282,14 @@ class LostMessages(Message):
     last_seq: int
     reason: str = "lost"
     """`lost` on the way, `disk` when there was no room, `reduced` when only their range was kept"""
+
+
+class WebAddress(Message):
+    """Where the dashboard is."""
+
+    stamp_ns: Nanoseconds
+    url: str
+    """without a key"""
+    file: str
+    """on the hub's computer, readable by its user alone: the address as it is to be opened the first time, with a key
+    where there is one; empty when it could not be written"""

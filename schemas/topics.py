@@ -6,7 +6,7 @@ A name that starts with `/` is the same for the whole shop; every other name is 
 
 from __future__ import annotations
 
-from schemas import graph, impact, machine, shop, system
+from schemas import audit, graph, impact, machine, shop, system
 from schemas.base import DURABLE, EVENT, LATCHED, SENSOR, Service, Topic
 
 # --- a machine: written by sensory_cortex -----------------------------------------------------------------------------
@@ -62,12 +62,19 @@ PROCESSES = Topic("/launch/processes", system.Processes, LATCHED, writers="many"
 RESTART_PROCESS = Service("/launch/restart", system.ProcessRequest, system.Done)
 STOP_PROCESS = Service("/launch/stop", system.ProcessRequest, system.Done)
 
+# --- people: written by fanuc_api -------------------------------------------------------------------------------------
+AUDIT = Topic("/audit", audit.Audit, DURABLE, writers="many")
+STANDING_ALARM = Topic("/alarm/standing", audit.StandingAlarm, LATCHED, key="alarm_id", persist=True)
+
 # --- the shop as a graph: written and served by knowledge_graph -------------------------------------------------------
 TOPOLOGY = Topic("/graph/topology", graph.Topology, LATCHED)
 CAUSES = Service("/graph/causes", graph.CausesRequest, graph.CausesReply, idempotent=True)
 IMPACT = Service("/graph/impact", graph.ImpactRequest, graph.ImpactReply, idempotent=True)
 INFLUENCE = Service("/graph/influence", graph.InfluenceRequest, graph.InfluenceReply, idempotent=True)
 EXPORT = Service("/graph/export", graph.ExportRequest, graph.ExportReply, idempotent=True)
+
+# --- the web: written by fanuc_api ------------------------------------------------------------------------------------
+WEB_ADDRESS = Topic("/web/address", system.WebAddress, LATCHED)
 
 # --- bags: written by recorder ----------------------------------------------------------------------------------------
 RECORDER = Topic("/bag/status", system.RecorderStatus, LATCHED)

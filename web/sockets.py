@@ -1,0 +1,97 @@
+"""The WebSocket `/ws`: a reader and a sender per client; what is said on it stands in web/protocol.py."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from web import problems, protocol
+from web.authority import Refused, Session
+from web.client import Client, Overrun
+from web.door import Authority, let_in
+from web.hub import Hub, NoRoom
+
+LOOK_AGAIN_S = 30.0
+"""how often it is asked whether the session of a client still lets it look"""
+TOO_MANY, ENDS, NO_ROOM = 1008, 1012, 1013
+
+
+async def serve(websocket: WebSocket, hub: Hub, authority: Authority) -> None:
+    """A client from its handshake to its end."""
+    session = let_in(authority, dict(websocket.headers), websocket.cookies)
+    if isinstance(session, Refused):
+        hub.counts["refused"] += 1
+        await _deny(websocket, session.status, session.title, session.text)
+        return
+    if protocol.SUBPROTOCOL not in websocket.scope["subprotocols"]:
+        hub.counts["refused"] += 1
+        await _deny(websocket, 400, "subprotocol is missing", f"ask for the subprotocol {protocol.SUBPROTOCOL}")
+        return
+    try:
+        client = hub.connect()
+    except NoRoom as error:
+        await _deny(websocket, 503, "no room", str(error))
+        return
+    sender = None
+    try:
+        await websocket.accept(subprotocol=protocol.SUBPROTOCOL)
+        hub.hello(client, None if session is None else {"name": session.user, "roles": list(session.roles)})
+        sender = asyncio.create_task(_send(websocket, client, hub))
+        await _read(websocket, client, hub, authority, session)
+    except (WebSocketDisconnect, RuntimeError, OSError):
+        pass  # it is gone: nothing is left to tell it
+    finally:
+        hub.disconnect(client)
+        if sender is not None:
+            sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sender
+
+
+async def _deny(websocket: WebSocket, status: int, title: str, text: str) -> None:
+    await websocket.send_denial_response(problems.response(status, title, text))
+
+
+async def _read(websocket: WebSocket, client: Client, hub: Hub, authority: Authority, session: Session | None) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            async with asyncio.timeout(LOOK_AGAIN_S):
+                message = await websocket.receive()
+        except TimeoutError:
+            if client.stuck(loop.time()):
+                hub.counts["stuck"] += 1
+                return
+            now = authority.session(websocket.cookies) if session is not None else None
+            shut = authority.may_look(now)
+            if shut is not None:
+                await websocket.close(TOO_MANY, shut.text[:120])
+                return
+            continue
+        if message["type"] == "websocket.disconnect":
+            return
+        data = message.get("bytes")
+        if data is None:
+            client.say(protocol.error("text was sent: requests are binary msgpack maps"))
+            hub.counts["bad_requests"] += 1
+        elif client.allows(loop.time()):
+            hub.request(client, data)
+        else:
+            await websocket.close(TOO_MANY, "too many requests a second")
+            return
+
+
+async def _send(websocket: WebSocket, client: Client, hub: Hub) -> None:
+    try:
+        while True:
+            data = await client.next()
+            await websocket.send({"type": "websocket.send", "bytes": data})
+            hub.counts["sent"] += 1
+            hub.counts["sent_bytes"] += len(data)
+    except Overrun as error:
+        with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):
+            await websocket.close(NO_ROOM, str(error))
+    except (RuntimeError, OSError, WebSocketDisconnect):
+        pass  # the reader sees its end, too
