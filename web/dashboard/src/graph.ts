@@ -1,7 +1,7 @@
 /** Who hears whom, as the nodes themselves count: one edge for each pair, with all its topics. */
 import dagre from "@dagrejs/dagre";
 import type { Board } from "./model.ts";
-import { nodeRows } from "./nodes.ts";
+import { isTool, nodeRows } from "./nodes.ts";
 import type { Level } from "./protocol.ts";
 
 export interface Flow {
@@ -22,7 +22,7 @@ export function edges(board: Board): Edge[] {
   const out = new Map<string, Edge>();
   for (const d of board.diagnostics.values())
     for (const t of d.topics) {
-      if (t.publisher === d.node || !t.publisher) continue;
+      if (t.publisher === d.node || !t.publisher || isTool(t.publisher) || isTool(d.node)) continue;
       const key = `${t.publisher}>${d.node}`;
       let edge = out.get(key);
       if (!edge) out.set(key, (edge = { from: t.publisher, to: d.node, flows: [] }));
@@ -76,10 +76,10 @@ export function layout(board: Board, drawn: Edge[]): Drawn {
   g.setDefaultEdgeLabel(() => ({}));
   const rows = nodeRows(board);
   const known = new Set(rows.map((r) => r.name));
-  for (const r of rows) g.setNode(r.name, { width: Math.max(120, r.name.length * 10 + 24), height: BOX_HEIGHT });
+  for (const r of rows) g.setNode(r.name, { width: Math.max(120, r.name.length * 10 + 44), height: BOX_HEIGHT });
   for (const e of drawn)
     for (const name of [e.from, e.to])
-      if (!known.has(name)) g.setNode(name, { width: Math.max(120, name.length * 10 + 24), height: BOX_HEIGHT });
+      if (!known.has(name)) g.setNode(name, { width: Math.max(120, name.length * 10 + 44), height: BOX_HEIGHT });
   for (const e of drawn) g.setEdge(e.from, e.to, { ...LABEL, labelpos: "c" });
   dagre.layout(g);
   const size = g.graph() as { width?: number; height?: number };

@@ -192,10 +192,6 @@ export class Board {
   }
 }
 
-export function isActive(a: StandingAlarm): boolean {
-  return a.state !== "RETURNED";
-}
-
 export function isStale(m: Machine, now_s: number, connected: boolean): boolean {
   return !connected || m.silent || !(now_s - m.heard_s <= STALE_S);
 }
@@ -210,10 +206,10 @@ export function protection(m: Machine, stale: boolean): { state: Shield; reasons
   return { state: worst.state, reasons: worst.reasons.join("; ") };
 }
 
-/** Active alarms of a machine, faults before warnings, the newest first. */
+/** Alarms of a machine that are so, or that nobody has looked at: what is so before what is over, faults first. */
 export function alarmsOf(board: Board, machine: string): StandingAlarm[] {
-  const found = [...board.alarms.values()].filter((a) => a.machine === machine && isActive(a));
-  return found.sort(worstFirst);
+  const found = [...board.alarms.values()].filter((a) => a.machine === machine);
+  return found.sort((a, b) => Number(a.state === "RETURNED") - Number(b.state === "RETURNED") || worstFirst(a, b));
 }
 
 const SEVERITY: Record<string, number> = { FAULT: 0, WARNING: 1, UNAVAILABLE: 2, NORMAL: 3 };

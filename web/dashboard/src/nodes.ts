@@ -13,6 +13,9 @@ export interface NodeRow {
   finding: string;
 }
 
+/** One call of a command line: nobody looks for it. */
+export const isTool = (node: string): boolean => node.split("/").at(-1)!.startsWith("_");
+
 /** Who runs, as supervisors and the nodes themselves say. */
 export function nodeRows(board: Board): NodeRow[] {
   const rows = new Map<string, NodeRow>();
@@ -24,6 +27,7 @@ export function nodeRows(board: Board): NodeRow[] {
           level: p.state === "FAILED" ? "FAULT" : p.state === "READY" ? "NORMAL" : "WARNING", finding: p.last_exit,
         });
   for (const d of board.diagnostics.values()) {
+    if (isTool(d.node)) continue;
     const row = rows.get(d.node) ?? {
       name: d.node, state: "", level: "NORMAL" as Level, cpu_pct: NaN, pss_bytes: NaN, restarts: 0, finding: "",
     };

@@ -35,8 +35,17 @@ export interface PlotOptions {
   axes?: boolean;
 }
 
+const known = new Map<string, string>();
+let knownOf = "";
+
+/** A colour of the page as it is now; asking the page each time would cost a frame its budget. */
 export function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const night = document.documentElement.dataset.night ?? "";
+  if (night !== knownOf) known.clear();
+  knownOf = night;
+  let found = known.get(name);
+  if (found === undefined) known.set(name, (found = getComputedStyle(document.documentElement).getPropertyValue(name).trim()));
+  return found;
 }
 
 /** lines differ by lightness and hue; names stand beside them */
@@ -52,6 +61,8 @@ export class Plot {
   private lines: Line[] = [];
   private window: [number, number] = [0, 1];
   private readonly size: ResizeObserver;
+  private width = 100;
+  private height = 120;
 
   constructor(
     private readonly host: HTMLElement,
@@ -59,16 +70,15 @@ export class Plot {
   ) {
     this.size = new ResizeObserver(() => this.fit());
     this.size.observe(host);
+    this.fit();
   }
 
-  private get width(): number {
-    return Math.max(100, Math.floor(this.host.clientWidth));
-  }
-
+  /** The room there is; asked when it changes, not with every frame. */
   private fit(): void {
-    const height = this.options.height || Math.max(120, this.host.clientHeight);
-    if (this.plot && (this.plot.width !== this.width || this.plot.height !== height))
-      this.plot.setSize({ width: this.width, height });
+    this.width = Math.max(100, Math.floor(this.host.clientWidth));
+    this.height = this.options.height || Math.max(120, this.host.clientHeight);
+    if (this.plot && (this.plot.width !== this.width || this.plot.height !== this.height))
+      this.plot.setSize({ width: this.width, height: this.height });
   }
 
   draw(shown: Shown[], from: number, to: number, levels: Level[] = [], marks: Mark[] = []): void {
@@ -96,7 +106,7 @@ export class Plot {
     const bare = this.options.axes === false;
     const options: uPlot.Options = {
       width: this.width,
-      height: this.options.height || Math.max(120, this.host.clientHeight),
+      height: this.height,
       legend: { show: false },
       cursor: { show: !bare, drag: { x: !bare, y: false, setScale: false }, points: { show: false } },
       scales: {
@@ -155,7 +165,9 @@ export class Plot {
     const { ctx, bbox } = u;
     const ratio = devicePixelRatio;
     ctx.save();
-    ctx.font = `${13 * ratio}px ${getComputedStyle(document.documentElement).fontFamily}`;
+    ctx.font = `${13 * ratio}px sans-serif`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "alphabetic";
     ctx.lineWidth = 2 * ratio;
     for (const l of this.levels) {
       const y = u.valToPos(l.value, scale, true);

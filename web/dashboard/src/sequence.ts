@@ -12,6 +12,8 @@ export class Sequence {
   lost = 0;
   /** numbers that are missing and nobody said so: must stay 0 */
   unexplained = 0;
+  /** the topic and publisher of the last of these */
+  where = "";
   /** numbers that came */
   seen = 0;
   /** what the browser was too slow for: the hub said how many batches it dropped */
@@ -26,7 +28,10 @@ export class Sequence {
       const before = this.last.get(key);
       if (before !== undefined && s.last <= before) continue; // a latched value that comes again
       const first = before === undefined ? s.first : Math.max(s.first, before + 1);
-      if (before !== undefined && first > before + 1 && !this.excused.has(key)) this.unexplained += first - before - 1;
+      if (before !== undefined && first > before + 1 && !this.excused.has(key)) {
+        this.unexplained += first - before - 1;
+        this.where = `${key} ${before + 1}..${first - 1}`;
+      }
       this.excused.delete(key);
       const count = s.last - first + 1;
       if (s.why) this.lost += count;
