@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from schemas.base import Message, Topic
 from schemas.codec import codec
 from web.desk import web_folder
 from web.node import FanucApi
-from web.users import Users
+from web.private import write_private
+from web.users import User, Users, hash_password, text_of
 
 PASSWORD = "battery staple"
 WAIT_S = 15.0
@@ -123,10 +125,22 @@ def folder(domain: Domain) -> Path:
 
 def people(domain: Domain) -> Users:
     """A user of each role, `PASSWORD` for all; otto may command vmc2 alone."""
+    rows = {
+        name: User(name, (role,), hashed(), machines)
+        for name, role, machines in (
+            ("anna", "administrator", ()),
+            ("erik", "engineer", ()),
+            ("maria", "operator", ()),
+            ("otto", "operator", ("vmc2",)),
+            ("vera", "viewer", ()),
+        )
+    }
     users = Users(folder(domain))
-    users.put("anna", ("administrator",), PASSWORD)
-    users.put("erik", ("engineer",), PASSWORD)
-    users.put("maria", ("operator",), PASSWORD)
-    users.put("otto", ("operator",), PASSWORD, ("vmc2",))
-    users.put("vera", ("viewer",), PASSWORD)
+    write_private(users.path, text_of(rows).encode())
     return users
+
+
+@cache
+def hashed() -> str:
+    """Once for all tests: it takes its time on purpose."""
+    return hash_password(PASSWORD)
