@@ -1,4 +1,4 @@
-"""The machines of a shop, each with its two cortices, a recorder, and the graph that knows what hangs on what."""
+"""The machines of a shop, each with its two cortices, a recorder, the graph that knows what hangs on what, and the web."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ PATIENT = Restart(longest_s=1.0, most=60)
 
 
 def launch(
-    site: Site, compose: bool = True, limit_pct: float = 85.0, record: bool = True, vibration: bool = False
+    site: Site,
+    compose: bool = True,
+    limit_pct: float = 85.0,
+    record: bool = True,
+    vibration: bool = False,
+    web: bool = True,
 ) -> Iterator[Action]:
     """Every machine of the site file.
 
@@ -20,6 +25,7 @@ def launch(
     limit_pct: spindle load that calls for a feed hold; the site file may say another for a machine.
     record: keep bags, of everything from the first message on.
     vibration: with the 10 kHz signals at all times, not only around interventions.
+    web: serve the dashboard and the API on this computer, port 8000 or the next free one.
     """
     recorder = ("/recorder",) if record else ()
     if record:
@@ -27,6 +33,8 @@ def launch(
     yield Process(
         "nodes.knowledge_graph", parameters={"machines": {m.name: _known(site, m.name) for m in site.machines}}
     )
+    if web:
+        yield Process("web.node", name="fanuc_api")
     for machine in site.machines:
         sources = {"sources": machine.sources}
         parameters = {"limit_pct": limit_pct, "mode": machine.mode}

@@ -14,6 +14,7 @@ BATCHES_MAX = 100
 BYTES_MAX = 8 * 1024 * 1024
 WORDS_MAX = 20_000
 """what is never dropped: names and answers; a client that leaves so many unread is let go"""
+STUCK_S = 30.0
 REQUESTS_PER_S = 50.0
 REQUESTS_BURST = 100.0
 
@@ -36,6 +37,8 @@ class Client:
     dropped: int = 0
     """batches since its start"""
     sent_bytes: int = 0
+    taken_s: float = 0.0
+    """when something was last taken to be sent, by the loop's clock"""
     overrun: bool = False
     _items: deque[tuple[bool, bytes]] = field(default_factory=deque)
     """(may be dropped, bytes)"""
@@ -63,6 +66,10 @@ class Client:
             return False
         self._allowance -= 1.0
         return True
+
+    def stuck(self, now_s: float) -> bool:
+        """Whether something waits, and nothing was taken for long: it reads no more."""
+        return bool(self._items) and now_s - self.taken_s > STUCK_S
 
     def say(self, data: bytes) -> None:
         """Queue what must arrive."""
@@ -111,6 +118,7 @@ class Client:
         self._bytes -= len(data)
         self._batches -= droppable
         self.sent_bytes += len(data)
+        self.taken_s = asyncio.get_running_loop().time()
         return data
 
 

@@ -103,6 +103,7 @@ COUNTED = {
     "sent_bytes": "bytes of WebSocket messages sent",
     "dropped": "batches dropped for clients that are too slow",
     "refused": "WebSocket handshakes refused",
+    "stuck": "clients let go that read no more",
     "bad_requests": "WebSocket requests refused",
 }
 

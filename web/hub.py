@@ -48,7 +48,7 @@ class Hub:
         self.domain = domain
         self.now_ns: Callable[[], int] = time.time_ns
         """the time of the domain, once there is a node"""
-        self.crossing = Crossing(self)
+        self.crossing = Crossing(self.take)
         self.asks: Ask | None = None
         """calls a service from the node's thread; None without a node"""
         self.feeds = Feeds()
@@ -131,7 +131,7 @@ class Hub:
         living = {feed.publisher_id for feed in self.feeds}
         self._last_seq = {key: seq for key, seq in self._last_seq.items() if key[1] in living}
 
-    def take(self, raws: Iterable[Raw]) -> None:
+    def take(self, raws: list[Raw]) -> None:
         """Messages have come: remember what must be, and tell everybody what they want of it."""
         if self.idle:
             raws = [raw for raw in raws if raw.type_name != BLOCK]
@@ -139,7 +139,7 @@ class Hub:
             self._last_seq.clear()
             self._decimators.clear()
         now_ns = self.last_heard_ns = self.now_ns()
-        made = tick(list(raws), self.feeds, now_ns, named=self._named, latch=self._latch)
+        made = tick(raws, self.feeds, now_ns, named=self._named, latch=self._latch)
         self.counts["messages"] += len(made.messages)
         self.counts["signals"] += sum(s[2] - s[1] + 1 for s in made.signals)
         self.counts["unreadable"] += len(made.unreadable)

@@ -125,7 +125,7 @@ class FanucApi(Desk):
         found = cast(Live, self.context).entries()
         if found.keys() != self.seen.keys() or any(e is not self.seen[name] for name, e in found.items()):
             self.seen = dict(found)
-            self.hub.crossing.entries(self.seen)
+            self.hub.crossing.call(self.hub.learn_entries, self.seen)
 
     @timer(1.0)
     def check(self) -> None:

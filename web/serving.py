@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import threading
 from pathlib import Path
@@ -62,10 +63,20 @@ def bind(listen: str, port: int) -> socket.socket:
     raise CannotListen(f"cannot listen on {listen}, port {port} and the next {PORTS_TRIED}: {why}")
 
 
+class _Refusals(logging.Filter):
+    """Leaves out what uvicorn says of every handshake that is refused with a reason: strangers could fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing handshake" not in record.getMessage()
+
+
 def config(app: Any, certificate: tuple[Path, Path] | None = None) -> uvicorn.Config:
     """How uvicorn serves the hub."""
     import uvicorn
 
+    log = logging.getLogger("uvicorn.error")
+    if not any(isinstance(f, _Refusals) for f in log.filters):
+        log.addFilter(_Refusals())
     return uvicorn.Config(
         app, ws="websockets-sansio", ws_max_size=REQUEST_MAX_BYTES, ws_per_message_deflate=False,
         ws_ping_interval=PING_EVERY_S, ws_ping_timeout=PING_EVERY_S, timeout_graceful_shutdown=GRACE_S,

@@ -61,6 +61,9 @@ async def _read(websocket: WebSocket, client: Client, hub: Hub, authority: Autho
             async with asyncio.timeout(LOOK_AGAIN_S):
                 message = await websocket.receive()
         except TimeoutError:
+            if client.stuck(loop.time()):
+                hub.counts["stuck"] += 1
+                return
             now = authority.session(websocket.cookies) if session is not None else None
             shut = authority.may_look(now)
             if shut is not None:

@@ -198,6 +198,8 @@ class Board:
     closed: BagSplit | None = None
     """the bag before the one that is written now"""
     black_box: BagSplit | None = None
+    dashboard: str = ""
+    """its address as it is to be opened, with the one-time key where there is one"""
     troubles: dict[str, str] = field(default_factory=dict)
     """by node: its worst finding"""
 

@@ -13,10 +13,12 @@ from nodes.console.paste import Shell
 from schemas import topics
 from schemas.impact import Assessment, Intervention, Protection, ReactionResult
 from schemas.machine import Alarm, MachineInfo, MachineState, MotionEvent
-from schemas.system import BagSplit, Diagnostics, RecorderStatus
+from schemas.system import BagSplit, Diagnostics, RecorderStatus, WebAddress
 
 if TYPE_CHECKING:
     from rich.live import Live
+
+MOST_CHARS = 1000
 
 
 class Console(Node):
@@ -101,6 +103,15 @@ class Console(Node):
     @subscription(topics.BAG_CLOSED, cursor=None)
     def on_bag(self, bag: BagSplit) -> None:
         self.board.on_bag(bag)
+
+    @subscription(topics.WEB_ADDRESS)
+    def on_address(self, address: WebAddress) -> None:
+        try:
+            with open(address.file, encoding="utf-8") as file:
+                self.board.dashboard = file.read(MOST_CHARS).strip()
+        except (OSError, ValueError):  # the hub runs for somebody else, or could not write it: then without a key
+            self.board.dashboard = address.url
+        self._lines.append(f"dashboard: {self.board.dashboard}")
 
     @timer(0.25)
     def draw(self) -> None:

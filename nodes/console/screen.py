@@ -30,7 +30,10 @@ def render(board: Board, now_ns: int, shell: Shell, terminal: Console) -> Render
     """The whole screen at this moment: never more lines than the terminal has."""
     width, height = terminal.size
     badge = "SIMULATED: all machines are simulated. " if board.all_simulated else ""
-    foot = list(Text(f"{badge}{NO_SAFETY}  Ctrl-C ends it.", style="dim").wrap(terminal, width))
+    where = "  The dashboard:" if board.dashboard else ""
+    foot = list(Text(f"{badge}{NO_SAFETY}  Ctrl-C ends it.{where}", style="dim").wrap(terminal, width))
+    if board.dashboard:  # on a line of its own: that is how it is pasted
+        foot += _text(board.dashboard, "bold").wrap(terminal, width, overflow="fold")
     top = _machines(board, now_ns, terminal, height - len(foot))
     room = height - len(foot) - len(top)
     pasted: list[Text] = []

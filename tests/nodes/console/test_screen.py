@@ -201,3 +201,12 @@ def test_sources_are_shown_where_there_is_room_and_what_is_wrong_with_them() -> 
     line = "vmc1 sources: drive 1000/s   daq silent lost 7 jitter 1.2 ms (Connection refused)"
     assert line in shown(board, now_ns=NOW_NS)
     assert "sources:" not in shown(board, height=4, now_ns=NOW_NS)
+
+
+def test_the_address_of_the_dashboard_stands_last_and_whole() -> None:
+    board = crashed("vmc1", "vmc2")
+    board.dashboard = "http://127.0.0.1:8000/#key=aaaabbbbccccddddeeeeffffgggghhhh"
+    for width, height in ((80, 24), (120, 40), (60, 12)):
+        lines = shown(board, width, height).splitlines()
+        assert "".join(line.strip() for line in lines[-2:]).endswith(board.dashboard)
+        assert len(lines) <= height
