@@ -51,6 +51,11 @@ class Cell:
             raise
         return self
 
+    @property
+    def base(self) -> str:
+        """The address without its one-time key."""
+        return self.url.partition("#")[0]
+
     def _read(self, pipe: IO[str]) -> None:
         for line in pipe:
             self.said.append(line.rstrip())
