@@ -43,7 +43,8 @@ class Cell:
             command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert self.process.stdout is not None
-        threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
+        self.reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self.reader.start()
         try:
             self.url = self.wait_for(ADDRESS, READY_WITHIN_S)
         except BaseException:
@@ -91,4 +92,7 @@ class Cell:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.reader.join(END_WITHIN_S)  # the pipe ends with whoever of the cell is the last to hold it
+        if self.process.stdout is not None and not self.reader.is_alive():
+            self.process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 /** What is known of the shop, gathered from messages: values in, values out. Knows no socket and no page. */
 import type {
   Assessment, BagSplit, Diagnostics, Intervention, JobEvent, LogRecord, MachineInfo, MachineState, MotionEvent,
-  ProcessStatus, Protection, ReactionResult, RecorderStatus, Shield, StandingAlarm, Topology, Verdict,
+  ProcessStatus, Protection, ReactionResult, RecorderStatus, Shield, SignalInfo, StandingAlarm, Topology, Verdict,
 } from "./protocol.ts";
 
 /** a machine that said nothing for so long is shown as stale, never as live */
@@ -24,6 +24,7 @@ export class Machine {
   brain: Protection | null = null;
   hal: Protection | null = null;
   job: JobEvent | null = null;
+  signals: SignalInfo[] = [];
   heard_s = -Infinity;
   silent = false;
   decision_p50_ms = NaN;
@@ -96,6 +97,9 @@ export class Board {
       case "MachineInfo":
         this.machine(space).info = message as MachineInfo;
         this.machine(space).heard_s = now_s;
+        return;
+      case "Signals":
+        this.machine(space).signals = (message as { signals: SignalInfo[] }).signals;
         return;
       case "Assessment":
         this.machine(space).assessment = message as Assessment;

@@ -82,6 +82,15 @@ export interface MachineState {
   run_id: string;
 }
 
+export interface SignalInfo {
+  name: string;
+  mtconnect_type: string;
+  unit: string;
+  source: string;
+  /** below the machine: machine/samples or machine/vibration */
+  topic: string;
+}
+
 export interface SourceStatus {
   name: string;
   driver: string;

@@ -1,7 +1,7 @@
 /** The one place where messages become what the page shows: connection, board, rings, session, route. */
 import { get, post, showUser } from "./api.ts";
 import { Board } from "./model.ts";
-import type { Column, Hello, Intervention, MotionEvent, ReactionResult, User, Verdict } from "./protocol.ts";
+import type { Column, Hello, Intervention, MotionEvent, ReactionResult, SignalInfo, User, Verdict } from "./protocol.ts";
 import { Ring } from "./ring.ts";
 import { format, oneTimeKey, parse, type Route, type View } from "./route.ts";
 import { type Feed, type Listener, Wire } from "./wire.ts";
@@ -217,12 +217,9 @@ export class Store implements Listener {
     return null;
   }
 
-  /** Every signal of a machine by name. */
-  channels(machine: string): { name: string; unit: string; topic: string }[] {
-    const out: { name: string; unit: string; topic: string }[] = [];
-    for (const s of this.sources.values())
-      if (s.machine === machine) for (const c of s.columns) out.push({ name: c.name, unit: c.unit, topic: s.topic });
-    return out;
+  /** Every signal of a machine by name, also those that nobody has asked for yet. */
+  channels(machine: string): SignalInfo[] {
+    return this.board.machine(machine).signals;
   }
 }
 

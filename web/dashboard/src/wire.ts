@@ -13,6 +13,8 @@ const KEYED = new Set(["StandingAlarm", "Alarm", "Diagnostics", "Tunnel"]);
 
 export interface Feed extends Names {
   binRows: number;
+  /** nothing came of it yet: the first of a latched value may have any number */
+  fresh: boolean;
 }
 
 export interface Listener {
@@ -131,7 +133,8 @@ export class Wire {
   private take(said: FromHub): void {
     if (said.op === "batch") return this.batch(said);
     if (said.op === "names") {
-      const feed: Feed = { ...said, binRows: this.feeds.get(said.topic)?.binRows ?? 1 };
+      const old = this.feeds.get(said.topic);
+      const feed: Feed = { ...said, binRows: old?.binRows ?? 1, fresh: !old };
       this.feeds.set(said.topic, feed);
       return this.listener.columns(feed, said.columns);
     }
@@ -167,7 +170,7 @@ export class Wire {
     const stretches = new Map<string, Stretch[]>();
     const note = (feed: Feed, first: number | bigint, last: number | bigint, why = ""): void => {
       const key = `${feed.name}|${feed.publisher_id}`;
-      if (KEYED.has(feed.type) && !why) return this.sequence.skip(key, Number(last));
+      if ((KEYED.has(feed.type) || (feed.fresh && feed.qos === "LATCHED")) && !why) return this.sequence.skip(key, Number(last));
       const list = stretches.get(key);
       const s = { first: Number(first), last: Number(last), why };
       if (list) list.push(s);
@@ -194,5 +197,9 @@ export class Wire {
       this.listener.message(feed, plain(message) as Record<string, unknown>, Number(publish_ns) / 1e9);
     }
     for (const [key, list] of stretches) this.sequence.take(key, list);
+    for (const [n] of batch.messages) {
+      const feed = this.feeds.get(n);
+      if (feed) feed.fresh = false;
+    }
   }
 }
