@@ -15,8 +15,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, WebSocket
 
 from web import health, pages, problems, reads, sockets
-from web.door import Authority, Loopback
+from web.door import Authority
 from web.hub import Hub
+from web.people import People
 
 TITLE = "Fanuc Rise"
 ABOUT = """The machines of a shop, as the bus knows them. Live data comes by the WebSocket `/ws` (see web/protocol.py).
@@ -28,7 +29,7 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
     """The application over a hub that a node feeds; without one it starts a node of its own when it is served."""
     alone = hub is None
     hub = hub or Hub()
-    authority = authority or Loopback()
+    authority = authority or People()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -41,7 +42,7 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
                 )
             from web.alone import start
 
-            stop = await asyncio.to_thread(start, hub)
+            stop = await asyncio.to_thread(start, hub, authority)
         try:
             yield
         finally:

@@ -64,7 +64,7 @@ async def call(
 ) -> Outcome[Any]:  # fmt: skip
     """Call a service of the bus; always an outcome, at the latest a second after the deadline."""
     try:
-        future = await on_node(desk, "ask", service, full_name, request, timeout_s, cancel=cancel)
+        future = await on_node(desk, "start_call", service, full_name, request, timeout_s, cancel=cancel)
         outcome: Outcome[Any] = await _result(future, timeout_s + SUBMIT_S, cancel=cancel)
         return outcome
     except NotThere as error:

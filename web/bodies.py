@@ -45,7 +45,9 @@ class Injection(Body):
 
 
 class VerdictOn(Body):
-    intervention_id: Annotated[StrictStr, Field(pattern=r"^[a-z_][a-z0-9_]*(/[a-z_][a-z0-9_]*)+#[0-9]+$", max_length=220)]
+    intervention_id: Annotated[
+        StrictStr, Field(pattern=r"^[a-z_][a-z0-9_]*(/[a-z_][a-z0-9_]*)+#[0-9]+$", max_length=220)
+    ]
     judgement: Judgement
     reason: Text = ""
     intervention_ns: Stamp = 0

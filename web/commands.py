@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from schemas import topics
-from schemas.audit import AuditOutcome
+from schemas.audit import AuditOutcome, StandingAlarm
 from schemas.base import BadName, Message, Service, check_name
 from schemas.impact import BypassRequest, ModeReply, ModeRequest, VerdictReply, VerdictRequest
 from schemas.machine import (
@@ -30,7 +30,8 @@ from web.authority import FREE, Command, Refused, Session, authorize
 from web.desk import Desk
 from web.gate import Gate
 from web.origin import foreign
-from web.problems import RESPONSES, response
+from web.problems import RESPONSES, ProblemError, response
+from web.problems import refused as refused_as
 
 STOP_S = 2.0
 ASK_S = 3.0
@@ -255,6 +256,18 @@ class Commands:
                 request, Command.VERDICT, body.intervention_id, act, machine=machine, reason=body.reason,
                 details={"judgement": body.judgement}, of_ns=body.intervention_ns,
             )  # fmt: skip
+
+        @api.get("/alarms")
+        async def alarms(request: Request) -> list[StandingAlarm]:
+            """Every alarm that is so or that nobody has looked at, the newest first."""
+            shut = self._gate.may_look(self._gate.session(request.cookies))
+            if shut is not None:
+                raise refused_as(shut)
+            try:
+                found: list[StandingAlarm] = await asking.on_node(self._desk(), "all_alarms")
+            except NotThere as error:
+                raise ProblemError(503, "nobody is there", str(error)) from None
+            return sorted(found, key=lambda a: a.raised_ns, reverse=True)
 
         @api.post("/alarms/ack", response_model=Done)
         async def acknowledge(body: bodies.Acknowledgement, request: Request) -> Response:

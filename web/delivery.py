@@ -25,10 +25,12 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from web.notify import Notice
+from web.private import NotPrivate, read_private
 
 TIMEOUT_S = 4.0
 """for each step of a delivery"""
@@ -171,3 +173,16 @@ def _channel(kind: type[Channel], rows: Any, wrong: list[str]) -> Channel | None
         wrong.append(f"[{kind.name}] {mistake}")
         return None
     return channel
+
+
+def channel_of(folder: Path, name: str) -> tuple[Channel | None, str]:
+    """The channel of a name, where `notify.toml` has one; and what is wrong with that file."""
+    path = folder / "notify.toml"
+    try:
+        return read_channels(read_private(path)).get(name), ""
+    except FileNotFoundError:
+        return None, ""
+    except NotPrivate as error:
+        return None, str(error)
+    except BadSettings as error:
+        return None, f"{path}: " + "; ".join(str(error).splitlines())

@@ -22,15 +22,15 @@ from schemas.impact import Intervention, Protection, Reaction
 from schemas.machine import Alarm, ConditionLevel, MachineInfo, MachineState
 from web.alarm_states import AlarmStates
 from web.conditions import Conditions, of_intervention
-from web.delivery import BadSettings, Channel, deliver, read_channels
 from web.notify import Notice, Notices
-from web.private import NotPrivate, read_private
 
 CONFIRM_NS = 10_000_000_000
 """how long an alarm of before may wait for its publisher to say it again"""
 AWAY_NS = 60_000_000_000
 """an intervention of so long before this node began was told by its earlier life"""
 OUTBOX = 8
+ERP = "erp"
+"""the node that renews tickets"""
 DELIVERY_CODE = "DELIVERY_FAILED"
 
 
@@ -64,13 +64,14 @@ class Desk(Node):
         self.notices = Notices(round(self.repeat_s * 1e9))
         self.infos: dict[str, MachineInfo] = {}
         self.outboxes: dict[str, queue.Queue[Notice]] = {name: queue.Queue(OUTBOX) for name in ("webhook", "smtp")}
-        self.ready: set[str] = set()
+        self.deliverable: set[str] = set()
         """channels that have somewhere to go"""
         self.failing: set[str] = set()
+        self.erp_away = True
 
     # --- what the web asks ---------------------------------------------------------------------------------------
 
-    def ask(self, service: Service[Any, Any], full_name: str, request: Message, timeout_s: float) -> Future[Any]:
+    def start_call(self, service: Service[Any, Any], full_name: str, request: Message, timeout_s: float) -> Future[Any]:
         """Call a service; for `submit`. The future holds its Outcome at the latest at the deadline."""
         return self.context.call(service, full_name, request, timeout_s, None)
 
@@ -155,9 +156,11 @@ class Desk(Node):
             self.states.doubt(event.source.node, self.now_ns() + CONFIRM_NS)
 
     @timer(0.25)
-    def look(self) -> None:
+    def watch(self) -> None:
         """What has become so by waiting, and whom to tell."""
         now_ns = self.now_ns()
+        entries: Mapping[str, Any] = getattr(self.context, "entries", dict)()  # a replay has none
+        self.erp_away = ERP not in entries
         self._hear(self.conditions.look(now_ns))
         self.states.sweep(now_ns)
         self._tell_changed()
@@ -177,8 +180,8 @@ class Desk(Node):
             self.standing.publish(alarm)
             if alarm.state is AlarmState.NORMAL:
                 self.standing.withdraw(alarm.alarm_id)
-        if self.ready and (due := self.notices.due(self.states, self.now_ns())) is not None:
-            for name in sorted(self.ready):
+        if self.deliverable and (due := self.notices.due(self.states, self.now_ns())) is not None:
+            for name in sorted(self.deliverable):
                 try:
                     self.outboxes[name].put_nowait(due)
                 except queue.Full:
@@ -206,12 +209,14 @@ class Desk(Node):
 
     def _send(self, name: str, end: threading.Event) -> Iterator[Alarm]:
         """Deliver what waits for a channel, in its thread; an alarm for each attempt, NORMAL when it arrived."""
+        from web.delivery import channel_of, deliver  # smtplib and urllib: not before they are needed
+
         channel, why = channel_of(web_folder(str(getattr(self.context, "domain", "default"))), name)
         if why:
             yield self._delivery_alarm(name, why)
         if channel is None:
             return
-        self.ready.add(name)
+        self.deliverable.add(name)
         while not end.is_set():
             try:
                 waiting = self.outboxes[name].get(timeout=0.25)
@@ -239,16 +244,3 @@ class Desk(Node):
         self.delivery_alarms.publish(alarm)
         self.states.hear(alarm, "", publisher=self.name, notify=True)
         self._tell_changed()
-
-
-def channel_of(folder: Path, name: str) -> tuple[Channel | None, str]:
-    """The channel of a name, where `notify.toml` has one; and what is wrong with that file."""
-    path = folder / "notify.toml"
-    try:
-        return read_channels(read_private(path)).get(name), ""
-    except FileNotFoundError:
-        return None, ""
-    except NotPrivate as error:
-        return None, str(error)
-    except BadSettings as error:
-        return None, f"{path}: " + "; ".join(str(error).splitlines())

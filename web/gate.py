@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from web.authority import Refused, Role, Session
+from web.authority import Refused, Role, Session, has_role
 from web.limits import LoginLimits
 from web.origin import LOOPBACK
 from web.private import NotPrivate, read_private
@@ -41,25 +41,31 @@ class Gate:
     """Who is who.
 
     Args:
-        folder: where users, sessions and keys are.
+        folder: where users, sessions and keys are; None: `move_in` says it, before anybody comes.
         names: the host names and addresses that are ours.
         now_ns: wall time.
         erp_away: whether nobody vouches anew at the moment.
     """
 
     def __init__(
-        self, folder: Path, *, names: Collection[str] = LOOPBACK, now_ns: Callable[[], int] = time.time_ns,
-        erp_away: Callable[[], bool] = lambda: True,
+        self, folder: Path | None = None, *, names: Collection[str] = LOOPBACK,
+        now_ns: Callable[[], int] = time.time_ns, erp_away: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         self.names = names
+        self.look_needs_login = False
         self.now_ns = now_ns
         self.erp_away = erp_away
-        self.users = Users(folder)
-        self.sessions = Sessions(folder / "sessions.json")
         self.limits = LoginLimits()
-        self._ticket_key = folder / "ticket_key"
         self._lock = threading.Lock()
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
+        if folder is not None:
+            self.move_in(folder)
+
+    def move_in(self, folder: Path) -> None:
+        """Take the users, sessions and keys that are there."""
+        self.users = Users(folder)
+        self.sessions = Sessions(folder / "sessions.json")
+        self._ticket_key = folder / "ticket_key"
 
     # --- who is signed on --------------------------------------------------------------------------------------------
 
@@ -94,7 +100,13 @@ class Gate:
         return replace(found, roles=user.roles, machines=user.machines)  # those of now
 
     def may_look(self, session: Session | Refused | None) -> Refused | None:
-        """Looking needs nobody signed on: every page of our own origin is a paired terminal."""
+        """Looking needs somebody signed on where the network can, and nobody where only this computer can."""
+        if not self.look_needs_login:
+            return None
+        if isinstance(session, Refused):
+            return session
+        if session is None or not has_role(session.roles, Role.VIEWER):
+            return Refused(401, "sign on first", "this hub is open to the network: only who is signed on may look")
         return None
 
     def url_key(self) -> str:

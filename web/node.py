@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
-from bus.node import EVERY, Node, Outcome, Raw, parameter, publisher, subscription, tap, timer
+from bus.node import EVERY, Outcome, Raw, parameter, publisher, subscription, tap, timer
 from schemas import topics
 from schemas.base import Message, Service
 from schemas.impact import Intervention, ReactionResult, Verdict
 from schemas.machine import ConditionLevel, MotionEvent
 from schemas.system import WebAddress
+from web.desk import Desk, web_folder
 
 if TYPE_CHECKING:
     from bus.entry import Entry
     from web.hub import Hub
+    from web.people import People
     from web.serving import Serving
 
 
@@ -30,11 +32,14 @@ class Live(Protocol):
     def entries(self) -> Mapping[str, Entry]: ...
 
 
-class FanucApi(Node):
+class FanucApi(Desk):
     """The web: live data by WebSocket, the API, the dashboard. On loopback unless told otherwise."""
 
     listen = parameter("127.0.0.1", doc="the address of this computer to listen on")
     port = parameter(8000, ge=0, le=65535, doc="a port that is taken is replaced by the next free one; 0: any")
+    names = parameter((), doc="host names and addresses that people type, where `listen` is open to the network")
+    certificate = parameter("", doc="the site's own TLS certificate, a PEM file; empty: one is made")
+    certificate_key = parameter("", doc="its key, a PEM file that only this user may read")
 
     address = publisher(topics.WEB_ADDRESS)
 
@@ -42,8 +47,10 @@ class FanucApi(Node):
     serves: ClassVar[bool] = True
     """False where a web server of somebody else's serves the hub (web/alone.py)"""
     serving: Serving | None = None
+    authority: People | None = None
 
     def on_configure(self) -> None:
+        super().on_configure()
         if self.serving is not None:
             return  # the clock jumped back: clients stay
         # the web framework is imported here, so that a tool reads the interface without it
@@ -58,18 +65,24 @@ class FanucApi(Node):
         self.seen: Mapping[str, Entry] = {}
         self.told: tuple[str, ...] = ()
         self.look()
+        if self.authority is not None:
+            self.authority.take(self)
         if self.serves:
             self._serve(self.hub)
 
     def _serve(self, hub: Hub) -> None:
         from web.app import create_app
-        from web.door import Loopback
-        from web.serving import CannotListen, Serving, is_loopback
+        from web.opening import opened
+        from web.serving import Serving
 
-        if not is_loopback(self.listen):
-            raise CannotListen(f"listen={self.listen}: only loopback so far, such as 127.0.0.1")
-        authority = Loopback()
-        self.serving = Serving(create_app(hub, authority), self.listen, self.port)
+        folder = web_folder(hub.domain)
+        authority, certificate = opened(folder, self.listen, tuple(self.names), self.certificate, self.certificate_key)
+        authority.take(self)
+        self.authority = authority
+        tls = (certificate.path, certificate.key_path) if certificate is not None else None
+        self.serving = Serving(create_app(hub, authority), self.listen, self.port, tls)
+        if certificate is not None:
+            self.log.info(f"fingerprint of the certificate (SHA-256): {certificate.fingerprint}")
         url = self.serving.url + authority.url_key()
         if self.port and self.serving.port != self.port:
             self.log.warning(f"port {self.port} is taken: the dashboard is on port {self.serving.port}")
@@ -128,6 +141,7 @@ class FanucApi(Node):
     # what the log of a topic holds is read anew at each start: the hub keeps nothing of its own
     @subscription(topics.INTERVENTION, namespace=EVERY, cursor="from_the_beginning")
     def keep_intervention(self, said: Intervention) -> None:
+        super().keep_intervention(said)
         self._keep("interventions", said)
 
     @subscription(topics.VERDICT, namespace=EVERY, cursor="from_the_beginning")
@@ -141,10 +155,6 @@ class FanucApi(Node):
     @subscription(topics.MOTION, namespace=EVERY)
     def keep_motion(self, said: MotionEvent) -> None:
         self._keep("motion", said)
-
-    def from_the_beginning(self, publisher: str, topic: str) -> Mapping[int, int]:
-        """The cursor of a reader that keeps none."""
-        return {}
 
     def _keep(self, what: str, said: Message) -> None:
         assert self.hub is not None

@@ -29,6 +29,11 @@ class People(Gate):
 
     desk: Desk | None = None
 
+    def take(self, desk: Desk) -> None:
+        """The node through which is commanded, and that knows whether the ERP is there."""
+        self.desk = desk
+        self.erp_away = lambda: desk.erp_away
+
     def install(self, app: FastAPI, hub: Hub) -> None:
         """Add the routes that command and sign on, below /api/v1."""
         commands = Commands(self, lambda: self.desk)
@@ -104,7 +109,9 @@ def signing(gate: Gate, commands: Commands) -> APIRouter:
         """Everybody and their roles. Administrator."""
         session = await asyncio.to_thread(gate.session, request.cookies)
         if not isinstance(session, Session):
-            return response(401, "sign on first", session.text if session else "only an administrator may see the users")
+            return response(
+                401, "sign on first", session.text if session else "only an administrator may see the users"
+            )
         if not has_role(session.roles, Role.ADMINISTRATOR):
             return response(403, "role is missing", "only an administrator may see the users")
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from web.private import NotPrivate, read_private, write_private
+from web.serving import is_loopback
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -31,14 +32,6 @@ class Certificate(NamedTuple):
     key_path: Path
     fingerprint: str
     """SHA-256, as browsers show it"""
-
-
-def is_loopback(listen: str) -> bool:
-    """Whether only this computer can connect to `listen`, an address or host name."""
-    try:
-        return ipaddress.ip_address(listen).is_loopback
-    except ValueError:
-        return listen == "localhost"
 
 
 def closed(listen: str, *, users: int, certificate: Certificate | None) -> str:
