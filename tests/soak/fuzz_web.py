@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgpack
 import msgspec
@@ -118,7 +118,7 @@ def ws_batch() -> Target:
         ),
         codec(type(signals("x"))).encode(signals("x", "y")),
         codec(Alarm).encode(ALARM),
-        codec(MachineInfo).encode(example(MachineInfo)),
+        codec(MachineInfo).encode(cast(MachineInfo, example(MachineInfo))),
         msgpack.packb({"text": "a line"}),
     ]
     steps = [[n, 5 + n, 7, 0, msgpack.unpackb(payload)] for n, payload in enumerate(plain)]
