@@ -36,6 +36,8 @@ class Client:
     """by topic and publisher id: the last number it has of what this hub has not heard yet"""
     dropped: int = 0
     """batches since its start"""
+    told_ns: int = 0
+    """when it was last told that batches were dropped"""
     sent_bytes: int = 0
     taken_s: float = 0.0
     """when something was last taken to be sent, by the loop's clock"""
@@ -96,8 +98,9 @@ class Client:
         self._bytes += len(data)
         self._ready.set()
 
-    def told(self) -> int:
+    def told(self, now_ns: int) -> int:
         """How many batches were dropped since it was last told; from now on it is."""
+        self.told_ns = now_ns
         untold, self._untold = self._untold, 0
         return untold
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PORTS_TRIED = 50
 START_WITHIN_S = 10.0
+SEND_BUFFER_BYTES = 128 * 1024
 GRACE_S = 2
 """what clients get to see their connection closed in order"""
 END_WITHIN_S = 3.0
@@ -52,6 +53,8 @@ def bind(listen: str, port: int) -> socket.socket:
     for candidate in range(port, min(port + PORTS_TRIED, 65535) + 1) if port else (0,):
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # every connection has it from here: what waits in the kernel for a slow client is old by then
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             made.bind((address[0], candidate))
             made.listen(128)  # only now is it known that nobody else has it
