@@ -62,13 +62,14 @@ class Shop:
         return state is not None and state.execution is execution and block in (None, state.block_number)
 
     def cuts(self) -> bool:
-        """Waits until it moves along x at 50 mm/s, with its way before it."""
-        return self.spin(lambda: self.is_now(Execution.ACTIVE, 50) and self.feed_mm_min > 2500.0)
+        """Waits until it moves along x at 50 mm/s, more than a second before its end."""
+        return self.spin(
+            lambda: self.is_now(Execution.ACTIVE, 50) and self.read("feed_mm_min") > 2500.0 and self.read("x_mm") < 40.0
+        )
 
-    @property
-    def feed_mm_min(self) -> float:
+    def read(self, signal: str) -> float:
         names = [s.name for s in self.ear.of(topics.SIGNALS)[-1].signals]
-        return float(self.ear.of(topics.SAMPLES)[-1].data.array[-1, names.index("feed_mm_min")])
+        return float(self.ear.of(topics.SAMPLES)[-1].data.array[-1, names.index(signal)])
 
     def call(self, service: Service[Any, Any], request: Message) -> Any:
         return self.session.call(f"m/{service.name}", service, request, timeout_s=2.0)
@@ -164,6 +165,7 @@ class TestRuns:
             core = stack.enter_context(ExitStack())
             core.enter_context(domain.process("nodes.impact_cortex", "--namespace", "m", "-p", "mode=STOP"))
             assert shop.spin(lambda: shop.ear.last_is(topics.HAL_PROTECTION, "PROTECTED"))
+            assert shop.cuts(), "between two runs of the program there is nothing to hold"
             core.close()  # killed
             assert shop.spin(lambda: shop.is_now(Execution.FEED_HOLD))
             assert shop.reset()
