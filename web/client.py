@@ -36,6 +36,8 @@ class Client:
     """by topic and publisher id: the last number it has of what this hub has not heard yet"""
     dropped: int = 0
     """batches since its start"""
+    told_ns: int = 0
+    """when it was last told that batches were dropped"""
     sent_bytes: int = 0
     taken_s: float = 0.0
     """when something was last taken to be sent, by the loop's clock"""
@@ -96,8 +98,9 @@ class Client:
         self._bytes += len(data)
         self._ready.set()
 
-    def told(self) -> int:
+    def told(self, now_ns: int) -> int:
         """How many batches were dropped since it was last told; from now on it is."""
+        self.told_ns = now_ns
         untold, self._untold = self._untold, 0
         return untold
 
@@ -107,18 +110,20 @@ class Client:
         Raises:
             Overrun: it is too far behind to go on.
         """
-        while not self._items:
-            if self.overrun:
-                break
+        while not self._items and not self.overrun:
             self._ready.clear()
             await self._ready.wait()
+        self.taken_s = asyncio.get_running_loop().time()
+        return self.take()
+
+    def take(self) -> bytes:
+        """The oldest that waits. Raises Overrun, and IndexError when there is nothing."""
         if self.overrun:
             raise Overrun(f"{WORDS_MAX} messages that may not be dropped wait unread")
         droppable, data = self._items.popleft()
         self._bytes -= len(data)
         self._batches -= droppable
         self.sent_bytes += len(data)
-        self.taken_s = asyncio.get_running_loop().time()
         return data
 
 

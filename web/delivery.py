@@ -84,7 +84,7 @@ class Smtp:
     def send(self, notice: Notice) -> None:
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Subject"] = self.sender, ", ".join(self.to), notice.subject
-        mail.set_content(notice.text)
+        mail.set_content(notice.text, cte="quoted-printable")  # not every server takes 8 bits
         with smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_S) as server:
             if self.starttls:
                 server.starttls(context=ssl.create_default_context())

@@ -1,4 +1,4 @@
-"""Whom the hub lets in: what it asks of an authority, and the plainest one, for a page on this computer.
+"""Whom the hub lets in: what it asks of an authority (web/people.py is one).
 
 The authority decides; the hub asks it before a WebSocket is accepted and before anything is read.
 """
@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from web.authority import Refused, Session
-from web.origin import LOOPBACK, foreign
+from web.origin import foreign
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,24 +38,6 @@ class Authority(Protocol):
     def install(self, app: FastAPI, hub: Hub) -> None:
         """Add the routes that command and sign on, below /api/v1."""
         ...
-
-
-class Loopback:
-    """Nobody can sign on; whoever sits at this computer may look."""
-
-    names: Collection[str] = LOOPBACK
-
-    def session(self, cookies: Mapping[str, str]) -> Session | Refused | None:
-        return None
-
-    def may_look(self, session: Session | Refused | None) -> Refused | None:
-        return None
-
-    def url_key(self) -> str:
-        return ""
-
-    def install(self, app: FastAPI, hub: Hub) -> None:
-        return None
 
 
 def let_in(authority: Authority, headers: Mapping[str, str], cookies: Mapping[str, str]) -> Session | Refused | None:

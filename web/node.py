@@ -62,8 +62,8 @@ class FanucApi(Desk):
         self.hub.domain = live.domain
         self.hub.now_ns = self.now_ns
         self.hub.asks = self.ask
+        self.hub.node_seen_ns = self.now_ns()
         self.seen: Mapping[str, Entry] = {}
-        self.told: tuple[str, ...] = ()
         self.look()
         if self.authority is not None:
             self.authority.take(self)

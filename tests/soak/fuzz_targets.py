@@ -33,6 +33,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "streams": ("daq_frames", "daq_lines", "linuxcnc", "sources"),
     "graph": ("knowledge_graph", "topology"),
     "backtest": ("backtested", "labelled", "laid_out"),
+    "web": ("ws_request", "ws_batch"),
     "text": (
         "entry",
         "anchor",

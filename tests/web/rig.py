@@ -42,7 +42,8 @@ class Shop:
 
     def browser(self, **headers: str) -> httpx.Client:
         """A page of the hub, with a jar of cookies of its own."""
-        client = httpx.Client(base_url=self.url, headers={"Origin": self.url, **headers}, timeout=20.0)
+        client = page(self.node)
+        client.headers.update(headers)
         self._clients.append(client)
         return client
 
@@ -99,15 +100,11 @@ def shop(
     machine = [Spec(SensoryCortex, namespace="vmc1", parameters={"sources": sources})]
     if engine:
         machine.append(Spec(ImpactCortex, namespace="vmc1", parameters={"mode": "STOP"}))
-    hub = Spec(FanucApi, "fanuc_api", parameters={"port": 0, **parameters})
     with (
         domain.session(select=select, heard=hear) as session,
         domain.running(*machine),
-        domain.running(hub) as executor,
+        hub(domain, **parameters) as node,
     ):
-        session.executor.start()
-        node = executor.hosts[0].node
-        assert isinstance(node, FanucApi)
         made = Shop(node, session, heard)
         # only who is heard already is heard from the first word on
         up = {"fanuc_api", "vmc1/sensory_cortex"}
@@ -116,6 +113,22 @@ def shop(
             yield made
         finally:
             made.close()
+
+
+@contextlib.contextmanager
+def hub(domain: Domain, **parameters: Any) -> Iterator[FanucApi]:
+    """The hub alone."""
+    with domain.running(Spec(FanucApi, "fanuc_api", parameters={"port": 0, **parameters})) as executor:
+        node = executor.hosts[0].node
+        assert isinstance(node, FanucApi)
+        yield node
+
+
+def page(node: FanucApi) -> httpx.Client:
+    """A page of a hub."""
+    assert node.serving is not None
+    url = node.serving.url.rstrip("/")
+    return httpx.Client(base_url=url, headers={"Origin": url}, timeout=20.0)
 
 
 def folder(domain: Domain) -> Path:

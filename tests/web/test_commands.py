@@ -56,7 +56,9 @@ def assert_only_stop(shop: Shop, page: httpx.Client, statuses: set[int]) -> None
         lambda m: m.action_id == action and m.phase is MotionPhase.SPINDLE_STANDING,
     )  # fmt: skip
     shop.audit(command="STOP", target="vmc1", outcome=AuditOutcome.DONE, reason="sparks")
-    refused = [a for a in shop.said(topics.AUDIT, "audit") if a.outcome is AuditOutcome.REFUSED and a.command != "LOGIN"]
+    refused = [
+        a for a in shop.said(topics.AUDIT, "audit") if a.outcome is AuditOutcome.REFUSED and a.command != "LOGIN"
+    ]
     assert len(refused) == len(OTHERS)
     assert all(a.text for a in refused)
 

@@ -180,6 +180,7 @@ def test_losses_are_told(hub: Hub) -> None:
 
 
 def test_who_was_too_slow_is_told_and_gets_the_latched_values_again(hub: Hub) -> None:
+    hub.now_ns = lambda: 1
     page = Page(hub)
     page.asks(1, "*/machine/samples")
     page.asks(2, "*/alarm")
@@ -192,6 +193,18 @@ def test_who_was_too_slow_is_told_and_gets_the_latched_values_again(hub: Hub) ->
     batch, dropped, again = page.reads()
     assert (batch["op"], dropped) == ("batch", {"op": "dropped", "batches": 4})
     assert [m[3]["alarm_id"] for m in again["messages"]] == ["a"]
+
+
+def test_who_never_catches_up_is_told_once_a_second(hub: Hub) -> None:
+    clock = iter(range(2_000_000_000, 10**15, 100_000_000))
+    hub.now_ns = lambda: next(clock)
+    page = Page(hub)
+    page.asks(1, "*/machine/samples")
+    for n in range(1, BATCHES_MAX + 41):
+        hub.take([block(n)])
+    told = [said["batches"] for said in page.reads() if said["op"] == "dropped"]
+    assert 2 <= len(told) <= 8
+    assert sum(told) >= 30
 
 
 def test_a_publisher_that_is_gone_is_told_and_its_state_stays_until_it_is_back(hub: Hub) -> None:

@@ -13,7 +13,12 @@ from web.notify import AGAIN_NS, LISTED_MAX, REPEAT_NS, Notices, notice
 
 
 def alarm(
-    name: str, raised_ns: int = 0, state: AlarmState = AlarmState.UNACKNOWLEDGED, *, notify: bool = True, text: str = "t"
+    name: str,
+    raised_ns: int = 0,
+    state: AlarmState = AlarmState.UNACKNOWLEDGED,
+    *,
+    notify: bool = True,
+    text: str = "t",
 ) -> StandingAlarm:
     return StandingAlarm(
         alarm_id=name, machine="vmc1", level=ConditionLevel.FAULT, origin="x", native_code="CODE", text=text,
