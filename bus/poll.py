@@ -9,7 +9,7 @@ import select
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLOCK_MONOTONIC = 1
@@ -20,6 +20,23 @@ PACE_MAX_NS = 1_000_000_000
 EVENTS_MAX = 64
 """of one look; epoll gives the others their turn at the next"""
 _libc.timerfd_settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def readable(fds: Iterable[int], timeout_s: float) -> list[int]:
+    """Those with something to read, or whose other end is gone; none in time: empty. `select` takes no fd over 1023."""
+    return _ready(fds, select.POLLIN, timeout_s)
+
+
+def writable(fd: int, timeout_s: float) -> bool:
+    """Whether there is room to write in time, or the connection has failed."""
+    return bool(_ready([fd], select.POLLOUT, timeout_s))
+
+
+def _ready(fds: Iterable[int], wanted: int, timeout_s: float) -> list[int]:
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, wanted)
+    return [fd for fd, _ in poll.poll(timeout_s * 1000)]
 
 
 class Alarm:

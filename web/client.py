@@ -110,18 +110,20 @@ class Client:
         Raises:
             Overrun: it is too far behind to go on.
         """
-        while not self._items:
-            if self.overrun:
-                break
+        while not self._items and not self.overrun:
             self._ready.clear()
             await self._ready.wait()
+        self.taken_s = asyncio.get_running_loop().time()
+        return self.take()
+
+    def take(self) -> bytes:
+        """The oldest that waits. Raises Overrun, and IndexError when there is nothing."""
         if self.overrun:
             raise Overrun(f"{WORDS_MAX} messages that may not be dropped wait unread")
         droppable, data = self._items.popleft()
         self._bytes -= len(data)
         self._batches -= droppable
         self.sent_bytes += len(data)
-        self.taken_s = asyncio.get_running_loop().time()
         return data
 
 

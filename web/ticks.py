@@ -17,6 +17,7 @@ from web.protocol import Gap, Message
 from web.protocol import Signals as Rows
 
 BLOCK = SignalBlock.__name__
+_MOST = 2**53
 _blocks = codec(SignalBlock)
 _signals = codec(Signals)
 _any = msgspec.msgpack.Decoder(dict[str, Any])
@@ -108,6 +109,8 @@ def _take_block(
         array = block.data.array
         if array.ndim != 2:
             raise DecodeError(BLOCK, f"rows of {array.ndim} dimensions, expected 2")
+        if not (0 <= block.first_row < _MOST and 0 <= block.period_ns < _MOST and abs(block.stamp_ns) < 2**62):
+            raise DecodeError(BLOCK, "first_row, period_ns or stamp_ns are beyond what a page can count")
     except DecodeError as error:
         _close(runs, raw, made)
         feed = feeds.any_of(*key) or _new(raw, "", feeds, named)
@@ -193,6 +196,8 @@ class Decimator:
         """Entries of two rows per bin that are complete now."""
         n, first, last, first_row, stamp_ns, period_ns, count, columns, data = rows
         out: list[Rows] = []
+        if not data:
+            return out
         begun = self._first
         if begun is not None and (begun[7] != columns or begun[5] != period_ns or self._next_row != first_row):
             out += self._flush()

@@ -25,6 +25,7 @@ HEAD = np.dtype(
     [("opcode", "u1"), ("length", "<u8"), ("channel", "<u2"), ("seq", "<u4"), ("log", "<u8"), ("publish", "<u8")]
 )
 """a message record up to its payload"""
+HEAD_BYTES = np.dtype((np.void, HEAD.itemsize))
 MOST_KINDS = 16
 """in one chunk, of one channel and length: other messages are not stacked"""
 
@@ -194,7 +195,7 @@ class Chunk:
                 continue
             if at.min() < 0 or at.max() > size - HEAD.itemsize:
                 raise ValueError(f"channel {channel}: an index that points outside its chunk")
-            heads = _windows(content, HEAD)[at]
+            heads = _windows(content, HEAD_BYTES)[at].view(HEAD)  # field by field it takes eight times as long
             lengths = heads["length"].astype(np.int64) - MESSAGE_FIXED_BYTES
             fits = (heads["opcode"] == 5) & (heads["channel"] == channel) & (lengths >= 0)
             if not fits.all() or (at + HEAD.itemsize + lengths > size).any():

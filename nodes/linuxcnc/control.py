@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import os
 import pwd
-import select
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from bus.poll import readable
 
 PROGRAM = "linuxcnc"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -161,7 +162,7 @@ class Control:
         output = process.stdout.fileno()
         rest, waits, came_up = b"", 0, False
         while not end.is_set() and process.poll() is None:
-            if not select.select([output], [], [], 0.2)[0]:
+            if not readable([output], 0.2):
                 waits += 1
                 if not came_up or waits % LOOK_EVERY == 0:
                     lives = set(parts().values()) >= VITAL

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
+from bus.poll import writable
 from bus.site import did_you_mean
 from schemas.sayable import shown
 
@@ -106,7 +106,7 @@ def _tcp(where: Endpoint, end: threading.Event) -> Iterator[bytes]:
         for _ in range(CONNECT_WAITS):
             if waiting not in (errno.EINPROGRESS, errno.EAGAIN) or end.is_set():
                 break
-            if select.select([], [sock], [], WAIT_S)[1]:
+            if writable(sock.fileno(), WAIT_S):
                 waiting = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if waiting:
             raise OSError(waiting, os.strerror(errno.ETIMEDOUT if waiting == errno.EINPROGRESS else waiting))

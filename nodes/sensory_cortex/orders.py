@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+
+from bus.poll import readable
 
 ORDERS_MAX = 64
 
@@ -49,12 +50,12 @@ class Orders:
         """The next one, None when there is none in time."""
         if (order := self.get()) is not None:
             return order
-        if select.select([self._fd], [], [], timeout_s)[0]:
+        if readable([self._fd], timeout_s):
             self.seen()
         return self.get()
 
     def seen(self) -> None:
-        """`select` woke by it: be quiet until the next order."""
+        """a thread woke by it: be quiet until the next order."""
         os.eventfd_read(self._fd)
 
     def __enter__(self) -> int:

@@ -23,7 +23,6 @@ from nodes.sensory_cortex.options import Options, Wrong, option
 from nodes.sensory_cortex.orders import Do, Order, Orders
 from schemas.base import Message
 from schemas.machine import (
-    Alarm,
     ConditionLevel,
     InjectReply,
     InjectRequest,
@@ -89,7 +88,7 @@ class Telling:
         source = setting.name
         self._setting = setting
         self._at = options.at
-        self._name = f"{setting.machine}/{source}"
+        self._name = setting.full_name
         self._table = items(options.items)
         self._observed = Observed(self._name, source, self._table, setting.next_id, setting.log)
         self._decoder = Decoder(self._table.kinds)
@@ -218,7 +217,7 @@ class Telling:
                 self._opened_ns = self._heard_ns = now_ns
                 self._setting.log(LogLevel.INFO, f"{self._name}: connected to {self._at}")
                 self._trouble = ""
-                out.append(self._alarm("connection", ConditionLevel.NORMAL, "", now_ns))
+                out.append(self._setting.alarm("connection", ConditionLevel.NORMAL, "", now_ns))
                 self.opened(now_ns)
             case ChunkKind.BYTES:
                 self._heard_ns = now_ns
@@ -242,7 +241,7 @@ class Telling:
         if text != self._trouble:
             self._trouble = text
             self._setting.log(LogLevel.WARNING, f"{self._name}: {text}")
-            out.append(self._alarm("connection", ConditionLevel.UNAVAILABLE, text, now_ns))
+            out.append(self._setting.alarm("connection", ConditionLevel.UNAVAILABLE, text, now_ns))
 
     def _live(self, now_ns: int) -> None:
         alive = self._open and now_ns - self._heard_ns <= SILENT_NS
@@ -256,17 +255,7 @@ class Telling:
         for code, text in (("lines", self._observed.misunderstood()), ("lost", lost)):
             if text != self._told.get(code, ""):
                 self._told[code] = text
-                out.append(self._alarm(code, ConditionLevel.WARNING, text, now_ns))
-
-    def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
-        return Alarm(
-            stamp_ns=now_ns,
-            alarm_id=f"{self._name}/{code}",
-            level=level,
-            origin=self._name,
-            native_code=code.upper(),
-            text=text,
-        )
+                out.append(self._setting.alarm(code, ConditionLevel.WARNING, text, now_ns))
 
     def deferred(self) -> Sequence[SignalBlock]:
         return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -76,6 +77,8 @@ def backtest(domain: Domain, count: int) -> list[Row]:
             "one setting": interval([SECONDS / s for s in alone]).median,
         }
         speeds = interval([SECONDS / s for s, _ in runs])
-        rows.append(Row(name, "times real time", speeds, 1000.0, at_least=True, also=also))
+        # what is demanded is demanded of a job at 1 kHz; ten times as many readings are told beside it
+        bar = math.nan if vibration else 1000.0
+        rows.append(Row(name, "times real time", speeds, bar, at_least=True, also=also))
         rows.append(Row(name, "settings unlike lock-step", interval([float(wrong)]), 0.0))
     return rows

@@ -23,6 +23,7 @@ from schemas.codec import codec
 from tests.benchmarks.backtest import backtest
 from tests.benchmarks.durable import durable
 from tests.benchmarks.graph import graph
+from tests.benchmarks.hub import hub
 from tests.benchmarks.linuxcnc import linuxcnc
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
 from tests.benchmarks.messages import Twenty, twenty
@@ -213,6 +214,7 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "idle": idle,
     "cli": command_line,
     "recorder": recorder,
+    "hub": hub,
     "durable": durable,
     "graph": graph,
     "linuxcnc": linuxcnc,

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import select
 import threading
 import time
 
 import pytest
 
-from bus.poll import Alarm, Poller
+from bus.poll import Alarm, Poller, readable, writable
+
+
+def test_descriptors_beyond_what_select_takes_are_waited_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048 if hard < 0 else min(2048, hard), hard))
+    read, write = os.pipe()
+    high = fcntl.fcntl(read, fcntl.F_DUPFD, 1500)
+    try:
+        assert readable([high, read], 0) == []
+        assert writable(write, 5)
+        os.write(write, b"x")
+        assert readable([high], 5) == [high]
+        os.read(read, 1)
+        os.close(write)
+        assert readable([high], 5) == [high], "its other end is gone"
+    finally:
+        os.close(read)
+        os.close(high)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_alarm_rings_and_is_set_again() -> None:

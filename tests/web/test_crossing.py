@@ -63,6 +63,11 @@ def test_even_states_have_a_bound() -> None:
     assert (len(batch), batch[-1].lost_first, batch[-1].seq) == (KEPT_MAX + 1, KEPT_MAX + 1, KEPT_MAX + 100)
 
 
+def put_all(crossing: Crossing) -> None:
+    for first in range(1, 201, 5):
+        crossing.put([block(n) for n in range(first, first + 5)])
+
+
 def test_batches_cross_from_another_thread() -> None:
     got: list[int] = []
 
@@ -76,9 +81,7 @@ def test_batches_cross_from_another_thread() -> None:
 
         crossing = Crossing(take)
         crossing.attach(asyncio.get_running_loop())
-        thread = threading.Thread(
-            target=lambda: [crossing.put([block(n) for n in range(i, i + 5)]) for i in range(1, 201, 5)]
-        )
+        thread = threading.Thread(target=put_all, args=(crossing,))
         thread.start()
         await asyncio.wait_for(done.wait(), 10)
         thread.join()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -77,12 +78,12 @@ def test_a_page_sees_a_mill_whole(hub: Executor) -> None:
     ],
 )
 def test_whoever_is_no_page_of_ours_is_refused_before_the_handshake(
-    hub: Executor, more: dict[str, object], status: int, said: str
+    hub: Executor, more: dict[str, Any], status: int, said: str
 ) -> None:
     url = url_of(hub)
-    fields = {"origin": url.rstrip("/"), "subprotocols": ["rise.1"], **more}
+    fields: dict[str, Any] = {"origin": url.rstrip("/"), "subprotocols": ["rise.1"], **more}
     with pytest.raises(InvalidStatus) as refused:
-        connect(f"{url.replace('http', 'ws', 1)}ws", **fields)  # type: ignore[arg-type] # what a row says
+        connect(f"{url.replace('http', 'ws', 1)}ws", **fields).__enter__()
     assert refused.value.response.status_code == status
     assert said in refused.value.response.body.decode()
     assert refused.value.response.headers["content-type"] == "application/problem+json"

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 from nodes.sensory_cortex.chunk import Chunk
 from nodes.sensory_cortex.options import Options
 from schemas.base import Message
-from schemas.machine import InjectReply, InjectRequest, MachineState, SignalBlock, SignalInfo
+from schemas.machine import Alarm, ConditionLevel, InjectReply, InjectRequest, MachineState, SignalBlock, SignalInfo
 from schemas.system import LogLevel
 
 DRIVERS: Mapping[str, str] = {
@@ -101,6 +101,22 @@ class Setting:
     log: Callable[[LogLevel, str], None]
     now_ns: Callable[[], int] = lambda: 0
     """for `read` alone: when something arrived"""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.machine}/{self.name}"
+
+    def alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
+        """A condition of the source itself, not of the machine behind it."""
+        origin = self.full_name
+        return Alarm(
+            stamp_ns=now_ns,
+            alarm_id=f"{origin}/{code}",
+            level=level,
+            origin=origin,
+            native_code=code.upper(),
+            text=text,
+        )
 
 
 class Driver(Protocol):

@@ -33,7 +33,6 @@ from nodes.sensory_cortex.options import Options, Wrong, option
 from nodes.sensory_cortex.schedule import Schedule
 from schemas.base import Message, Samples
 from schemas.machine import (
-    Alarm,
     ConditionLevel,
     InjectReply,
     InjectRequest,
@@ -87,7 +86,6 @@ class LinuxCnc:
     def __init__(self, setting: Setting) -> None:
         options: LinuxCncOptions = setting.options
         self._setting, self._options = setting, options
-        self._name = f"{setting.machine}/{setting.name}"
         try:
             self._layout = Layout.of(options.more)
         except KeyError as error:
@@ -188,7 +186,7 @@ class LinuxCnc:
             self._trouble = why
             self._log(LogLevel.WARNING if why else LogLevel.INFO, why or "connected")
             level = ConditionLevel.UNAVAILABLE if why else ConditionLevel.NORMAL
-            out.append(self._alarm("connection", level, why, now_ns))
+            out.append(self._setting.alarm("connection", level, why, now_ns))
 
     def _said(self, payload: bytes, now_ns: int, out: list[Message]) -> None:
         try:
@@ -206,7 +204,7 @@ class LinuxCnc:
         elif isinstance(said, OperatorText):
             self._log(LogLevel.WARNING, f"the control says: {said.text}")
             self._operator_told = True
-            out.append(self._alarm("operator", ConditionLevel.WARNING, said.text, now_ns))
+            out.append(self._setting.alarm("operator", ConditionLevel.WARNING, said.text, now_ns))
         elif isinstance(said, Obeyed) and said.text:
             self._log(LogLevel.WARNING, f"{said.do} was not taken: {said.text}")
 
@@ -351,7 +349,7 @@ class LinuxCnc:
         self._releasing = action_id
         if self._operator_told:
             self._operator_told = False
-            self._pending.append(self._alarm("operator", ConditionLevel.NORMAL, "", now_ns))
+            self._pending.append(self._setting.alarm("operator", ConditionLevel.NORMAL, "", now_ns))
         self.revision += 1
         return Answer(True, action_id, "")
 
@@ -373,16 +371,6 @@ class LinuxCnc:
 
     def _send_load(self) -> None:
         self._link.send(HAL, b"l" + struct.pack("<d", self._overload.pct))
-
-    def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
-        return Alarm(
-            stamp_ns=now_ns,
-            alarm_id=f"{self._name}/{code}",
-            level=level,
-            origin=self._name,
-            native_code=code.upper(),
-            text=text,
-        )
 
     def _log(self, level: LogLevel, text: str) -> None:
         self._setting.log(level, f"source {self._setting.name}: {text}")

@@ -25,7 +25,6 @@ from nodes.sensory_cortex.recorded import bag_chunks, restamped, shifted
 from nodes.sensory_cortex.rows import BadRow, BadTable, Row, read_rows
 from schemas.base import Message, Samples
 from schemas.machine import (
-    Alarm,
     ConditionLevel,
     ControllerMode,
     EmergencyStop,
@@ -214,7 +213,7 @@ class Recording:
                 self.ended = True
                 self._note(Execution.UNAVAILABLE, Motion.UNKNOWN, "")
                 self._setting.log(LogLevel.ERROR, f"recording stopped: {chunk.text}")
-                out.append(self._alarm("failed", ConditionLevel.FAULT, chunk.text, now_ns))
+                out.append(self._setting.alarm("failed", ConditionLevel.FAULT, chunk.text, now_ns))
         self._done()
         return 1
 
@@ -269,13 +268,7 @@ class Recording:
         if chunk.bad_rows > self._bad_rows:
             self._bad_rows = chunk.bad_rows
             text = f"{chunk.bad_rows} bad rows skipped, the last: {chunk.text}"
-            out.append(self._alarm("bad_rows", ConditionLevel.WARNING, text, now_ns))
-
-    def _alarm(self, code: str, level: ConditionLevel, text: str, now_ns: int) -> Alarm:
-        name = f"{self._setting.machine}/{self._setting.name}"
-        return Alarm(
-            stamp_ns=now_ns, alarm_id=f"{name}/{code}", level=level, origin=name, native_code=code.upper(), text=text
-        )
+            out.append(self._setting.alarm("bad_rows", ConditionLevel.WARNING, text, now_ns))
 
     def state(self, stamp_ns: int) -> MachineState:
         recorded = self._recorded_state

@@ -7,13 +7,13 @@ when to hang up and connect anew: after twice that. One that knows no PING is al
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from bus.poll import readable
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.drivers import Setting
 from nodes.sensory_cortex.items import PORTS
@@ -95,7 +95,7 @@ class Shdr(Telling):
 
     def _talk(self, line: socket.socket, woken: int, end: threading.Event) -> Iterator[Chunk]:
         while not end.is_set():
-            ready, _, _ = select.select([line.fileno(), woken], [], [], 0.2)
+            ready = readable((line.fileno(), woken), 0.2)
             if woken in ready:
                 self.orders.seen()
                 while (order := self.orders.get()) is not None:

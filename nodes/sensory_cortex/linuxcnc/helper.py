@@ -358,7 +358,9 @@ def tell(line: socket.socket, datagram: bytes) -> bool:
 
 def main(words: list[str]) -> int:
     role, descriptor, *rest = words
-    line = socket.socket(fileno=int(descriptor))
+    # a node with many descriptors hands over a high one, and select, which counts in microseconds, takes none over 1023
+    line = socket.socket(fileno=os.dup(int(descriptor)))
+    os.close(int(descriptor))
     if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
         # attaching takes a spin lock that a process of lower priority may hold; who started us raises us afterwards
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

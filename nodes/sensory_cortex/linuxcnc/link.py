@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import subprocess
 import threading
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bus.poll import readable
 from nodes.sensory_cortex.chunk import Chunk, ChunkKind
 from nodes.sensory_cortex.linuxcnc.said import Attached, BadWord, Ended, rows, word
 from schemas.base import Samples
@@ -126,7 +126,7 @@ class Link:
         by_line = {h.line.fileno(): h for h in helpers}
         told = False
         while not end.is_set():
-            ready, _, _ = select.select(list(by_line), [], [], 0.1)
+            ready = readable(by_line, 0.1)
             now_ns = self.now_ns()
             for fileno in ready:
                 helper = by_line[fileno]

@@ -6,6 +6,7 @@ import os
 import resource
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,19 @@ from bus.durable.kept import BEHIND_MAX, HEADER_BYTES, Kept, Value, namespaces, 
 from bus.durable.syncer import Syncer
 from tests.bus.durable.test_recovery import disk_takes
 
+_syncers: list[Syncer] = []
+
+
+@pytest.fixture(autouse=True)
+def _threads_end() -> Iterator[None]:
+    yield
+    while _syncers:
+        _syncers.pop().stop()
+
 
 def opened(folder: Path) -> tuple[Kept, Syncer, list[Value]]:
     syncer = Syncer(1e6)  # it syncs when it is told to
+    _syncers.append(syncer)
     kept = Kept(folder, syncer)
     return kept, syncer, kept.values()
 

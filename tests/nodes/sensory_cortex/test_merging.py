@@ -74,3 +74,21 @@ def test_it_ends_with_readers_that_have_nothing_to_say() -> None:
     timer = threading.Timer(0.05, end.set)
     timer.start()
     assert list(merged([lambda end: iter(()), lambda end: iter(())], end)) == []
+
+
+def test_a_source_that_is_alone_is_read_by_the_calling_thread() -> None:
+    end, threads = threading.Event(), set()
+
+    def alone(end: threading.Event) -> Iterator[Chunk]:
+        threads.add(threading.current_thread())
+        yield from numbered(100)
+        raise OSError("the cable is out")
+
+    got = []
+    for chunk in merged([alone], end):
+        got.append(chunk)
+        if chunk.kind is ChunkKind.FAILED:
+            end.set()
+    assert [c.first_row for c in got[:-1]] == list(range(100))
+    assert got[-1].text == "OSError: the cable is out"
+    assert threads == {threading.current_thread()}
