@@ -8,11 +8,11 @@ PY := .venv/bin/python -P
 UV ?= uv
 # More arguments for pytest: make test ARGS="-k codec -x"
 ARGS ?=
-# Programs of the system that tests marked `full` use: a real control (procps and psmisc are what its own script calls)
-FULL_PACKAGES := linuxcnc-uspace procps psmisc
+# Programs of the system that tests marked `full` use: a real control (procps and psmisc are what its own script calls), a browser
+FULL_PACKAGES := linuxcnc-uspace procps psmisc chromium
 INSTALL = DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(FULL_PACKAGES)
 
-.PHONY: help setup setup-dev run test test-full check bench bench-detect soak lock test-clean
+.PHONY: help setup setup-dev dashboard run test test-full check bench bench-detect soak lock test-clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,11 @@ setup: ## .venv with what `rise` needs; free when nothing changed
 setup-dev: ## the same, with what tests and checks need
 	@.ci/setup dev
 
+dashboard: setup ## the operators' page, web/dashboard/dist; free when nothing changed
+	@.ci/dashboard
+
 run: setup ## the demo cell: two simulated mills; Ctrl-C ends it
+	@.ci/dashboard || true
 	@exec .venv/bin/rise launch launch/cell.py
 
 test: setup-dev ## unit tests and tests with real processes
@@ -33,13 +37,15 @@ test-full: setup-dev ## every test, also those that need programs of the system;
 ifneq ($(strip $(FULL_PACKAGES)),)
 	@dpkg -s $(FULL_PACKAGES) >/dev/null 2>&1 || $(INSTALL) || { apt-get update && $(INSTALL); }
 endif
+	@.ci/dashboard
 	@$(PY) -m pytest --full $(ARGS)
 
-check: setup-dev ## ruff, mypy --strict, import contracts
+check: setup-dev ## ruff, mypy --strict, import contracts; svelte-check where the page was built
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@[ ! -e web/dashboard/node_modules ] || .ci/dashboard check
 
 bench: setup-dev ## the measured numbers, each beside raw pyzmq; no other load, please
 	@$(PY) -m tests.benchmarks $(ARGS)
