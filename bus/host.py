@@ -20,6 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bus.choosing import choose_again
 from bus.clock import Clock, WallClock
 from bus.inbox import Inbox, TapInbox
 from bus.node import EVERY, BlockingCallError, LinkEvent, Node, Outcome
@@ -218,6 +219,10 @@ class Host:
     def entries(self) -> dict[str, Entry]:
         """Every living node as discovery shows it, those of this process included, by full name."""
         return self.executor.entries()
+
+    def choose_again(self) -> None:
+        """Ask the node's taps anew which topics they want; from the node's own thread."""
+        choose_again(self.executor)
 
     @property
     def domain(self) -> str:

@@ -366,11 +366,21 @@ class Intake:
             self.tell(feed.topic, Gone(feed.source(), clean))
         if any(f.refused for f in feeds.values()):
             self._look_at_refused(feeds.values())
-        gone = {id(f) for f in feeds.values()}
+        self._unlearn(feeds.values())
+        return True
+
+    def forget(self, topic: str) -> None:
+        """Nobody here listens to a topic any more; who does again begins anew."""
+        feeds = {k: f for k, f in self.feeds.items() if f.topic == topic}
+        for key in feeds:
+            del self.feeds[key]
+        self._unlearn(feeds.values())
+
+    def _unlearn(self, feeds: Iterable[Feed]) -> None:
+        gone = {id(f) for f in feeds}
         for known in (self._fast, self._fast_split):
             for start in [k for k, f in known.items() if id(f) in gone]:
                 del known[start]
-        return True
 
     # --- telling nodes -------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Peers:
         self._refresh_armed = False
         self.routes: dict[str, Route] = {}
         self._wildcards: list[tuple[str, Inbox]] = []
-        self._taps: list[TapInbox] = []
+        self.taps: list[TapInbox] = []
         self._token = b""
         self._tokens = 0
         self._token_armed = False
@@ -92,7 +92,7 @@ class Peers:
             route.inboxes.append(inbox)
 
     def add_tap(self, tap: TapInbox) -> None:
-        self._taps.append(tap)
+        self.taps.append(tap)
 
     def _route(self, full_name: str) -> Route:
         route = self.routes.get(full_name)
@@ -105,7 +105,7 @@ class Peers:
         """The route of a topic somebody here wants to hear, made when a pattern or tap selects it."""
         namespace, _, rest = topic.partition("/")
         chosen = [i for base, i in self._wildcards if rest == base and namespace]
-        tapped = [t for t in self._taps if t.selects(topic, type_name)]
+        tapped = [t for t in self.taps if t.selects(topic, type_name)]
         if not chosen and not tapped:
             return self.routes.get(topic)
         route = self._route(topic)
@@ -141,7 +141,7 @@ class Peers:
         directory.problems.clear()
         self._refreshing = False
         if news:
-            self._renew_token()
+            self.renew_token()
         if directory.pending and not self._refresh_armed:
             self._refresh_armed = True
             self._x.after(0.002, self._refresh_again)
@@ -171,7 +171,7 @@ class Peers:
         # a tap is expected by everybody, since it may take anything: who takes nothing of this one says so all the same
         endpoint = entry.pub[0] if entry.pub else ""
         peer = self._peers.get(endpoint)
-        if (wanted or self._taps) and endpoint:
+        if (wanted or self.taps) and endpoint:
             if peer is None:
                 peer = self._peers[endpoint] = _Peer(reachable_first(entry.pub, lanes=self._x.lanes)[0])
             peer.nodes.add(entry.name)
@@ -248,7 +248,7 @@ class Peers:
 
     # --- sync ----------------------------------------------------------------------------------------------------
 
-    def _renew_token(self) -> None:
+    def renew_token(self) -> None:
         """A fresh token: everybody connected answers it, after every subscription made before it."""
         transport = self._x.transport
         if self._token:
@@ -268,7 +268,7 @@ class Peers:
         if any(not p.synced and p.nodes for p in self._peers.values()):
             # everybody answers a fresh token, so one that is stopped must not keep all the others at it
             self._token_armed = True
-            self._renew_token()
+            self.renew_token()
             self._token_after_s = min(2 * self._token_after_s, SYNC_AGAIN_MAX_S)
             self._x.after(self._token_after_s, self._check_token)
 

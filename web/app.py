@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, WebSocket
 
 from web import health, pages, problems, reads, sockets
+from web.body_limit import BodyLimit
 from web.door import Authority
 from web.hub import Hub
 from web.people import People
@@ -52,6 +53,7 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
 
     app = FastAPI(title=TITLE, description=ABOUT, version="1", lifespan=lifespan, redoc_url=None)
     app.state.hub, app.state.authority = hub, authority
+    app.add_middleware(BodyLimit)
     problems.install(app)
 
     @app.websocket("/ws")

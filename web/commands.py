@@ -287,8 +287,14 @@ class Commands:
             """Start the process of a node again. Engineer, with a reason."""
 
             async def act(who: str) -> Did:
-                service = topics.RESTART_PROCESS
-                return await self.ask(service, "launch/restart", ProcessRequest(process=name, changed_by=who))
+                service, message = topics.RESTART_PROCESS, ProcessRequest(process=name, changed_by=who)
+                desk = self._desk()
+                own = desk is not None and name == desk.name
+                if own and await asking.on_node(desk, "is_served", "launch/restart"):
+                    # who is ended does not hear the answer
+                    await asking.on_node(desk, "start_call", service, "launch/restart", message, ASK_S)
+                    return Did(True, f"restart of {name}, this hub, is asked for")
+                return await self.ask(service, "launch/restart", message)
 
             return await self.attempt(request, Command.RESTART, name, act, machine=of_node(name), reason=body.reason)
 

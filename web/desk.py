@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus import EVERY, Node, client, on_link, parameter, publisher, subscription, timer, worker
 from bus.context import Gone, LinkEvent, Synced
@@ -23,6 +23,9 @@ from schemas.machine import Alarm, ConditionLevel, MachineInfo, MachineState
 from web.alarm_states import AlarmStates
 from web.conditions import Conditions, of_intervention
 from web.notify import Notice, Notices
+
+if TYPE_CHECKING:
+    from bus.entry import Entry
 
 CONFIRM_NS = 10_000_000_000
 """how long an alarm of before may wait for its publisher to say it again"""
@@ -74,6 +77,14 @@ class Desk(Node):
     def start_call(self, service: Service[Any, Any], full_name: str, request: Message, timeout_s: float) -> Future[Any]:
         """Call a service; for `submit`. The future holds its Outcome at the latest at the deadline."""
         return self.context.call(service, full_name, request, timeout_s, None)
+
+    def _entries(self) -> Mapping[str, Entry]:
+        found: Mapping[str, Entry] = getattr(self.context, "entries", dict)()  # a replay has none
+        return found
+
+    def is_served(self, full_name: str) -> bool:
+        """Whether somebody serves a service now; for `submit`."""
+        return any(s.name == full_name for entry in self._entries().values() for s in entry.serves)
 
     def machine(self, name: str) -> MachineInfo | None:
         """What a machine has said of itself; for `submit`."""
@@ -159,8 +170,7 @@ class Desk(Node):
     def watch(self) -> None:
         """What has become so by waiting, and whom to tell."""
         now_ns = self.now_ns()
-        entries: Mapping[str, Any] = getattr(self.context, "entries", dict)()  # a replay has none
-        self.erp_away = ERP not in entries
+        self.erp_away = ERP not in self._entries()
         self._hear(self.conditions.look(now_ns))
         self.states.sweep(now_ns)
         self._tell_changed()

@@ -186,7 +186,7 @@ class Gate:
             raise BadTicket(f"tickets are not taken here: {self._ticket_key} would hold the ERP's key") from None
         keys = [line for line in lines if len(line) >= SECRET_CHARS]
         said, signed_s = read_ticket(ticket, keys, TICKET_SALT, now_s=now_ns / 1e9, max_age_s=TICKET_NS / 1e9)
-        session = _vouched(said, now_ns + SESSION_NS)
+        session = vouched(said, now_ns + SESSION_NS)
         return session, min(signed_s * 1_000_000_000, now_ns)
 
     def sign_off(self, token: str) -> None:
@@ -214,7 +214,7 @@ class Gate:
         return None
 
 
-def _vouched(said: Any, until_ns: int) -> Session:
+def vouched(said: Any, until_ns: int) -> Session:
     """The session that a ticket speaks of. Raises BadTicket."""
     if not isinstance(said, Mapping):
         raise BadTicket("the ticket names no user")

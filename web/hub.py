@@ -52,6 +52,8 @@ class Hub:
         self.crossing = Crossing(self.take)
         self.asks: Ask | None = None
         """calls a service from the node's thread; None without a node"""
+        self.somebody_looks: Callable[[], None] = lambda: None
+        """is called when a client comes after nobody looked: signals are wanted from now on"""
         self.feeds = Feeds()
         self.history = History()
         self.clients: set[Client] = set()
@@ -136,9 +138,6 @@ class Hub:
         """Messages have come: remember what must be, and tell everybody what they want of it."""
         if self.idle:
             raws = [raw for raw in raws if raw.type_name != BLOCK]
-            self.history.clear()
-            self._last_seq.clear()
-            self._decimators.clear()
         now_ns = self.last_heard_ns = self.now_ns()
         made = tick(raws, self.feeds, now_ns, named=self._named, latch=self._latch)
         self.counts["messages"] += len(made.messages)
@@ -263,8 +262,14 @@ class Hub:
         if len(self.clients) >= CLIENTS_MAX:
             self.counts["refused"] += 1
             raise NoRoom(f"{CLIENTS_MAX} clients are connected already")
+        was_idle = self.idle
         client = Client()
         self.clients.add(client)
+        if was_idle:  # what is kept ends where nobody looked any more
+            self.history.clear()
+            self._last_seq.clear()
+            self._decimators.clear()
+            self.somebody_looks()
         return client
 
     def disconnect(self, client: Client) -> None:

@@ -5,6 +5,8 @@ The web server's thread reaches this node by `submit` alone.
 
 from __future__ import annotations
 
+import contextlib
+import queue
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -30,6 +32,7 @@ class Live(Protocol):
     domain: str
 
     def entries(self) -> Mapping[str, Entry]: ...
+    def choose_again(self) -> None: ...
 
 
 class FanucApi(Desk):
@@ -44,6 +47,7 @@ class FanucApi(Desk):
     address = publisher(topics.WEB_ADDRESS)
 
     hub: Hub | None = None
+    hears_signals = False
     serves: ClassVar[bool] = True
     """False where a web server of somebody else's serves the hub (web/alone.py)"""
     serving: Serving | None = None
@@ -62,6 +66,7 @@ class FanucApi(Desk):
         self.hub.domain = live.domain
         self.hub.now_ns = self.now_ns
         self.hub.asks = self.ask
+        self.hub.somebody_looks = self.look_now
         self.hub.node_seen_ns = self.now_ns()
         self.seen: Mapping[str, Entry] = {}
         self.look()
@@ -103,20 +108,32 @@ class FanucApi(Desk):
         self.submit(call)
         return answer
 
+    def look_now(self) -> None:
+        """Somebody looks, after nobody did; from the web's thread."""
+        with contextlib.suppress(queue.Full):  # then within a second, by `check`
+            self.submit(self.choose)
+
     # --- what is heard ------------------------------------------------------------------------------------------------
 
     def selects(self, topic: str, type_name: str) -> bool:
-        """Everything but traces, and what tools of a moment say."""
+        """Everything but traces, and what tools of a moment say; signals while somebody looks."""
+        if type_name == "SignalBlock":
+            return self.hears_signals
         return type_name != "TraceBlock" and not topic.startswith("_")
+
+    def choose(self) -> None:
+        """Hear signals from now on, or no more: a thousand blocks a second cost their machine, too."""
+        assert self.hub is not None
+        wanted = not self.hub.idle
+        if wanted != self.hears_signals:
+            self.hears_signals = wanted
+            cast(Live, self.context).choose_again()
 
     @tap(select="selects", batch_s=0.02)
     def on_batch(self, batch: list[Raw]) -> None:
         assert self.hub is not None
         self.look()  # first: what is behind a name is kept from its first message on
-        if self.hub.idle:
-            batch = [raw for raw in batch if raw.type_name != "SignalBlock"]
-        if batch:
-            self.hub.crossing.put(batch)
+        self.hub.crossing.put(batch)
 
     @timer(0.5)
     def look(self) -> None:
@@ -132,6 +149,7 @@ class FanucApi(Desk):
         """Say that this node lives, and whether the web server and the crossing do."""
         assert self.hub is not None
         self.hub.node_seen_ns = self.now_ns()
+        self.choose()
         if self.serving is not None and self.serving.failed:
             raise RuntimeError(f"the web server ended: {self.serving.failed}")
         if busy := self.hub.crossing.busy:

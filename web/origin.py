@@ -38,6 +38,8 @@ def foreign(origin: str | None, host: str | None, names: Collection[str] = LOOPB
 
 
 def _name_and_port(url: str) -> tuple[str, int | None]:
+    if not url.isprintable() or " " in url:
+        return "", None  # urlsplit would pass over tabs and line breaks
     try:
         parts = urlsplit(url)
         if parts.path or parts.query or parts.fragment or parts.username is not None:

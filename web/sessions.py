@@ -108,10 +108,10 @@ class Sessions:
             self.problem = str(error)
 
 
-def parse(data: bytes) -> dict[str, Known]:
+def parse(data: bytes) -> OrderedDict[str, Known]:
     """Raises ValueError for what is no file of sessions."""
     try:
-        found: dict[str, Known] = {}
+        found: OrderedDict[str, Known] = OrderedDict()
         for key, row in json.loads(data).items():
             session = Session(**row["session"])
             texts = (key, session.user, session.origin, *session.roles, *session.machines)

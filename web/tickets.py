@@ -16,6 +16,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from schemas.sayable import shown
+
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MAX_TICKET_CHARS = 4096
 MAX_OBJECT_BYTES = 65_536
@@ -60,12 +62,12 @@ def sign(value: str, secret: str, salt: str) -> str:
 
 def _base62(text: str) -> int:
     if not text or len(text) > 12:
-        raise BadTicket(f"{text!r} is no time stamp")
+        raise BadTicket(f"{shown(text)} is no time stamp")
     number = 0
     for letter in text:
         digit = ALPHABET.find(letter)
         if digit < 0:
-            raise BadTicket(f"{text!r} is no time stamp")
+            raise BadTicket(f"{shown(text)} is no time stamp")
         number = number * 62 + digit
     return number
 

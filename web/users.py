@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from schemas.sayable import shown
 from web.authority import RANK, Role
 from web.private import NotPrivate, kept, read_private, write_private
 
@@ -99,7 +100,7 @@ class Users:
 
         def change(users: dict[str, User]) -> None:
             if users.pop(name, None) is None:
-                raise BadUser(f"there is no user {name!r}")
+                raise BadUser(f"there is no user {shown(name)}")
 
         self._change(change)
 
@@ -189,7 +190,7 @@ def text_of(users: Mapping[str, User]) -> str:
 def check_user(name: Any, roles: tuple[Any, ...]) -> None:
     """Raises BadUser for a name or roles that cannot be."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise BadUser(f"bad name {name!r}: lower case letters, digits, _ . -, a letter first, at most 32")
+        raise BadUser(f"bad name {shown(name)}: lower case letters, digits, _ . -, a letter first, at most 32")
     if not roles or not all(isinstance(r, str) and r in RANK for r in roles):
         raise BadUser(f"bad roles of {name}: one or more of {', '.join(RANK)}")
 

@@ -149,7 +149,7 @@ def test_a_stop_needs_neither_recorder_nor_graph_nor_table(domain: Domain, tmp_p
     launch = Launch(tmp_path, text, "--site", str(SHIPPED / "site.toml"))
     started.callback(launch.end)
     launch.wait_for("ready:")
-    victims = ("recorder", "knowledge_graph", "console")
+    victims = ("recorder", "knowledge_graph", "console", "fanuc_api")
     with Watched(domain.name) as watched, Killing(domain, watched, victims) as ear:
         watched.ready(*victims, "vmc1/core")
         core = watched.status["vmc1/core"].pid

@@ -45,6 +45,7 @@ def _rows(*rows: Any, entry: str = "{}") -> bytes:
 WORD = '{"name": "Word", "fields": [{"name": "number", "type": "int"}, {"name": "text", "type": "str"}]}'
 
 SEEDS: Mapping[str, tuple[bytes, ...]] = {
+    "headers": (b"http://localhost:8000\nl\tocalhost:8000",),
     "codec": (
         b"\x03\x00" + msgpack.packb({"stamp_ns": 1, "count": 1, "mode": "a" * 3000}),
         b"\x0d\x00\x82\xa4\xed\xb2\xad\xff\xa1\xff\xa8stamp_ns\x01",

@@ -32,6 +32,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "nodes": ("impact", "sensory", "console", "recorder"),
     "streams": ("daq_frames", "daq_lines", "linuxcnc", "sources"),
     "graph": ("knowledge_graph", "topology"),
+    "people": ("ticket", "headers", "user_file", "session_file", "notify_file"),
     "backtest": ("backtested", "labelled", "laid_out"),
     "web": ("ws_request", "ws_batch"),
     "text": (

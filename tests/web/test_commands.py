@@ -4,7 +4,7 @@ done without them."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -191,6 +191,21 @@ def test_stop_takes_whatever_comes_with_it(domain: Domain, content: bytes) -> No
     with shop(domain) as made:
         answer = made.browser().post("/api/v1/machines/vmc1/stop", content=content)
         assert answer.status_code == 200, answer.text
+
+
+def test_a_body_that_is_too_long_is_refused_and_a_stop_with_one_is_done(domain: Domain) -> None:
+    people(domain)
+
+    def endless() -> Iterator[bytes]:  # without a length said before
+        for _ in range(40):
+            yield b" " * 10_000
+
+    with shop(domain) as made:
+        erik = made.signed_on("erik")
+        long = json.dumps({"reason": "x" * 300_000, "mode": "OBSERVE"})
+        assert problem(erik.post("/api/v1/machines/vmc1/mode", content=long))["status"] == 413
+        assert problem(erik.post("/api/v1/machines/vmc1/mode", content=endless()))["status"] == 413
+        assert erik.post("/api/v1/machines/vmc1/stop", content=endless()).json()["accepted"] is True
 
 
 def test_what_people_may(domain: Domain) -> None:

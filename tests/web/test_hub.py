@@ -16,6 +16,7 @@ from schemas.machine import Alarm, ConditionLevel, Signals
 from tests.web.raws import ID, MILL, SAMPLES, block, hole, raw, signals
 from tests.web.test_client import taken
 from web.client import BATCHES_MAX, Client
+from web.history import KEEP_NS
 from web.hub import CLIENTS_MAX, Hub, NoRoom
 
 
@@ -228,10 +229,26 @@ def test_without_anybody_looking_signals_are_not_handled() -> None:
     assert hub.idle
     hub.take([block(1), alarm("a", 1)])
     assert (hub.counts["signals"], hub.history.nbytes, len(hub.latched)) == (0, 0, 1)
+    asked: list[bool] = []
+    hub.somebody_looks = lambda: asked.append(hub.idle)
     page = Page(hub)
-    assert not hub.idle
+    assert asked == [False]
     hub.disconnect(page.client)
     assert not hub.idle  # somebody may come back
+    Page(hub)
+    assert asked == [False]
+
+
+def test_what_was_kept_before_nobody_looked_is_no_part_of_what_comes_after(hub: Hub) -> None:
+    page = Page(hub)
+    hub.take([block(1)])
+    hub.disconnect(page.client)
+    later_ns = hub.now_ns() + 2 * KEEP_NS
+    hub.now_ns = lambda: later_ns
+    back = Page(hub)
+    back.asks(1, SAMPLES, resume={f"{SAMPLES}|{ID}": 1})
+    hub.take([block(5000)])
+    assert [g[1:] for said in back.reads() for g in said.get("gaps", ())] == [[2, 4999, "history"]]
 
 
 def test_there_are_no_more_clients_than_allowed(hub: Hub) -> None:

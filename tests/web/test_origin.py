@@ -37,6 +37,8 @@ def test_a_page_of_ours(origin: str, host: str) -> None:
         ("http://localhost:8000@evil.example", "localhost:8000", "may not ask this"),
         ("file://localhost", "localhost", "may not ask this"),
         ("http://localhost:99999", "localhost:99999", "is no name"),
+        ("http://localhost:8000", "l\tocalhost:8000", "is no name of this hub"),
+        ("http://localhost:8000\n", "localhost:8000", "may not ask this"),
         ("http://localhost:8000", "", "names no host"),
         ("http://localhost:8000", None, "names no host"),
     ],
