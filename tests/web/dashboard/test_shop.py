@@ -17,7 +17,7 @@ from tests.web.rig import shop
 pytestmark = pytest.mark.full
 
 ALARMS = 10_000
-AT_ONCE = 100
+AT_ONCE = 40
 """fewer than a reader of a LATCHED topic keeps"""
 
 
@@ -29,7 +29,7 @@ class Crier(Node):
     def on_configure(self) -> None:
         self.said = 0
 
-    @timer(0.02)
+    @timer(0.05)
     def cry(self) -> None:
         for n in range(self.said, min(self.said + AT_ONCE, ALARMS)):
             level = ConditionLevel.FAULT if n % 10 == 0 else ConditionLevel.WARNING
