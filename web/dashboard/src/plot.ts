@@ -52,6 +52,8 @@ export function colour(name: string): string {
 export const INKS = ["#2d5b8c", "#7a4a12", "#3f6b3a", "#6b3f7a", "#256d6d", "#7a2f4f", "#55552a", "#4a4e8f"];
 export const INKS_NIGHT = ["#8ab4f8", "#e0b27a", "#9ccf94", "#cfa0df", "#7fd1d1", "#e59ab8", "#cfcf8a", "#b0b4f0"];
 
+const MANY = 6;
+
 export class Plot {
   private plot: uPlot | null = null;
   private key = "";
@@ -91,7 +93,8 @@ export class Plot {
     this.levels = levels;
     this.marks = marks;
     this.window = [from, to];
-    const bins = Math.max(50, Math.floor(this.width));
+    // of many lines nobody sees single pixels, and drawing them is what a frame costs
+    const bins = Math.max(50, Math.floor(this.width / (shown.length > MANY ? 2 : 1)));
     binTimes(from, to, bins, this.times);
     if (this.lines.length !== shown.length) this.lines = shown.map(() => []);
     shown.forEach((s, i) => decimate(s.ring, s.column, from, to, bins, this.lines[i]!));
