@@ -1,4 +1,4 @@
-"""What is asked of the machine when more is allowed than before, and when a hold or a stop counts as one that helped."""
+"""What is asked when more is allowed than before, and when a hold or a stop counts as one that helped."""
 
 from __future__ import annotations
 
