@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from nodes.impact_cortex.policy import (
 from nodes.impact_cortex.watch import Watch
 from schemas import topics
 from schemas.base import Samples
-from schemas.impact import BypassRequest, Intervention, Mode, ModeReply, ModeRequest, Reaction
+from schemas.impact import BypassRequest, Mode, ModeReply, ModeRequest, Reaction
 from schemas.machine import (
     ActionReply,
     Alarm,
@@ -66,7 +66,6 @@ class Acting(Node):
     _cause: Cause
     _stamp_ns: int
     _back: int
-    _unsaid: list[Callable[[], Intervention]]
     _again: tuple[str, Reaction, str] | None
     _asked_again: int
     _hal_error: str
@@ -145,7 +144,7 @@ class Acting(Node):
         )
 
     def _carry_out(self, steps: tuple[Step, ...], now_ns: int) -> None:
-        """Ask, in order. What is said of it waits for the next callback: a request is dispatched when this one ends."""
+        """Ask first, in order, then say."""
         numbered = [(self.next_id(), step) for step in steps]
         for intervention_id, step in numbered:
             if not step.would_have and RANK[step.reaction] >= RANK[Reaction.FEED_HOLD]:
@@ -157,17 +156,14 @@ class Acting(Node):
             evidence = Samples.take(self._channel.evidence(self._back))
             names = self._channel.names
         for intervention_id, step in numbered:
-            said = (self._mode(now_ns), self._state, self._cause, (now_ns, self._stamp_ns), names, evidence)
-            self._unsaid.append(partial(intervention, intervention_id, step, *said))
+            stamps_ns = (now_ns, self._stamp_ns)
+            said = intervention(
+                intervention_id, step, self._mode(now_ns), self._state, self._cause, stamps_ns, names, evidence
+            )
+            self.interventions.publish(said)
             self._remember(intervention_id, now_ns)
             if self._jobs.run is not None:
                 self._jobs.run.interventions += 1
-
-    def _say(self) -> None:
-        """What was decided in an earlier callback; a thousandth of a second later at the most, while readings come."""
-        unsaid, self._unsaid = self._unsaid, []
-        for made in unsaid:
-            self.interventions.publish(made())
 
     def _ask(self, intervention_id: str, reaction: Reaction, reason: str, now_ns: int) -> None:
         then = partial(self._answered, intervention_id, reaction, reason, now_ns)
@@ -181,8 +177,6 @@ class Acting(Node):
     def _answered(
         self, intervention_id: str, reaction: Reaction, reason: str, asked_ns: int, outcome: Outcome[ActionReply]
     ) -> None:
-        if self._unsaid:
-            self._say()
         now_ns = self.now_ns()
         answer = result(intervention_id, reaction, asked_ns, now_ns, outcome)
         self.results.publish(answer)

@@ -93,7 +93,6 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
         self._cause = NOBODY
         self._stamp_ns = 0
         self._back = 0
-        self._unsaid = []
         self._again: tuple[str, Reaction, str] | None = None
         self._asked_again = 0
         self._hal_error = ""
@@ -245,8 +244,6 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
             if len(self._strangers) < 16:
                 self._strangers.add(block.source)
             return
-        if self._unsaid:
-            self._say()
         now_ns = self.now_ns()
         channel.heard_ns = now_ns
         self._newest[channel] = self.source
@@ -283,8 +280,6 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
     @timer(TICK_S)
     def tick(self) -> None:
         """Beat, and see to what no sample may bring about."""
-        if self._unsaid:
-            self._say()
         now_ns = self.now_ns()
         self._beats += 1
         self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self._mode(now_ns)))
@@ -301,9 +296,6 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
         self._tell_one()
         self._measured = self._measure(topics.SAMPLES.name, now_ns)
         self._count(now_ns, self._measured.power_kw, self._cutting(), self._reference)
-
-    def on_shutdown(self) -> None:
-        self._say()
 
     @timer(TICK_S)
     def look(self) -> None:
