@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,11 +13,22 @@ from nodes.impact_cortex.bypass import Bypass, begun, refused
 from nodes.impact_cortex.channel import Channel, newest
 from nodes.impact_cortex.interventions import intervention, result
 from nodes.impact_cortex.jobs import Jobs
-from nodes.impact_cortex.policy import NOTHING, RANK, Event, Step, escalate, escalates, over, powerless
+from nodes.impact_cortex.policy import (
+    NOTHING,
+    RANK,
+    Event,
+    Step,
+    allows_more,
+    escalate,
+    escalates,
+    only_said,
+    over,
+    powerless,
+)
 from nodes.impact_cortex.watch import Watch
 from schemas import topics
 from schemas.base import Samples
-from schemas.impact import BypassRequest, Intervention, Mode, ModeReply, ModeRequest, Reaction
+from schemas.impact import BypassRequest, Mode, ModeReply, ModeRequest, Reaction
 from schemas.machine import (
     ActionReply,
     Alarm,
@@ -45,13 +56,16 @@ class Acting(Node):
     _state: MachineState | None
     _event: Event
     _bypass: Bypass
+    _went: Mode
+    """how far it might go when that was looked at last"""
+    _powerless: bool
+    """a stop had no effect, and no operator has said since that the machine was seen to"""
     _watch: Watch | None
     _channel: Channel | None
     _newest: dict[Channel, Source]
     _cause: Cause
     _stamp_ns: int
     _back: int
-    _unsaid: list[Callable[[], Intervention]]
     _again: tuple[str, Reaction, str] | None
     _asked_again: int
     _hal_error: str
@@ -74,7 +88,8 @@ class Acting(Node):
         if not escalates(self._event):
             return
         above = self._watch is not None and self._watch.beyond
-        self._look_for_effect()
+        if now_ns - self._event.held_ns >= self._effective_ns:  # not before: axes stand in a corner, too
+            self._look_for_effect()
         signal = "" if self._event.finding is None else self._event.finding.signal
         self._event, steps = escalate(
             self._event,
@@ -107,10 +122,11 @@ class Acting(Node):
 
     def _look_for_power(self, now_ns: int) -> None:
         """A stop that does nothing is the worst there is to say, and is said until an operator resets."""
-        self._look_for_effect()
+        if now_ns - self._event.stopped_ns >= self._stop_effective_ns:
+            self._look_for_effect()
         if not powerless(self._event, now_ns, self._stop_effective_ns):
             return
-        self._event = replace(self._event, powerless=True)
+        self._event, self._powerless = replace(self._event, powerless=True), True
         waited_ms = (now_ns - self._event.stopped_ns) / 1e6
         feed = newest(self._all_channels(), "feed_mm_min")
         moves = "" if math.isnan(feed) else f", feed {feed:.0f} mm/min"
@@ -128,7 +144,7 @@ class Acting(Node):
         )
 
     def _carry_out(self, steps: tuple[Step, ...], now_ns: int) -> None:
-        """Ask, in order. What is said of it waits for the next callback: a request is dispatched when this one ends."""
+        """Ask first, in order, then say."""
         numbered = [(self.next_id(), step) for step in steps]
         for intervention_id, step in numbered:
             if not step.would_have and RANK[step.reaction] >= RANK[Reaction.FEED_HOLD]:
@@ -140,17 +156,14 @@ class Acting(Node):
             evidence = Samples.take(self._channel.evidence(self._back))
             names = self._channel.names
         for intervention_id, step in numbered:
-            said = (self._mode(now_ns), self._state, self._cause, (now_ns, self._stamp_ns), names, evidence)
-            self._unsaid.append(partial(intervention, intervention_id, step, *said))
+            stamps_ns = (now_ns, self._stamp_ns)
+            said = intervention(
+                intervention_id, step, self._mode(now_ns), self._state, self._cause, stamps_ns, names, evidence
+            )
+            self.interventions.publish(said)
             self._remember(intervention_id, now_ns)
             if self._jobs.run is not None:
                 self._jobs.run.interventions += 1
-
-    def _say(self) -> None:
-        """What was decided in an earlier callback; a thousandth of a second later at the most, while readings come."""
-        unsaid, self._unsaid = self._unsaid, []
-        for made in unsaid:
-            self.interventions.publish(made())
 
     def _ask(self, intervention_id: str, reaction: Reaction, reason: str, now_ns: int) -> None:
         then = partial(self._answered, intervention_id, reaction, reason, now_ns)
@@ -164,8 +177,6 @@ class Acting(Node):
     def _answered(
         self, intervention_id: str, reaction: Reaction, reason: str, asked_ns: int, outcome: Outcome[ActionReply]
     ) -> None:
-        if self._unsaid:
-            self._say()
         now_ns = self.now_ns()
         answer = result(intervention_id, reaction, asked_ns, now_ns, outcome)
         self.results.publish(answer)
@@ -189,16 +200,18 @@ class Acting(Node):
         if over(self._event, quiet=min([quiet_ns, *quiet]) > self.rearm_s * 1e9, released=False):
             self._end_event(f"quiet for {self.rearm_s:g} s")
 
-    def _end_event(self, why: str, *, settle: bool = False) -> None:
+    def _end_event(self, why: str, *, settle: bool = False, reset: bool = False) -> None:
+        """`reset`: an operator has seen to the machine. That a stop had no effect is said until then."""
         if settle:
             for channel in self._all_channels():
                 channel.settle()
+        if reset and self._powerless:
+            self._powerless = False
+            self._alarm(ConditionLevel.NORMAL, "")
+            self.clear(POWERLESS)
         if self._event is NOTHING:
             return
         self.log.info(f"event of {self._event.reaction} ended: {why}")
-        if self._event.powerless:
-            self._alarm(ConditionLevel.NORMAL, "")
-            self.clear(POWERLESS)
         self._event = NOTHING
         self._again = None
         self._hal_error = ""
@@ -213,6 +226,19 @@ class Acting(Node):
         """How far it may go now."""
         return self._bypass.mode(self.mode, now_ns)
 
+    def _look_for_mode(self, now_ns: int) -> None:
+        """Where more is allowed than before, ask for what was only said, if it still is the case."""
+        before, self._went = self._went, self._mode(now_ns)
+        if not allows_more(self._went, before) or not only_said(self._event):
+            return
+        if not self._event.acted:
+            self._end_event(f"mode {self._went}: what was only said is judged anew")
+            return
+        self._event = replace(self._event, reaction=self._event.asked)
+        for channel in self._all_channels():
+            for w in channel.watches:
+                w.fired = False
+
     @service(topics.BYPASS)
     def on_bypass(self, request: BypassRequest) -> ModeReply:
         """Only observe for a time; 0 minutes end it."""
@@ -222,6 +248,7 @@ class Acting(Node):
         self._bypass = begun(request, now_ns)
         text = self._bypass.text(now_ns) or f"bypass ended by {request.changed_by}: {request.reason}"
         self.log.warning(text)
+        self._look_for_mode(now_ns)
         self._protect(now_ns)
         return ModeReply(accepted=True, text=text)
 
@@ -232,8 +259,10 @@ class Acting(Node):
             return ModeReply(accepted=False, text="say who changes the mode (changed_by) and why (reason)")
         same = request.mode is self.mode
         if same or not self._event.acted:
-            self._end_event(f"{request.changed_by}: {request.reason}")
+            self._end_event(f"{request.changed_by}: {request.reason}", reset=same)
         self.mode = request.mode
         self.log.info(f"mode {request.mode}, by {request.changed_by}: {request.reason}")
-        self._protect(self.now_ns())
+        now_ns = self.now_ns()
+        self._look_for_mode(now_ns)
+        self._protect(now_ns)
         return ModeReply(accepted=True, text=f"mode {request.mode}")

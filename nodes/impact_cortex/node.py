@@ -21,7 +21,7 @@ from nodes.impact_cortex import bypass
 from nodes.impact_cortex.acting import Acting
 from nodes.impact_cortex.assessment import Measured, assess, measure
 from nodes.impact_cortex.channel import Channel, Hit
-from nodes.impact_cortex.cuts import BadCuts, Cuts, age_ms
+from nodes.impact_cortex.cuts import BadCuts, Cuts, age_ms, known_execution
 from nodes.impact_cortex.interventions import ASKED
 from nodes.impact_cortex.job_keeping import JobKeeping
 from nodes.impact_cortex.job_rows import watched_by
@@ -85,12 +85,14 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
         self._state_age_ms = 0.0
         self._event = NOTHING
         self._bypass = bypass.NONE
+        self._went = self._mode(self.now_ns())
+        self._powerless = False
+        self._execution: Execution | None = None
         self._watch: Watch | None = None
         self._channel: Channel | None = None
         self._cause = NOBODY
         self._stamp_ns = 0
         self._back = 0
-        self._unsaid = []
         self._again: tuple[str, Reaction, str] | None = None
         self._asked_again = 0
         self._hal_error = ""
@@ -143,7 +145,9 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
             self._watch = None
             if wrong := self._read_parameters():
                 self.log.warning(f"what was described before stays in force: {wrong}")
-        self._protect(self.now_ns())
+        now_ns = self.now_ns()
+        self._look_for_mode(now_ns)
+        self._protect(now_ns)
 
     def _all_channels(self) -> list[Channel]:
         return [c for by_source in self._channels.values() for c in by_source.values()]
@@ -173,7 +177,6 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
 
     @subscription(topics.MACHINE_STATE)
     def on_state(self, state: MachineState) -> None:
-        before = self._state
         self._state = state
         self._state_silent = False
         self._state_age_ms = age_ms(state, self.now_ns())
@@ -181,7 +184,8 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
             self._set_gates()
         elif wrong := self._use():
             self.log.warning(wrong)
-        if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
+        before, self._execution = self._execution, known_execution(self._execution, state)
+        if before not in (None, Execution.ACTIVE) and state.execution is Execution.ACTIVE:
             self._end_event("the program runs again", settle=True)
 
     def _set_gates(self) -> None:
@@ -196,7 +200,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
     @subscription(topics.MOTION)
     def on_motion(self, motion: MotionEvent) -> None:
         if motion.phase is MotionPhase.RELEASED:
-            self._end_event("released by the operator", settle=True)
+            self._end_event("released by the operator", settle=True, reset=True)
         elif motion.phase is MotionPhase.AXES_STANDING and self._event.acted:
             self._event = replace(self._event, effective=True)
 
@@ -240,8 +244,6 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
             if len(self._strangers) < 16:
                 self._strangers.add(block.source)
             return
-        if self._unsaid:
-            self._say()
         now_ns = self.now_ns()
         channel.heard_ns = now_ns
         self._newest[channel] = self.source
@@ -278,11 +280,10 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
     @timer(TICK_S)
     def tick(self) -> None:
         """Beat, and see to what no sample may bring about."""
-        if self._unsaid:
-            self._say()
         now_ns = self.now_ns()
         self._beats += 1
         self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self._mode(now_ns)))
+        self._look_for_mode(now_ns)  # a bypass ends by itself
         if self._event is not NOTHING:
             if self._event.asked is Reaction.FEED_HOLD:
                 self._escalate(now_ns)
@@ -295,9 +296,6 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
         self._tell_one()
         self._measured = self._measure(topics.SAMPLES.name, now_ns)
         self._count(now_ns, self._measured.power_kw, self._cutting(), self._reference)
-
-    def on_shutdown(self) -> None:
-        self._say()
 
     @timer(TICK_S)
     def look(self) -> None:
@@ -334,7 +332,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
             state_age_ms=self._state_age_ms,
             hal_error=self._hal_error,
             bypass=self._bypass.text(now_ns),
-            powerless=self._event.powerless,
+            powerless=self._powerless,
         )
         found = protection(health, channels, [c for c in channels if c.silent(now_ns)])
         if found != self._protection or now_ns - self._protected_ns >= PROTECTION_NS:
