@@ -34,7 +34,8 @@ def launch(
         "nodes.knowledge_graph", parameters={"machines": {m.name: _known(site, m.name) for m in site.machines}}
     )
     if web:
-        yield Process("web.node", name="fanuc_api")
+        # without a recorder the button for a black box is answered with why nothing is written
+        yield Process("web.node", name="fanuc_api", outside=() if record else ("/bag/black_box",))
     for machine in site.machines:
         sources = {"sources": machine.sources}
         parameters = {"limit_pct": limit_pct, "mode": machine.mode}

@@ -17,6 +17,7 @@ from fastapi import FastAPI, WebSocket
 from web import health, pages, problems, reads, sockets
 from web.body_limit import BodyLimit
 from web.door import Authority
+from web.guard import Guard
 from web.hub import Hub
 from web.people import People
 
@@ -55,6 +56,7 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
     app.state.hub, app.state.authority = hub, authority
     app.add_middleware(BodyLimit)
     problems.install(app)
+    app.add_middleware(Guard, authority=authority)
 
     @app.websocket("/ws")
     async def ws(websocket: WebSocket) -> None:
@@ -62,7 +64,7 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
 
     app.include_router(reads.router(hub, authority))
     authority.install(app, hub)
-    health.install(app, hub)
+    health.install(app, hub, authority)
     pages.install(app)
     return app
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from schemas.impact import Protection, ProtectionState
 from schemas.machine import ConditionLevel
 from schemas.system import Diagnostics, Processes
+from web import problems
+from web.door import Authority
 from web.hub import Hub
 from web.known import latched
 
@@ -28,7 +30,7 @@ Metric = tuple[str, str, str, list[Sample]]
 """name, kind, what it says, values by labels"""
 
 
-def install(app: FastAPI, hub: Hub) -> None:
+def install(app: FastAPI, hub: Hub, authority: Authority) -> None:
     @app.get("/healthz", tags=["health"], summary="The web server answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
@@ -39,7 +41,10 @@ def install(app: FastAPI, hub: Hub) -> None:
         return JSONResponse({"status": "not ready" if why else "ok", "why": why}, 503 if why else 200)
 
     @app.get("/metrics", tags=["health"], summary="For Prometheus", response_class=PlainTextResponse)
-    async def metrics() -> PlainTextResponse:
+    async def metrics(request: Request) -> PlainTextResponse:
+        shut = authority.may_look(authority.session(request.cookies))
+        if shut is not None:  # it names machines and nodes
+            raise problems.refused(shut)
         return PlainTextResponse(text_of(measured(hub)), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from web.people import People
     from web.serving import Serving
 
+WHILE_SOMEBODY_LOOKS = frozenset({"SignalBlock", "SignalLevels", "Beat"})
+
 
 class Live(Protocol):
     """What only a live bus can tell a node; a hub is never replayed."""
@@ -117,7 +119,7 @@ class FanucApi(Desk):
 
     def selects(self, topic: str, type_name: str) -> bool:
         """Everything but traces, and what tools of a moment say; signals while somebody looks."""
-        if type_name == "SignalBlock":
+        if type_name in WHILE_SOMEBODY_LOOKS:
             return self.hears_signals
         return type_name != "TraceBlock" and not topic.startswith("_")
 

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 DIST = Path(__file__).parent / "dashboard" / "dist"
 FAILED = DIST.parent / "build-failed.txt"
 """what the build of the dashboard said last, where it failed"""
 SHOWN = 4000
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": (
-        "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-}
 NOT_BUILT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Fanuc Rise: no dashboard</title></head>
 <body style="font-family: sans-serif; max-width: 50em; margin: 2em auto; line-height: 1.5">
@@ -35,14 +26,6 @@ this page again. It needs Node 20.19 or newer, or takes it from the package inde
 
 def install(app: FastAPI, dist: Path = DIST) -> None:
     """Serve the dashboard at `/`; looked up at each request, so that a build needs no restart."""
-
-    @app.middleware("http")
-    async def _headers(request: Request, call_next):  # type: ignore[no-untyped-def] # starlette gives no name to its type
-        answer = await call_next(request)
-        if not request.url.path.startswith("/docs"):  # FastAPI's page of the API brings scripts of its own
-            for name, value in HEADERS.items():
-                answer.headers.setdefault(name, value)
-        return answer
 
     @app.get("/{path:path}", include_in_schema=False)
     async def page(path: str) -> Response:

@@ -143,13 +143,13 @@ class Killing(Ear):
         return False
 
 
-def test_a_stop_needs_neither_recorder_nor_graph_nor_table(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+def test_a_stop_needs_neither_recorder_nor_graph_nor_table_nor_hub(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
     """The cell loses all that is not a machine's own: a crash is held and stopped all the same, an operator obeyed."""
     text = (SHIPPED / "cell.py").read_text().replace('"shop.py"', f'"{SHIPPED / "shop.py"}"')
     launch = Launch(tmp_path, text, "--site", str(SHIPPED / "site.toml"))
     started.callback(launch.end)
     launch.wait_for("ready:")
-    victims = ("recorder", "knowledge_graph", "console")
+    victims = ("recorder", "knowledge_graph", "console", "fanuc_api")
     with Watched(domain.name) as watched, Killing(domain, watched, victims) as ear:
         watched.ready(*victims, "vmc1/core")
         core = watched.status["vmc1/core"].pid

@@ -195,3 +195,10 @@ def test_prometheus_reads_the_metrics(api: Api) -> None:
 def test_labels_are_escaped() -> None:
     text = text_of([("a", "gauge", "says a", [({"b": 'c"\\\n'}, 2**60), ({}, 1)])])
     assert text == f'# HELP a says a\n# TYPE a gauge\na{{b="c\\"\\\\\\n"}} {2**60}\na 1\n'
+
+
+def test_somebody_elses_name_for_this_computer_reads_nothing(api: Api) -> None:
+    answer = httpx.get(f"{api.url}api/v1/machines", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json()["title"]) == (403, "not a name of ours")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert httpx.get(f"{api.url}healthz", headers={"Host": "localhost"}).status_code == 200

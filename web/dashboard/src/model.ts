@@ -157,7 +157,7 @@ export class Board {
   }
 
   /** The hub says of every alarm how it stands between the machine and the people. */
-  private alarm(a: StandingAlarm): void {
+  alarm(a: StandingAlarm): void {
     if (a.state === "NORMAL") this.alarms.delete(a.alarm_id);
     else this.alarms.set(a.alarm_id, a);
     if (this.alarms.size > ALARMS_KEEP) {

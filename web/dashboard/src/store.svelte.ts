@@ -1,7 +1,7 @@
 /** The one place where messages become what the page shows: connection, board, rings, session, route. */
 import { get, post, showUser } from "./api.ts";
 import { Board } from "./model.ts";
-import type { Column, Hello, Intervention, MotionEvent, ReactionResult, SignalInfo, User, Verdict } from "./protocol.ts";
+import type { Column, Hello, Intervention, MotionEvent, ReactionResult, SignalInfo, StandingAlarm, User, Verdict } from "./protocol.ts";
 import { Ring } from "./ring.ts";
 import { format, oneTimeKey, parse, type Route, type View } from "./route.ts";
 import { type Feed, type Listener, Wire } from "./wire.ts";
@@ -146,6 +146,9 @@ export class Store implements Listener {
   /** What was decided before this page was opened. */
   private async past(): Promise<void> {
     try {
+      // more alarms than the bus keeps for who comes late; what the line said meanwhile is newer
+      for (const alarm of await get<StandingAlarm[]>("alarms"))
+        if (!this.board.alarms.has(alarm.alarm_id)) this.board.alarm(alarm);
       for (const told of (await get<Past[]>("interventions?most=100")).reverse()) {
         const m = this.board.machine(told.machine);
         this.board.intervention(told.machine, told);
@@ -164,6 +167,7 @@ export class Store implements Listener {
     this.simulated = hello.simulated;
     this.shows(hello.user);
     this.everConnected = true;
+    this.board.alarms.clear(); // what stands comes anew; what went while nobody listened does not
     void this.signOnByKey();
     void this.past();
   }

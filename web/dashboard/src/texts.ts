@@ -163,6 +163,7 @@ export const T = {
     whole: "the whole bag",
     ask: "Ask the recording",
     asking: "Replaying …",
+    rest: (n: number) => `${n} other differences`,
     same: "No decision would have been different.",
     took: (s: string) => `answered in ${s} s`,
     choose: "Choose a bag to ask it what another limit would have decided.",

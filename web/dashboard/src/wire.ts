@@ -15,6 +15,8 @@ export interface Feed extends Names {
   binRows: number;
   /** nothing came of it yet: the first of a latched value may have any number */
   fresh: boolean;
+  /** asked for at the moment; what is still on its way of an ended subscription proves nothing */
+  wanted: boolean;
 }
 
 export interface Listener {
@@ -37,6 +39,13 @@ export function plain(value: unknown): unknown {
   const stamp = (value as Record<string, unknown>).stamp_ns;
   if (typeof stamp === "bigint") out.stamp_text = stamp.toString(); // to be said back exactly
   return out;
+}
+
+/** Whether a full name is meant: `*` is exactly one level. */
+export function matches(pattern: string, topic: string): boolean {
+  if (!pattern.includes("*")) return pattern === topic;
+  const [wanted, given] = [pattern.split("/"), topic.split("/")];
+  return wanted.length === given.length && wanted.every((w, i) => w === "*" || w === given[i]);
 }
 
 export class Wire {
@@ -80,9 +89,18 @@ export class Wire {
     if (before?.topics.join() === topics.join() && before.window_s === window_s) return;
     if (topics.length) this.wanted.set(id, { topics, window_s });
     else this.wanted.delete(id);
+    for (const feed of this.feeds.values()) {
+      const wanted = this.isWanted(feed.name);
+      if (wanted !== feed.wanted) this.sequence.forget(`${feed.name}|${feed.publisher_id}`); // it begins anew, or ends
+      feed.wanted = wanted;
+    }
     if (!this.open) return;
     if (topics.length) this.send({ op: "subscribe", id, topics, window_s });
     else if (before) this.send({ op: "unsubscribe", id });
+  }
+
+  private isWanted(topic: string): boolean {
+    return [...this.wanted.values()].some(({ topics }) => topics.some((pattern) => matches(pattern, topic)));
   }
 
   private send(request: object): void {
@@ -134,7 +152,7 @@ export class Wire {
     if (said.op === "batch") return this.batch(said);
     if (said.op === "names") {
       const old = this.feeds.get(said.topic);
-      const feed: Feed = { ...said, binRows: old?.binRows ?? 1, fresh: !old };
+      const feed: Feed = { ...said, binRows: old?.binRows ?? 1, fresh: !old, wanted: this.isWanted(said.name) };
       this.feeds.set(said.topic, feed);
       return this.listener.columns(feed, said.columns);
     }
@@ -169,6 +187,7 @@ export class Wire {
     this.clock(batch.now_ns);
     const stretches = new Map<string, Stretch[]>();
     const note = (feed: Feed, first: number | bigint, last: number | bigint, why = ""): void => {
+      if (!feed.wanted) return;
       const key = `${feed.name}|${feed.publisher_id}`;
       if ((KEYED.has(feed.type) || (feed.fresh && feed.qos === "LATCHED")) && !why) return this.sequence.skip(key, Number(last));
       const list = stretches.get(key);

@@ -7,7 +7,7 @@ import type { Shown } from "../src/plot.ts";
 import { Ring } from "../src/ring.ts";
 import { format, oneTimeKey, parse } from "../src/route.ts";
 import { csv, readView, writeView } from "../src/scope.ts";
-import { plain } from "../src/wire.ts";
+import { matches, plain } from "../src/wire.ts";
 
 describe("the URL", () => {
   it("holds the view", () => {
@@ -78,5 +78,12 @@ describe("numbers as people read them", () => {
     expect([short(1234.5), short(0.04321), short(NaN), bytes(31_100_000), duration(96), duration(3700)]).toEqual([
       "1235", "0.0432", "–", "31.1 MB", "1 min 36 s", "1 h 1 min",
     ]);
+  });
+});
+
+describe("a pattern of topics", () => {
+  it("has a star for exactly one level", () => {
+    const topic = "vmc1/machine/state";
+    expect(["*/machine/state", topic, "*/*/*", "*", "*/state", "*/machine/samples"].map((p) => matches(p, topic))).toEqual([true, true, true, false, false, false]);
   });
 });
