@@ -1,4 +1,4 @@
-"""The machines of a shop, each with its two cortices, a recorder, the graph that knows what hangs on what, and the web."""
+"""The machines of a shop, each with its two cortices, a recorder, the graph of what hangs on what, and the web."""
 
 from __future__ import annotations
 

@@ -115,7 +115,12 @@ def test_each_secret_package_is_imported_only_by_its_owner() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-IMPORTED_AS = {"fastapi": {"fastapi", "starlette"}, "pyzmq": {"zmq"}, "pyserial": {"serial"}, "pydantic": {"pydantic", "pydantic_core"}}
+IMPORTED_AS = {
+    "fastapi": {"fastapi", "starlette"},
+    "pyzmq": {"zmq"},
+    "pyserial": {"serial"},
+    "pydantic": {"pydantic", "pydantic_core"},
+}
 """What a distribution is imported as, where that is not its own name."""
 
 

@@ -143,7 +143,9 @@ class Killing(Ear):
         return False
 
 
-def test_a_stop_needs_neither_recorder_nor_graph_nor_table_nor_hub(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
+def test_a_stop_needs_neither_recorder_nor_graph_nor_table_nor_hub(
+    domain: Domain, tmp_path: Path, started: ExitStack
+) -> None:
     """The cell loses all that is not a machine's own: a crash is held and stopped all the same, an operator obeyed."""
     text = (SHIPPED / "cell.py").read_text().replace('"shop.py"', f'"{SHIPPED / "shop.py"}"')
     launch = Launch(tmp_path, text, "--site", str(SHIPPED / "site.toml"))
