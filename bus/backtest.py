@@ -208,6 +208,49 @@ def nodes_of(node: str, bag: Path) -> list[tuple[RecordedNode, type[Node]]]:
     return found
 
 
+JOINT_NS = 1_000_000_000
+"""between two splits of one recording lies less; and so long before it may begin what a black box repeats"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a bag holds of one node."""
+
+    bag: Path
+    node: str
+    lives: frozenset[int]
+    """ids under which the node published: another start has another"""
+    start_ns: int
+    end_ns: int
+
+    @classmethod
+    def of(cls, bag: Path, node: RecordedNode) -> Held:
+        """Raises BadBag: it is damaged."""
+        with BagReader(bag) as reader:
+            lives = frozenset(c.publisher_id for c in reader.channels.values() if c.publisher == node.name)
+            return cls(bag, node.name, lives, reader.start_ns, reader.end_ns)
+
+    def within(self, others: Sequence[Held]) -> bool:
+        """Whether the others together hold all of its time."""
+        end_ns = self.start_ns
+        for other in sorted(others, key=lambda o: o.start_ns):
+            if other.start_ns - JOINT_NS <= end_ns:
+                end_ns = max(end_ns, other.end_ns)
+        return bool(others) and self.end_ns <= end_ns + JOINT_NS
+
+
+def twice(held: Sequence[Held]) -> set[int]:
+    """Which of them to leave out, lest decisions count twice: a black box beside the bag out of which it is, a copy."""
+    out: set[int] = set()
+    for n in sorted(range(len(held)), key=lambda n: held[n].end_ns - held[n].start_ns):
+        mine = held[n]
+        others = [h for m, h in enumerate(held) if m != n and m not in out and h.node == mine.node]
+        same = [h for h in others if h.lives & mine.lives and h.start_ns <= mine.end_ns and mine.start_ns <= h.end_ns]
+        if mine.within(same):
+            out.add(n)
+    return out
+
+
 # --- over bags --------------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ HEADS = {
     "misses": "misses",
     "cannot_be_known": "cannot be known",
 }
+TWICE = "other bags hold the same time; what only this one holds is judged when it is given alone"
 DECISIONS = "decisions, not motions: one for each episode; what the machine would have done is in no recording"
 
 
@@ -74,7 +75,7 @@ def command(
     for path in filter(None, (csv_file, plot)):
         if not path.parent.is_dir():  # said before an hour of work
             raise BadInput(f"{path}: there is no folder {path.parent}")
-    made, settings = _jobs(node, bags, vary, labels, reaction)
+    made, settings, twice = _jobs(node, bags, vary, labels, reaction)
     totals = [backtest.Tally() for _ in settings]
     parts: list[Part] = []
     left_out: list[str] = []
@@ -102,16 +103,16 @@ def command(
 
         _write(plot, svg(_axis(settings), names, totals))
     if as_json:
-        print_json(_report(settings, totals, parts, left_out))
+        print_json(_report(settings, totals, parts, left_out, twice))
     else:
-        _print(names, totals, parts, left_out)
+        _print(names, totals, parts, left_out, twice)
     sys.exit(1 if left_out else 0)
 
 
 def _jobs(
     node: str, bags: Sequence[Path], vary: Sequence[str], labels: Path | None, reaction: str
-) -> tuple[list[Job], list[dict[str, Any]]]:
-    """What is to be done; the settings, the first of them as recorded."""
+) -> tuple[list[Job], list[dict[str, Any]], list[str]]:
+    """What is to be done; the settings, the first of them as recorded; what is not done lest it count twice."""
     from bus import backtest
     from bus import labels as label_files
     from bus.bag import BadBag
@@ -143,16 +144,25 @@ def _jobs(
     try:
         for bag, recorded, cls in meant:
             said += backtest.gathered(recorded, cls, bag)
+        twice = backtest.twice([backtest.Held.of(bag, recorded) for bag, recorded, _ in meant])
     except BadBag as error:
         raise BadInput(str(error)) from None
     question = backtest.Question(tuple(known), tuple(said), reaction)
-    return [backtest.Job(bag, n, target_of(cls), tuple(settings), question) for bag, n, cls in meant], settings
+    made = [
+        backtest.Job(bag, recorded, target_of(cls), tuple(settings), question)
+        for n, (bag, recorded, cls) in enumerate(meant)
+        if n not in twice
+    ]
+    notes = [f"{meant[n][0]}: not counted for {meant[n][1].name}: {TWICE}" for n in sorted(twice)]
+    return made, settings, notes
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------
 
 
-def _print(names: Sequence[str], totals: Sequence[Tally], parts: Sequence[Part], left_out: Sequence[str]) -> None:
+def _print(
+    names: Sequence[str], totals: Sequence[Tally], parts: Sequence[Part], left_out: Sequence[str], twice: Sequence[str]
+) -> None:
     heads = ["setting", *HEADS.values(), "delay p50", "p95"]
     rows = [
         [name, *(str(tally.counts[key]) for key in HEADS), _ms(tally.delay_ms(50)), _ms(tally.delay_ms(95))]
@@ -166,6 +176,8 @@ def _print(names: Sequence[str], totals: Sequence[Tally], parts: Sequence[Part],
     for part in parts:
         for note in part.notes:
             click.echo(f"note: {part.bag}: {note}")
+    for text in twice:
+        click.echo(f"note: {text}")
     for text in left_out:
         click.echo(f"left out: {text}", err=True)
     span_s, cpu_s = sum(p.span_s for p in parts), sum(p.cpu_s for p in parts)
@@ -219,7 +231,11 @@ def _csv(settings: Sequence[dict[str, Any]], totals: Sequence[Tally]) -> str:
 
 
 def _report(
-    settings: Sequence[dict[str, Any]], totals: Sequence[Tally], parts: Sequence[Part], left_out: Sequence[str]
+    settings: Sequence[dict[str, Any]],
+    totals: Sequence[Tally],
+    parts: Sequence[Part],
+    left_out: Sequence[str],
+    twice: Sequence[str],
 ) -> dict[str, Any]:
     return {
         "what": DECISIONS,
@@ -229,4 +245,5 @@ def _report(
             for p in parts
         ],
         "left_out": list(left_out),
+        "twice": list(twice),
     }

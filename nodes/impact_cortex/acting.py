@@ -13,7 +13,18 @@ from nodes.impact_cortex.bypass import Bypass, begun, refused
 from nodes.impact_cortex.channel import Channel, newest
 from nodes.impact_cortex.interventions import intervention, result
 from nodes.impact_cortex.jobs import Jobs
-from nodes.impact_cortex.policy import NOTHING, RANK, Event, Step, escalate, escalates, over, powerless
+from nodes.impact_cortex.policy import (
+    NOTHING,
+    RANK,
+    Event,
+    Step,
+    allows_more,
+    escalate,
+    escalates,
+    only_said,
+    over,
+    powerless,
+)
 from nodes.impact_cortex.watch import Watch
 from schemas import topics
 from schemas.base import Samples
@@ -45,6 +56,10 @@ class Acting(Node):
     _state: MachineState | None
     _event: Event
     _bypass: Bypass
+    _went: Mode
+    """how far it might go when that was looked at last"""
+    _powerless: bool
+    """a stop had no effect, and no operator has said since that the machine was seen to"""
     _watch: Watch | None
     _channel: Channel | None
     _newest: dict[Channel, Source]
@@ -74,7 +89,8 @@ class Acting(Node):
         if not escalates(self._event):
             return
         above = self._watch is not None and self._watch.beyond
-        self._look_for_effect()
+        if now_ns - self._event.held_ns >= self._effective_ns:  # not before: axes stand in a corner, too
+            self._look_for_effect()
         signal = "" if self._event.finding is None else self._event.finding.signal
         self._event, steps = escalate(
             self._event,
@@ -107,10 +123,11 @@ class Acting(Node):
 
     def _look_for_power(self, now_ns: int) -> None:
         """A stop that does nothing is the worst there is to say, and is said until an operator resets."""
-        self._look_for_effect()
+        if now_ns - self._event.stopped_ns >= self._stop_effective_ns:
+            self._look_for_effect()
         if not powerless(self._event, now_ns, self._stop_effective_ns):
             return
-        self._event = replace(self._event, powerless=True)
+        self._event, self._powerless = replace(self._event, powerless=True), True
         waited_ms = (now_ns - self._event.stopped_ns) / 1e6
         feed = newest(self._all_channels(), "feed_mm_min")
         moves = "" if math.isnan(feed) else f", feed {feed:.0f} mm/min"
@@ -189,16 +206,18 @@ class Acting(Node):
         if over(self._event, quiet=min([quiet_ns, *quiet]) > self.rearm_s * 1e9, released=False):
             self._end_event(f"quiet for {self.rearm_s:g} s")
 
-    def _end_event(self, why: str, *, settle: bool = False) -> None:
+    def _end_event(self, why: str, *, settle: bool = False, reset: bool = False) -> None:
+        """`reset`: an operator has seen to the machine. That a stop had no effect is said until then."""
         if settle:
             for channel in self._all_channels():
                 channel.settle()
+        if reset and self._powerless:
+            self._powerless = False
+            self._alarm(ConditionLevel.NORMAL, "")
+            self.clear(POWERLESS)
         if self._event is NOTHING:
             return
         self.log.info(f"event of {self._event.reaction} ended: {why}")
-        if self._event.powerless:
-            self._alarm(ConditionLevel.NORMAL, "")
-            self.clear(POWERLESS)
         self._event = NOTHING
         self._again = None
         self._hal_error = ""
@@ -213,6 +232,19 @@ class Acting(Node):
         """How far it may go now."""
         return self._bypass.mode(self.mode, now_ns)
 
+    def _look_for_mode(self, now_ns: int) -> None:
+        """Where more is allowed than before, ask for what was only said, if it still is the case."""
+        before, self._went = self._went, self._mode(now_ns)
+        if not allows_more(self._went, before) or not only_said(self._event):
+            return
+        if not self._event.acted:
+            self._end_event(f"mode {self._went}: what was only said is judged anew")
+            return
+        self._event = replace(self._event, reaction=self._event.asked)
+        for channel in self._all_channels():
+            for w in channel.watches:
+                w.fired = False
+
     @service(topics.BYPASS)
     def on_bypass(self, request: BypassRequest) -> ModeReply:
         """Only observe for a time; 0 minutes end it."""
@@ -222,6 +254,7 @@ class Acting(Node):
         self._bypass = begun(request, now_ns)
         text = self._bypass.text(now_ns) or f"bypass ended by {request.changed_by}: {request.reason}"
         self.log.warning(text)
+        self._look_for_mode(now_ns)
         self._protect(now_ns)
         return ModeReply(accepted=True, text=text)
 
@@ -232,8 +265,10 @@ class Acting(Node):
             return ModeReply(accepted=False, text="say who changes the mode (changed_by) and why (reason)")
         same = request.mode is self.mode
         if same or not self._event.acted:
-            self._end_event(f"{request.changed_by}: {request.reason}")
+            self._end_event(f"{request.changed_by}: {request.reason}", reset=same)
         self.mode = request.mode
         self.log.info(f"mode {request.mode}, by {request.changed_by}: {request.reason}")
-        self._protect(self.now_ns())
+        now_ns = self.now_ns()
+        self._look_for_mode(now_ns)
+        self._protect(now_ns)
         return ModeReply(accepted=True, text=f"mode {request.mode}")

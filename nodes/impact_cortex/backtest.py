@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.impact_cortex.channel import Channel
-from nodes.impact_cortex.cuts import BadCuts, Cuts, age_ms
+from nodes.impact_cortex.cuts import BadCuts, Cuts, age_ms, known_execution
 from nodes.impact_cortex.episodes import Decided, Episodes, Key, Passage, Word
 from nodes.impact_cortex.fixed import Ints
 from nodes.impact_cortex.job_rows import mistakes, watched_by
@@ -111,6 +111,7 @@ class Backtest:
         self._jobs = Jobs()
         self._wanted_ns = 0
         self._state: MachineState | None = None
+        self._execution: Execution | None = None
         self._silent = True
         self._age_ms = 0.0
         self._waiting: dict[Key, list[Blocks]] = {}
@@ -166,7 +167,8 @@ class Backtest:
             self.finish()
             self._use()
         self._set_gates()
-        if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
+        executed, self._execution = self._execution, known_execution(self._execution, state)
+        if executed not in (None, Execution.ACTIVE) and state.execution is Execution.ACTIVE:
             self.released()
 
     def state_lost(self) -> None:

@@ -70,6 +70,8 @@ class Channel:
         self.rows_lost = 0
         self.misfits = 0
         """blocks whose columns are not those of machine/signals"""
+        self.fits = True
+        """the newest block was none of them"""
         self.heard_ns = 0
         self.span_ns = 0
         """time the last block covers"""
@@ -155,7 +157,9 @@ class Channel:
         shape = data.shape
         if len(shape) != 2 or shape[1] != len(self.names):
             self.misfits += 1
+            self.fits = False
             return []
+        self.fits = True
         if sent.period_ns != self.period_ns:
             self._pace(sent.period_ns)
         rows, period_ns = shape[0], self.period_ns

@@ -43,6 +43,11 @@ def age_ms(state: MachineState, heard_ns: int) -> float:
     return age_ns / 1e6 if abs(age_ns) < ONE_CLOCK_NS else 0.0
 
 
+def known_execution(before: Execution | None, state: MachineState) -> Execution | None:
+    """What is executed as far as anybody knows: a connection that is lost for a moment changes nothing of it."""
+    return before if state.execution is Execution.UNAVAILABLE else state.execution
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A cut and the drive as the parameters describe them; zeros where nobody said."""

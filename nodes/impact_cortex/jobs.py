@@ -129,13 +129,12 @@ class Jobs:
         return Run(state.run_id, state.program, wanted if fits else NO_JOB, mismatch, state.part_count)
 
     def _go_on(self, run: Run, state: MachineState) -> Iterator[JobEvent]:
-        grown = max(0, state.part_count - run.part_count)
+        # by how much says nothing of programs: one may make several parts, and people set counters
+        grown = state.part_count > run.part_count
         over = state.run_id != run.run_id or state.execution in OVER
         completed = state.execution is Execution.PROGRAM_COMPLETED
-        if completed and not grown and not run.cycles:
-            grown = 1  # a control that counts no parts
         run.part_count = state.part_count
-        for _ in range(min(grown, 1000)):
+        if grown or (completed and not run.cycles):  # the latter of a control that counts no parts
             run.cycles += 1
             yield run.event(JobEventKind.CYCLE_COMPLETED, state.stamp_ns)
         if over:

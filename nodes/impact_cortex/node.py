@@ -21,7 +21,7 @@ from nodes.impact_cortex import bypass
 from nodes.impact_cortex.acting import Acting
 from nodes.impact_cortex.assessment import Measured, assess, measure
 from nodes.impact_cortex.channel import Channel, Hit
-from nodes.impact_cortex.cuts import BadCuts, Cuts, age_ms
+from nodes.impact_cortex.cuts import BadCuts, Cuts, age_ms, known_execution
 from nodes.impact_cortex.interventions import ASKED
 from nodes.impact_cortex.job_keeping import JobKeeping
 from nodes.impact_cortex.job_rows import watched_by
@@ -85,6 +85,9 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
         self._state_age_ms = 0.0
         self._event = NOTHING
         self._bypass = bypass.NONE
+        self._went = self._mode(self.now_ns())
+        self._powerless = False
+        self._execution: Execution | None = None
         self._watch: Watch | None = None
         self._channel: Channel | None = None
         self._cause = NOBODY
@@ -143,7 +146,9 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
             self._watch = None
             if wrong := self._read_parameters():
                 self.log.warning(f"what was described before stays in force: {wrong}")
-        self._protect(self.now_ns())
+        now_ns = self.now_ns()
+        self._look_for_mode(now_ns)
+        self._protect(now_ns)
 
     def _all_channels(self) -> list[Channel]:
         return [c for by_source in self._channels.values() for c in by_source.values()]
@@ -173,7 +178,6 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
 
     @subscription(topics.MACHINE_STATE)
     def on_state(self, state: MachineState) -> None:
-        before = self._state
         self._state = state
         self._state_silent = False
         self._state_age_ms = age_ms(state, self.now_ns())
@@ -181,7 +185,8 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
             self._set_gates()
         elif wrong := self._use():
             self.log.warning(wrong)
-        if before is not None and before.execution is not state.execution and state.execution is Execution.ACTIVE:
+        before, self._execution = self._execution, known_execution(self._execution, state)
+        if before not in (None, Execution.ACTIVE) and state.execution is Execution.ACTIVE:
             self._end_event("the program runs again", settle=True)
 
     def _set_gates(self) -> None:
@@ -196,7 +201,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
     @subscription(topics.MOTION)
     def on_motion(self, motion: MotionEvent) -> None:
         if motion.phase is MotionPhase.RELEASED:
-            self._end_event("released by the operator", settle=True)
+            self._end_event("released by the operator", settle=True, reset=True)
         elif motion.phase is MotionPhase.AXES_STANDING and self._event.acted:
             self._event = replace(self._event, effective=True)
 
@@ -283,6 +288,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
         now_ns = self.now_ns()
         self._beats += 1
         self.beats.publish(Beat(stamp_ns=now_ns, count=self._beats, mode=self._mode(now_ns)))
+        self._look_for_mode(now_ns)  # a bypass ends by itself
         if self._event is not NOTHING:
             if self._event.asked is Reaction.FEED_HOLD:
                 self._escalate(now_ns)
@@ -334,7 +340,7 @@ class ImpactCortex(Tuning, Acting, JobKeeping, Teaching, Verdicts, Node):
             state_age_ms=self._state_age_ms,
             hal_error=self._hal_error,
             bypass=self._bypass.text(now_ns),
-            powerless=self._event.powerless,
+            powerless=self._powerless,
         )
         found = protection(health, channels, [c for c in channels if c.silent(now_ns)])
         if found != self._protection or now_ns - self._protected_ns >= PROTECTION_NS:

@@ -99,6 +99,16 @@ def decide(event: Event, mode: Mode, finding: Finding, now_ns: int) -> tuple[Eve
     return replace(event, reaction=wanted, finding=finding, asked=asked, held_ns=held_ns, stopped_ns=stopped_ns), steps
 
 
+def allows_more(mode: Mode, before: Mode) -> bool:
+    """Whether a stronger reaction is allowed than before."""
+    return RANK[ALLOWED[mode]] > RANK[ALLOWED[before]]
+
+
+def only_said(event: Event) -> bool:
+    """Whether something was called for that the mode did not allow."""
+    return RANK[event.reaction] > RANK[event.asked]
+
+
 def escalates(event: Event) -> bool:
     """Whether a feed hold was asked for and has still to show that it helps."""
     return event.reaction is Reaction.FEED_HOLD and event.acted and not event.settled

@@ -86,7 +86,7 @@ def protection(
         found.add(UNPROTECTED, "machine/signals not heard yet: the columns of the samples are unknown")
     elif not live:
         found.add(UNPROTECTED, "samples silent")
-    elif not any(_could_hold(w) for c in live for w in c.watches):
+    elif not any(_could_hold(w) for c in live if c.fits for w in c.watches):
         found.add(UNPROTECTED, "no task that could hold the feed has readings")
     if h.powerless:
         found.add(UNPROTECTED, "the last STOP had no effect")

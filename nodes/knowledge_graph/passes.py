@@ -20,6 +20,9 @@ AIR = 1.12
 MOVES = 0.4
 """an axis is judged in blocks in which its load is at least this share of its greatest"""
 
+ADDS = 1.2
+"""an axis that holds a weight shows by so much more what moving it adds; else nobody knows what of its load is which"""
+
 Place = tuple[str, int, int]
 """program, tool, block"""
 
@@ -42,10 +45,13 @@ class Change:
     block: int
     begun_ns: int = 0
     """when the newest visit began that this is of"""
+    held: float = 0.0
+    """of both: what is there without any motion"""
 
     @property
     def ratio(self) -> float:
-        return self.now / self.usual if self.usual else math.inf
+        usual = self.usual - self.held
+        return (self.now - self.held) / usual if usual else math.inf
 
 
 class Passes:
@@ -124,11 +130,19 @@ class Passes:
         )
 
     def moving(self, signal: str) -> Change | None:
-        """In all blocks in which the signal has something to show: the change that is greatest."""
+        """In all blocks in which the signal has something to show: the change that is greatest, in what moving adds.
+
+        An axis whose load is never far from its greatest holds a weight: the least that it showed is that, and no
+        friction.
+        """
         both = self._both(signal)
         most = max((usual for _, _, usual in both), default=0.0)
+        least = min((b.usual[signal] for b in self._blocks.values() if signal in b.usual), default=0.0)
+        weight = least if least >= MOVES * most >= MOVES * ADDS * least else 0.0
         return _greatest(
-            Change(now, usual, p[2], self._blocks[p].begun_ns) for p, now, usual in both if usual >= MOVES * most
+            Change(now, usual, p[2], self._blocks[p].begun_ns, weight)
+            for p, now, usual in both
+            if usual - weight >= MOVES * (most - weight)
         )
 
     def cutting(self, signal: str, *, less_idle: bool) -> dict[int, Change]:

@@ -73,6 +73,8 @@ UNTOLD: dict[str, Any] = {
     "feed_override_pct": math.nan,
 }
 """the fields of a state of which nothing was told"""
+HOLDS = ("part_count",)
+"""what stays as it was told last while it is not known: a counter that fell to 0 and rose again would be parts made"""
 UNTOLD_COOLANT: dict[str, Any] = {
     "level_pct": math.nan,
     "concentration_pct": math.nan,
@@ -187,7 +189,7 @@ class Observed:
                 if condition.level != UNAVAILABLE:
                     active[code] = replace(condition, level=UNAVAILABLE)
                     out.append(self._alarm(condition, UNAVAILABLE, f"not known any more: {condition.text}", now_ns))
-        self._fields = dict(UNTOLD)
+        self._fields = UNTOLD | {name: self._fields[name] for name in HOLDS}
         self._values = [math.nan] * len(self._values)
         self._owner.clear()  # another adapter may have other keys; the columns stay
         self._row_keys.clear()
@@ -222,7 +224,8 @@ class Observed:
             if item.topic in SIGNAL_TOPICS:
                 self._reading(event, item, math.nan if value is None else value, now_ns, out)
             elif item.topic == MACHINE_STATE.name:
-                self._field(item.name, UNTOLD[item.name] if value is None else value)
+                if value is not None or item.name not in HOLDS:
+                    self._field(item.name, UNTOLD[item.name] if value is None else value)
             elif item.topic == COOLANT.name:
                 self._coolant[item.name] = UNTOLD_COOLANT[item.name] if value is None else value
                 self._tell_coolant(self.clock.ours(event.stamp_ns, now_ns), out)

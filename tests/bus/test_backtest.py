@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import backtest
-from bus.backtest import COLUMNS, Job, NoBacktest, Part, Question, Tally, nodes_of, run, text_of, varied
+from bus.backtest import COLUMNS, Held, Job, NoBacktest, Part, Question, Tally, nodes_of, run, text_of, twice, varied
 from bus.target import target_of
 from nodes.impact_cortex import ImpactCortex
 from tests.bus.replay.toys import Judge
@@ -127,3 +127,25 @@ def test_a_node_without_a_module_offers_none() -> None:
     assert Judge.backtest == ""
     assert ImpactCortex.backtest
     assert backtest.cores() >= 1
+
+
+def held(start: int, end: int, life: int = 1, node: str = "vmc1/impact_cortex") -> Held:
+    return Held(Path(f"{start}_{end}.mcap"), node, frozenset({life}), start * 1_000_000_000, end * 1_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("bags", "out"),
+    [
+        ([held(0, 100), held(40, 55)], {1}),
+        ([held(40, 55), held(40, 55)], {0}),  # a copy
+        ([held(0, 50), held(50, 100), held(42, 57)], {2}),  # a box across two splits
+        ([held(0, 50), held(60, 100), held(42, 65)], set()),  # what lies between them is in the box alone
+        ([held(0, 50), held(45, 60)], set()),
+        ([held(0, 100), held(40, 55, life=2)], set()),  # another computer's machine of this name
+        ([held(0, 100), held(40, 55, node="vmc2/impact_cortex")], set()),
+        ([held(0, 50), held(50, 100)], set()),
+        ([], set()),
+    ],
+)
+def test_bags_whose_time_others_hold_are_found(bags: list[Held], out: set[int]) -> None:
+    assert twice(bags) == out

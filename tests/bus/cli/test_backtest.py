@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
+from bus.bag import BagReader
+from bus.bag.cut import cut
 from bus.cli.backtest import HEADS, command
 
 CRASH = Path(__file__).parents[2] / "bags" / "vmc1_crash.mcap"
@@ -42,6 +44,24 @@ def test_labels_give_misses_and_delays(tmp_path: Path) -> None:
     assert 0 < by_setting["85.0"]["delay_p50_ms"] < 1400
     assert by_setting["400.0"]["cannot_be_known"] + by_setting["400.0"]["justified"] == 1
     assert told["recordings"][0]["node"] == ENGINE
+
+
+def test_what_two_bags_hold_counts_once(tmp_path: Path) -> None:
+    """A folder of a recorder has the black boxes beside the bags out of which they are."""
+    box = tmp_path / "black_box.mcap"
+    with BagReader(CRASH) as reader:
+        start_ns = reader.start_ns
+    cut(CRASH, box, start_ns=start_ns + 1_000_000_000)
+    alone = json.loads(rise(ENGINE, CRASH, "--vary", "limit_pct=85", "--json").stdout)
+    done = rise(ENGINE, box, CRASH, "--vary", "limit_pct=85", "--json")
+    assert done.exit_code == 0, done.output
+    both = json.loads(done.stdout)
+    assert alone["settings"][0]["interventions"] == 1
+    assert both["settings"] == alone["settings"]
+    (note,) = both["twice"]
+    assert note.startswith(f"{box}: not counted for {ENGINE}: other bags hold the same time")
+    assert f"note: {note}" in rise(ENGINE, box, CRASH).stdout
+    assert json.loads(rise(ENGINE, box, "--json").stdout)["settings"][0]["interventions"] == 1
 
 
 def test_the_table_as_a_file_and_as_a_drawing(tmp_path: Path) -> None:

@@ -45,6 +45,12 @@ def test_a_part_that_is_counted_before_the_end_is_said_is_one_part() -> None:
     assert kinds(state(ACTIVE), state(ACTIVE, parts=1), state(DONE, "", 1)) == [STARTED, CYCLE, COMPLETED]
 
 
+@pytest.mark.parametrize("parts", [(0, 2), (7, 0, 7), (3, 900)])
+def test_a_counter_that_jumps_is_one_end_of_a_program(parts: tuple[int, ...]) -> None:
+    """A program may make two parts, and people set counters."""
+    assert kinds(*(state(ACTIVE, parts=n) for n in parts)) == [STARTED, CYCLE]
+
+
 def test_m99_loops_are_cycles_of_one_run() -> None:
     events = told(*(state(ACTIVE, parts=n) for n in range(4)), state(READY, "", 3))
     assert [e.kind for e in events] == [STARTED, CYCLE, CYCLE, CYCLE, ABORTED]

@@ -210,3 +210,17 @@ def fed(world: World, load_pct: float, feed_mm_min: float, ms: int) -> None:
         world.node.on_samples(block.model_copy(update={"data": Samples(data)}))
         world._rows += 1
         world.answer()
+
+
+def test_a_source_whose_columns_do_not_fit_protects_nothing() -> None:
+    world = cutting()
+    for n in range(100):
+        world.now += MS
+        block = drive_block(world.now, n, 200.0)
+        narrow = Samples(block.data.array[:, :3].copy())
+        world.tell(topics.SAMPLES, block.model_copy(update={"data": narrow}))
+    world.time()
+    assert world.protection().state is ProtectionState.UNPROTECTED
+    assert "no task that could hold the feed has readings" in world.protection().reasons
+    world.samples(40.0, 100)
+    assert world.protection().state is ProtectionState.DEGRADED

@@ -100,3 +100,32 @@ def test_what_is_known_to_be_wrong_is_not_learned() -> None:
     idle = passes.idle("torque")
     assert idle is not None
     assert idle.ratio == pytest.approx(2.0)
+
+
+def moved(*loads: tuple[float, float]) -> Passes:
+    """A program of one block for each (usual, now)."""
+    passes = Passes()
+    for which in (0, 1):
+        for n, load in enumerate(loads):
+            visit(passes, ("P", 1, n), axis=load[which])
+    return passes
+
+
+def test_an_axis_that_holds_a_weight_drags_in_what_moving_it_adds() -> None:
+    change = moved((12.0, 12.0), (16.0, 20.0)).moving("axis")
+    assert change is not None
+    assert change.ratio == pytest.approx(2.0)
+    assert (change.now, change.usual, change.block) == (20.0, 16.0, 1)
+
+
+def test_an_axis_that_rests_somewhere_holds_no_weight() -> None:
+    change = moved((0.5, 0.5), (16.0, 20.0)).moving("axis")
+    assert change is not None
+    assert change.ratio == pytest.approx(1.25)
+
+
+def test_of_an_axis_whose_load_is_always_the_same_nobody_knows_what_moving_adds() -> None:
+    for loads in [((12.0, 15.0),), ((12.0, 15.0), (12.0, 15.0)), ((12.0, 15.0), (14.0, 17.5))]:
+        change = moved(*loads).moving("axis")
+        assert change is not None
+        assert change.ratio == pytest.approx(1.25)

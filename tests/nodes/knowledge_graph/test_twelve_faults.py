@@ -50,6 +50,11 @@ MORE: dict[str, tuple[Injected, float, set[str]]] = {
         2,
         {"vmc1/sensor/coolant_flow_l_min is dead"},
     ),
+    "drag of the axis that holds a weight": (
+        (("vmc1", Fault.AXIS_DRAG, "z"),),
+        12,
+        {"vmc1/axis_z drags: guide or ball screw"},
+    ),
     "crash": ((("vmc1", Fault.CRASH, ""),), 4, {"vmc1/fixture stands in the way: collision"}),
 }
 EITHER = ("worn tools", "chatter")

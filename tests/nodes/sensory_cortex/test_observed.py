@@ -122,6 +122,23 @@ def test_the_state_is_what_was_told_and_unavailable_without_its_sender() -> None
     assert "3 value" in watch.observed.misunderstood()
 
 
+def test_a_counter_that_is_not_known_for_a_moment_does_not_begin_anew() -> None:
+    """What falls to 0 and rises again would be parts that nobody made."""
+    watch = Watch()
+
+    def parts() -> int:
+        return watch.observed.state(NOW, alive=True).part_count
+
+    watch.say("|PartCountAct|500")
+    watch.say("|PartCountAct|UNAVAILABLE", "|PartCountAct|many")
+    assert parts() == 500
+    watch.observed.forget(NOW, [])
+    watch.say("|execution|ACTIVE")
+    assert parts() == 500
+    watch.say("|PartCountAct|0")
+    assert parts() == 0
+
+
 def test_a_run_is_one_execution_of_the_program() -> None:
     watch = Watch()
     runs = []
