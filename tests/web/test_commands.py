@@ -186,11 +186,12 @@ def test_a_page_of_somebody_else_may_not_even_stop(domain: Domain) -> None:
         assert not [m for m in made.said(topics.MOTION, "vmc1/machine/motion") if m.phase is MotionPhase.ACCEPTED]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"reason": 1}', b"\xff" * 100, b'{"reason": "\\ud800"}'])
-def test_stop_takes_whatever_comes_with_it(domain: Domain, content: bytes) -> None:
+def test_stop_takes_whatever_comes_with_it(domain: Domain) -> None:
     with shop(domain) as made:
-        answer = made.browser().post("/api/v1/machines/vmc1/stop", content=content)
-        assert answer.status_code == 200, answer.text
+        page = made.browser()
+        for content in (b"", b"{", b"[1]", b'{"reason": 1}', b"\xff" * 100, b'{"reason": "\\ud800"}', b"[" * 100_000):
+            answer = page.post("/api/v1/machines/vmc1/stop", content=content)
+            assert answer.status_code == 200, (content[:20], answer.text)
 
 
 def test_a_body_that_is_too_long_is_refused_and_a_stop_with_one_is_done(domain: Domain) -> None:
@@ -219,38 +220,45 @@ def test_what_people_may(domain: Domain) -> None:
         assert erik.post("/api/v1/machines/vmc1/mode", json=mode).json()["text"] == "mode OBSERVE"
         assert erik.post("/api/v1/machines/vmc1/bypass", json={"minutes": 1, "reason": "probe"}).status_code == 200
         assert made.audit(command="MODE", outcome=AuditOutcome.DONE).user == "erik"
-        assert maria.post("/api/v1/machines/vmc1/feed_hold").json()["accepted"] is True
+        held = maria.post("/api/v1/machines/vmc1/feed_hold").json()
+        assert held["accepted"] is True
+        # what moves is not released
+        made.wait(
+            topics.MOTION, "vmc1/machine/motion",
+            lambda m: m.action_id == held["action_id"] and m.phase is MotionPhase.AXES_STANDING,
+        )  # fmt: skip
         assert problem(maria.post("/api/v1/machines/vmc1/reset", json={}))["title"] == "reason is missing"
         assert maria.post("/api/v1/machines/vmc1/reset", json={"reason": "cleared"}).json()["accepted"] is True
         reset = made.audit(command="RESET", outcome=AuditOutcome.DONE)
         assert (reset.user, reset.reason, reset.target, reset.terminal) == ("maria", "cleared", "vmc1", "127.0.0.1")
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        ("machines/vmc9/reset", {"reason": "x"}, 503),
-        ("machines/VMC1/reset", {"reason": "x"}, 404),
-        ("machines/vmc9/inject", {"fault": "CRASH"}, 404),
-        ("machines/vmc1/mode", {"mode": "FULL", "reason": "x"}, 422),
-        ("machines/vmc1/bypass", {"minutes": "5", "reason": "x"}, 422),
-        ("machines/vmc1/bypass", {"minutes": 481, "reason": "x"}, 422),
-        ("machines/vmc1/inject", {"fault": "CRASH", "magnitude": True}, 422),
-        ("machines/vmc1/inject", {"fault": "CRASH", "other": 1}, 422),
-        ("nodes/no/such/parameters", {"name": "x", "value": 1, "reason": "x"}, 503),
-        ("nodes/vmc1/sensory_cortex/parameters", {"name": "no_such", "value": 1, "reason": "x"}, 409),
-        ("nodes/vmc1/sensory_cortex/restart", {"reason": "x"}, 503),
-        ("interventions/verdict", {"intervention_id": "x", "judgement": "JUSTIFIED", "reason": "x"}, 422),
-        ("alarms/ack", {"alarm_id": "none"}, 409),
-        ("alarms/ack", {"alarm_id": "none", "stamp_ns": 2**63}, 422),
-    ],
-)
-def test_what_cannot_be_is_a_problem_and_says_why(domain: Domain, path: str, body: dict[str, Any], status: int) -> None:
+CANNOT_BE: list[tuple[str, dict[str, Any], int]] = [
+    ("machines/vmc9/reset", {"reason": "x"}, 503),
+    ("machines/VMC1/reset", {"reason": "x"}, 404),
+    ("machines/vmc9/inject", {"fault": "CRASH"}, 404),
+    ("machines/vmc1/mode", {"mode": "FULL", "reason": "x"}, 422),
+    ("machines/vmc1/bypass", {"minutes": "5", "reason": "x"}, 422),
+    ("machines/vmc1/bypass", {"minutes": 481, "reason": "x"}, 422),
+    ("machines/vmc1/inject", {"fault": "CRASH", "magnitude": True}, 422),
+    ("machines/vmc1/inject", {"fault": "CRASH", "other": 1}, 422),
+    ("nodes/no/such/parameters", {"name": "x", "value": 1, "reason": "x"}, 503),
+    ("nodes/vmc1/sensory_cortex/parameters", {"name": "no_such", "value": 1, "reason": "x"}, 409),
+    ("nodes/vmc1/sensory_cortex/restart", {"reason": "x"}, 503),
+    ("interventions/verdict", {"intervention_id": "x", "judgement": "JUSTIFIED", "reason": "x"}, 422),
+    ("alarms/ack", {"alarm_id": "none"}, 409),
+    ("alarms/ack", {"alarm_id": "none", "stamp_ns": 2**63}, 422),
+]
+
+
+def test_what_cannot_be_is_a_problem_and_says_why(domain: Domain) -> None:
     people(domain)
     with shop(domain) as made:
-        answer = made.signed_on("anna").post(f"/api/v1/{path}", json=body)
-        assert answer.status_code == status, answer.text
-        problem(answer)
+        page = made.signed_on("anna")
+        for path, body, status in CANNOT_BE:
+            answer = page.post(f"/api/v1/{path}", json=body)
+            assert answer.status_code == status, (path, body, answer.text)
+            problem(answer)
 
 
 def test_a_machine_that_cannot_be_stopped_says_use_the_red_button(domain: Domain) -> None:
