@@ -116,6 +116,9 @@ class Jobs:
         if state.execution is Execution.UNAVAILABLE:
             return
         if self.run is not None:
+            if not self.run.program and state.program:  # a control may say that it runs before it says what
+                found = self._begin(state)
+                self.run.program, self.run.spec, self.run.mismatch = found.program, found.spec, found.mismatch
             yield from self._go_on(self.run, state)
         if self.run is None and state.run_id and state.execution is Execution.ACTIVE:
             self.run = self._begin(state)
@@ -125,7 +128,7 @@ class Jobs:
     def _begin(self, state: MachineState) -> Run:
         wanted = self.wanted
         fits = wanted is not NO_JOB and same_program(wanted.program, state.program)
-        mismatch = wanted.program if wanted is not NO_JOB and not fits else ""
+        mismatch = wanted.program if wanted is not NO_JOB and not fits and state.program else ""
         return Run(state.run_id, state.program, wanted if fits else NO_JOB, mismatch, state.part_count)
 
     def _go_on(self, run: Run, state: MachineState) -> Iterator[JobEvent]:

@@ -75,6 +75,7 @@ UNTOLD: dict[str, Any] = {
 """the fields of a state of which nothing was told"""
 HOLDS = ("part_count",)
 """what stays as it was told last while it is not known: a counter that fell to 0 and rose again would be parts made"""
+PROGRAMS_MOST = 64
 UNTOLD_COOLANT: dict[str, Any] = {
     "level_pct": math.nan,
     "concentration_pct": math.nan,
@@ -107,6 +108,8 @@ class Observed:
         self._fields = dict(UNTOLD)
         self._coolant: dict[str, Any] = {}
         self._run_id = ""
+        self._run_programs: set[str] = set()
+        """it and what it calls. The run goes on over a lost connection, unless another one is told after it, or rest"""
         self._owner: dict[str, str] = {}
         """signal: key"""
         self._columns: dict[str, int] = {}
@@ -198,7 +201,6 @@ class Observed:
             self._tell_coolant(now_ns, out)
         self.clock.restart()
         self._newest_ns = None
-        self._run_id = ""
         self.revision += 1
 
     def _bad(self, kind: str, text: str) -> None:
@@ -315,12 +317,19 @@ class Observed:
             return
         self._fields[name] = value
         self.revision += 1
-        if name == "execution":
-            resting = value in (Execution.READY, Execution.PROGRAM_COMPLETED, Execution.UNAVAILABLE)
-            if resting:
+        if name == "execution" and value is not Execution.UNAVAILABLE:
+            if value in (Execution.READY, Execution.PROGRAM_COMPLETED):
                 self._run_id = ""
             elif not self._run_id:
-                self._run_id = self._next_id()
+                self._begin_run(self._fields["program"])
+        elif name == "program" and self._run_id and value:
+            if self._run_programs and not before and value not in self._run_programs:
+                self._begin_run(value)  # while nobody saw it
+            elif len(self._run_programs) < PROGRAMS_MOST:
+                self._run_programs.add(value)
+
+    def _begin_run(self, program: str) -> None:
+        self._run_id, self._run_programs = self._next_id(), {program} if program else set()
 
     def _tell_coolant(self, stamp_ns: int, out: list[Message]) -> None:
         if out and isinstance(out[-1], CoolantState):
@@ -380,7 +389,8 @@ class Observed:
         fields = {name: value for name, value in self._fields.items() if name != "availability"}
         if not alive or self._fields["availability"].upper() in (UNAVAILABLE, "OFF"):
             fields |= {"execution": Execution.UNAVAILABLE, "motion": Motion.UNKNOWN}
-        return MachineState(stamp_ns=stamp_ns, run_id=self._run_id, **fields)
+        run_id = "" if fields["execution"] is Execution.UNAVAILABLE else self._run_id
+        return MachineState(stamp_ns=stamp_ns, run_id=run_id, **fields)
 
     @property
     def bad(self) -> int:

@@ -51,6 +51,16 @@ def test_a_counter_that_jumps_is_one_end_of_a_program(parts: tuple[int, ...]) ->
     assert kinds(*(state(ACTIVE, parts=n) for n in parts)) == [STARTED, CYCLE]
 
 
+@pytest.mark.parametrize(("program", "wanted"), [("O1001", ""), ("O2002", "O1001")])
+def test_a_program_that_is_told_after_the_start_says_which_job_it_is(program: str, wanted: str) -> None:
+    jobs = Jobs()
+    jobs.wanted = SPEC
+    assert kinds(state(ACTIVE, program=""), jobs=jobs) == [STARTED]
+    assert (jobs.spec, jobs.mismatch) == (None, "")
+    assert kinds(state(ACTIVE, program=program), jobs=jobs) == []
+    assert (jobs.spec, jobs.mismatch) == (None if wanted else SPEC, wanted)
+
+
 def test_m99_loops_are_cycles_of_one_run() -> None:
     events = told(*(state(ACTIVE, parts=n) for n in range(4)), state(READY, "", 3))
     assert [e.kind for e in events] == [STARTED, CYCLE, CYCLE, CYCLE, ABORTED]

@@ -148,6 +148,39 @@ def test_a_run_is_one_execution_of_the_program() -> None:
     assert runs == ["m#1", "m#1", "m#1", "", "m#2"]
 
 
+@pytest.mark.parametrize(
+    ("told_again", "run"),
+    [
+        (("|execution|ACTIVE", "|program|O1"), "m#1"),
+        (("|program|O1", "|execution|ACTIVE"), "m#1"),
+        (("|program|O9001", "|execution|ACTIVE", "|program|O1"), "m#1"),
+        (("|execution|ACTIVE",), "m#1"),
+        (("|program|O2", "|execution|ACTIVE"), "m#2"),
+        (("|execution|ACTIVE", "|program|O2"), "m#2"),
+        (("|program|O1", "|execution|READY"), ""),
+        (("|program|O1", "|execution|READY", "|execution|ACTIVE"), "m#2"),
+    ],
+)
+def test_a_run_goes_on_over_a_lost_connection(told_again: tuple[str, ...], run: str) -> None:
+    """What ended and began anew would take the next job in the middle of a program."""
+    watch = Watch()
+    watch.say("|program|O1", "|execution|ACTIVE", "|program|O9001")  # a sub-program
+    watch.observed.forget(NOW, [])
+    assert watch.observed.state(NOW, alive=False).run_id == ""
+    for line in told_again:
+        watch.say(line)
+    assert watch.observed.state(NOW, alive=True).run_id == run
+
+
+def test_an_execution_that_is_not_known_for_a_moment_ends_no_run() -> None:
+    watch = Watch()
+    runs = []
+    for word in ("ACTIVE", "UNAVAILABLE", "ACTIVE"):
+        watch.say(f"|execution|{word}")
+        runs.append(watch.observed.state(NOW, alive=True).run_id)
+    assert runs == ["m#1", "", "m#1"]
+
+
 def test_coolant_of_one_line_is_one_message() -> None:
     (state,) = Watch().say("|coolant_level|80|coolant_temperature|21")
     assert isinstance(state, CoolantState)
