@@ -31,7 +31,7 @@ def start(file: Path, machine: str, domain: str | None) -> None:
 
     \b
         job_id = "502"
-        program = "O1001"
+        program = "O1001 POCKET"
         material = "aluminium_wrought"
         operator_id = "maria"
         [[cuts]]
