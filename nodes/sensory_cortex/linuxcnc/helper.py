@@ -92,14 +92,16 @@ def task_of(uid: int) -> int:
     Raises:
         NotThere: there is none.
     """
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
+    for name in os.listdir("/proc"):
+        if name.isdigit():
             try:
-                with open(f"/proc/{entry.name}/comm") as comm:
-                    if comm.read().strip() == "milltask" and entry.stat().st_uid in (uid, 0):
-                        return int(entry.name)
+                with open(f"/proc/{name}/comm") as comm:
+                    ours = comm.read().strip() == "milltask" and os.stat(f"/proc/{name}").st_uid in (uid, 0)
             except OSError:
                 continue
+            # one of an earlier life may be dead and still listed, when whoever started it does not look after it
+            if ours and state_of(int(name)) not in "ZX":
+                return int(name)
     raise NotThere("LinuxCNC's task (milltask) does not run")
 
 
@@ -142,7 +144,7 @@ def run_hal(line: socket.socket, types: str) -> None:
 def readers(pins: Iterable[str]) -> list[int]:
     """Processes beside a driver, other than this one, that are attached and alive."""
     named = {int(n) for pin in pins for n in re.findall(r"^rise-(\d+)\.hold$", pin)} - {os.getpid()}
-    return sorted(pid for pid in named if os.path.exists(f"/proc/{pid}"))
+    return sorted(pid for pid in named if os.path.exists(f"/proc/{pid}") and state_of(pid) not in "ZX")
 
 
 class Pins:
@@ -320,8 +322,16 @@ def nml_file(task_pid: int) -> str:
 
 def runs(pid: int) -> bool:
     """Whether it is neither stopped nor dead."""
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] not in "TtZX"
+    return state_of(pid) not in "TtZX"
+
+
+def state_of(pid: int) -> str:
+    """The letter of its state; Z and X are dead."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
 
 
 def obey(datagram: bytes, known: Mapping[str, Callable[[Any], object]], error: type[Exception]) -> dict[str, str]:

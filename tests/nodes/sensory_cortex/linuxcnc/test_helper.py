@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from nodes.sensory_cortex.linuxcnc import helper
 
@@ -28,8 +31,35 @@ def test_a_reader_that_died_does_not_count_and_one_that_lives_does() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         pins = [f"rise-{other.pid}.hold", f"rise-{os.getpid()}.hold", "rise-inhibit", "sampler.0.pin.1"]
         assert helper.readers(pins) == [other.pid]
-        other.communicate()
+        assert other.stdin is not None
+        other.stdin.close()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # dead, and still listed
+        assert helper.readers(pins) == []
     assert helper.readers(pins) == []
+
+
+def test_a_task_that_died_and_is_still_listed_is_none(tmp_path: Path) -> None:
+    task = tmp_path / "milltask"
+    shutil.copy("/bin/cat", task)
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen([task], stdin=pipe, stdout=pipe) as living,
+        subprocess.Popen([task], stdin=pipe, stdout=pipe) as dead,
+    ):
+        for one in (living, dead):
+            assert one.stdin is not None
+            assert one.stdout is not None
+            one.stdin.write(b"up\n")
+            one.stdin.flush()
+            assert one.stdout.readline() == b"up\n"
+        dead.kill()
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # dead, and still listed
+        assert helper.state_of(dead.pid) == "Z"
+        assert helper.task_of(os.geteuid()) == living.pid
+        living.kill()
+        os.waitid(os.P_PID, living.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(helper.NotThere):
+            helper.task_of(os.geteuid())
 
 
 def test_who_does_not_listen_is_not_waited_for() -> None:
