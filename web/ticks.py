@@ -119,7 +119,8 @@ def _take_block(
     feed_known = feeds.find(raw.topic, raw.publisher_id, block.source)
     feed = feed_known or _new(raw, block.source, feeds, named)
     if array.dtype.str != "<f4":
-        array = array.astype("<f4")
+        with np.errstate(all="ignore"):  # an odd reading must arrive
+            array = array.astype("<f4")
     rows, columns = array.shape
     data = array.tobytes()
     made.nbytes += len(data)
@@ -224,7 +225,8 @@ class Decimator:
         if begun is None:
             return []
         whole = np.concatenate(rows)
-        pair = np.stack([np.fmin.reduce(whole), np.fmax.reduce(whole)])
+        with np.errstate(all="ignore"):
+            pair = np.stack([np.fmin.reduce(whole), np.fmax.reduce(whole)])
         n, first, _, row, stamp_ns, period_ns, _, columns, _ = begun
         return [
             (

@@ -182,7 +182,7 @@ class KnowledgeGraph(Node):
         if new:
             self._grown()
 
-    @subscription(topics.ASSESSMENT, namespace=EVERY)
+    @subscription(topics.ASSESSMENT, namespace=EVERY, depth=64)  # a question may take as long as eight of them
     def on_assessment(self, said: Assessment) -> None:
         if (live := self.live.get(self.source.namespace)) is not None:
             live.assessment = said

@@ -158,3 +158,16 @@ def test_rows_of_another_type_travel_as_float32(dtype: str) -> None:
     assert codec(SignalBlock).decode(codec(SignalBlock).encode(made)).data.dtype == dtype
     (entry,) = Told().tick(raw(SAMPLES, made, 1, qos="SENSOR")).signals
     assert values(entry).tolist() == [[0.0, 1.0], [2.0, 3.0]]
+
+
+def test_a_signalling_nan_and_what_float32_cannot_hold_arrive() -> None:
+    odd = np.frombuffer((0x7FF0_0000_0000_0001).to_bytes(8, "little") + np.float64(1e300).tobytes(), "<f8")
+    sent = block(1)
+    payload = codec(SignalBlock).encode(
+        codec(SignalBlock).decode(sent.payload).model_copy(update={"data": Samples(odd.reshape(1, 2))})
+    )
+    (entry,) = Told().tick(sent._replace(payload=payload)).signals
+    assert np.isnan(values(entry)[0, 0])
+    assert np.isposinf(values(entry)[0, 1])
+    (binned,) = Decimator(1).take(entry)
+    assert np.isnan(values(binned)[0, 0])

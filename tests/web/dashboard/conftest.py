@@ -18,7 +18,7 @@ TABLET = (1280, 800)
 SHOWN_WITHIN_MS = 15_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -26,7 +26,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cell() -> Iterator[Cell]:
     """Two simulated mills, their cortices, the recorder and the hub; shared: whoever stops a mill resets it."""
     with Cell() as cell:
