@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import re
@@ -19,6 +20,7 @@ from typing import IO
 ROOT = Path(__file__).parents[3]
 READY_WITHIN_S = 40.0
 END_WITHIN_S = 20.0
+RUNS_WITHIN_S = 30.0
 ADDRESS = re.compile(r"dashboard: (http://\S+)")
 
 
@@ -84,6 +86,20 @@ class Cell:
             cwd=ROOT, env=self.env, text=True, capture_output=True, timeout=30, check=True,
         )  # fmt: skip
         return done.stdout
+
+    def runs(self, machine: str) -> None:
+        """Release a machine that is held until it runs its program again. Raises TimeoutError."""
+        until = time.monotonic() + RUNS_WITHIN_S
+        while time.monotonic() < until:
+            told = json.loads(self.rise("topic", "echo", f"{machine}/machine/state", "--once", "--json"))
+            if told["message"]["execution"] == "ACTIVE":
+                return
+            request = '{"operator": "test", "reason": "go on"}'
+            subprocess.run(
+                [sys.executable, "-P", "-m", "bus.cli", "service", "call", f"/{machine}/machine/reset", request],
+                cwd=ROOT, env=self.env, capture_output=True, timeout=30, check=False,
+            )  # fmt: skip
+        raise TimeoutError(f"{machine} does not run")
 
     def __exit__(self, *exc: object) -> None:
         self.process.send_signal(signal.SIGINT)

@@ -54,8 +54,9 @@ def test_a_crash_is_a_red_card_with_the_reason_a_story_and_a_verdict(page: Page,
     expect(card.get_by_text(re.compile(r"asked for (FEED_HOLD|STOP): .*(load|accel)")).first).to_be_visible()
     page.goto(f"{cell.base}#/machine?m=vmc1")
     story = page.locator("section", has=page.get_by_role("heading", name="Last event"))
-    for step in ("contact", "decision FEED HOLD", "accepted", "axes stood"):
-        expect(story.get_by_text(step, exact=True).first).to_be_visible()
+    # where it is hard enough the stop comes without a hold before it
+    for step in (r"^contact$", r"^decision (FEED HOLD|STOP)$", r"^accepted$", r"^axes stood$"):
+        expect(story.get_by_text(re.compile(step)).first).to_be_visible()
     expect(story.get_by_text(re.compile(r"\d+\.\d\d mm overtravel since contact")).first).to_be_visible()
     page.get_by_role("button", name="False stop").click()
     expect(story.get_by_text("judged FALSE_STOP by first_administrator", exact=False)).to_be_visible()
@@ -65,6 +66,7 @@ def test_a_crash_is_a_red_card_with_the_reason_a_story_and_a_verdict(page: Page,
 
 
 def test_an_alarm_is_spoken_and_only_who_is_signed_on_acknowledges_it(page: Page, cell: Cell) -> None:
+    cell.runs("vmc1")
     at(page, cell, "alarms")
     cell.rise("service", "call", "/vmc1/machine/inject", '{"fault": "CRASH"}')
     row = page.locator("li[data-state=UNACKNOWLEDGED], li[data-state=RETURNED]").filter(has_text="vmc1").first
