@@ -94,3 +94,24 @@ class JobEvent(Message):
     interventions: int
     tools: tuple[ToolUse, ...]
     text: str = ""
+
+
+class JobRun(Message):
+    """The run that is on, by what it is watched and what it has used so far; an empty run_id: none is.
+
+    For whoever comes late, the next life of the engine before all: a job that was published since is not this run's.
+    """
+
+    stamp_ns: Nanoseconds
+    run_id: str = ""
+    program: str = ""
+    spec: JobSpec = JobSpec(job_id="", program="")
+    """the run's job; an empty one where there is none, or the program is another one"""
+    mismatch: str = ""
+    """the program that the job wanted; empty when this is it"""
+    part_count: int = 0
+    cycles: int = 0
+    paused: bool = False
+    energy_kwh: KilowattHours = 0.0
+    interventions: int = 0
+    tools: tuple[ToolUse, ...] = ()

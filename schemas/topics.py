@@ -51,6 +51,7 @@ JUDGE = Service("impact/judge", impact.VerdictRequest, impact.VerdictReply)
 TUNNEL = Topic("impact/tunnel", impact.Tunnel, LATCHED, key="tunnel_id", persist=True)
 TEACH = Service("impact/teach", impact.TeachRequest, system.Done)
 JOB_EVENT = Topic("job/event", shop.JobEvent, DURABLE)
+JOB_RUN = Topic("job/run", shop.JobRun, LATCHED, persist=True)
 JOB_SPEC = Topic("job/spec", shop.JobSpec, LATCHED, writers="many", persist=True)
 JOB_START = Service("job/start", shop.JobSpec, shop.JobReply)
 

@@ -29,12 +29,12 @@ from nodes.impact_cortex.cuts import BadCuts, Cuts, age_ms, known_execution
 from nodes.impact_cortex.episodes import Decided, Episodes, Key, Passage, Word
 from nodes.impact_cortex.fixed import Ints
 from nodes.impact_cortex.job_rows import mistakes, watched_by
-from nodes.impact_cortex.jobs import NO_JOB, Jobs
+from nodes.impact_cortex.jobs import NO_JOB, Jobs, Run
 from nodes.impact_cortex.tasks import BadTasks, Doing, Settings, Task
 from nodes.impact_cortex.tuning import Tuning
 from schemas import topics
 from schemas.machine import Execution, MachineState, SignalBlock, Signals
-from schemas.shop import JobSpec
+from schemas.shop import JobRun, JobSpec
 
 MOST_ROWS = 20_000
 """judged at once, of one source: more gains nothing and leaves the processor's cache"""
@@ -197,6 +197,12 @@ class Backtest:
             return
         if none or not any(mistakes(spec, self._groups[0].site_cuts.base, self._site_tasks[0])):
             self._wanted_ns, self._jobs.wanted = stamp_ns, NO_JOB if none else spec
+
+    def run(self, said: JobRun) -> None:
+        """The run that is on when the engine begins; later it is what the states show."""
+        if self._state is None and self._jobs.run is None and said.run_id:
+            self._jobs.run = Run.resume(said)
+            self._use()
 
     def parameter(self, name: str, values: Sequence[Any]) -> None:
         """A parameter was changed while the machine was watched; `values`: what it is then in each setting."""

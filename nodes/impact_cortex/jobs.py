@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from nodes.impact_cortex import physics
 from nodes.impact_cortex.materials import MATERIALS
 from schemas.machine import Execution, MachineState
-from schemas.shop import JobEvent, JobEventKind, JobSpec, ToolUse
+from schemas.shop import JobEvent, JobEventKind, JobRun, JobSpec, ToolUse
 
 PAUSED = frozenset(
     {
@@ -28,6 +28,7 @@ PAUSED = frozenset(
 OVER = frozenset({Execution.PROGRAM_COMPLETED, Execution.READY})
 NO_JOB = JobSpec(job_id="", program="")
 MOST_TOOLS = 200
+UNSEEN = "ended while nobody watched"
 
 
 @dataclass(slots=True)
@@ -54,6 +55,32 @@ class Run:
     energy_kwh: float = 0.0
     interventions: int = 0
     tools: dict[tuple[int, str], Use] = field(default_factory=dict)
+    resumed: bool = False
+    """begun in an earlier life of the node; false once this one has seen it go on"""
+
+    @classmethod
+    def resume(cls, said: JobRun) -> Run:
+        """The run as an earlier life of the node has told it."""
+        counted = (said.part_count, said.cycles, said.paused, said.energy_kwh, said.interventions)
+        tools = {(u.tool_number, u.tool_serial): Use(u.cutting_s, u.wear_pct / 100.0) for u in said.tools[:MOST_TOOLS]}
+        spec = NO_JOB if said.spec == NO_JOB else said.spec
+        return cls(said.run_id, said.program, spec, said.mismatch, *counted, tools, resumed=True)
+
+    def told(self, stamp_ns: int) -> JobRun:
+        """All of it, to be resumed from."""
+        return JobRun(
+            stamp_ns=stamp_ns,
+            run_id=self.run_id,
+            program=self.program,
+            spec=self.spec,
+            mismatch=self.mismatch,
+            part_count=self.part_count,
+            cycles=self.cycles,
+            paused=self.paused,
+            energy_kwh=self.energy_kwh,
+            interventions=self.interventions,
+            tools=self._use(),
+        )
 
     def event(self, kind: JobEventKind, stamp_ns: int, text: str = "") -> JobEvent:
         return JobEvent(
@@ -68,11 +95,14 @@ class Run:
             energy_kwh=self.energy_kwh,
             cutting_s=sum(use.cutting_s for use in self.tools.values()),
             interventions=self.interventions,
-            tools=tuple(
-                ToolUse(tool_number=number, tool_serial=serial, cutting_s=use.cutting_s, wear_pct=100.0 * use.wear)
-                for (number, serial), use in self.tools.items()
-            ),
+            tools=self._use(),
             text=text,
+        )
+
+    def _use(self) -> tuple[ToolUse, ...]:
+        return tuple(
+            ToolUse(tool_number=number, tool_serial=serial, cutting_s=use.cutting_s, wear_pct=100.0 * use.wear)
+            for (number, serial), use in self.tools.items()
         )
 
     def spend(self, seconds: float, power_kw: float) -> None:
@@ -143,12 +173,13 @@ class Jobs:
         if over:
             self.run = None
             kind = JobEventKind.RUN_COMPLETED if completed or grown else JobEventKind.ABORTED
-            yield run.event(kind, state.stamp_ns)
+            yield run.event(kind, state.stamp_ns, UNSEEN if run.resumed else "")
         elif state.execution in PAUSED and not run.paused:
             run.paused = True
             yield run.event(JobEventKind.RUN_PAUSED, state.stamp_ns, state.execution.value)
         elif state.execution is Execution.ACTIVE:
             run.paused = False
+        run.resumed = False
 
 
 def same_program(wanted: str, shown: str) -> bool:

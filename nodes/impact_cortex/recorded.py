@@ -27,17 +27,18 @@ from schemas.base import Message, Samples
 from schemas.codec import DecodeError, codec
 from schemas.impact import Intervention, ModeRequest, Reaction, Verdict
 from schemas.machine import MachineState, MotionEvent, MotionPhase, SignalBlock, Signals
-from schemas.shop import JobSpec
+from schemas.shop import JobRun, JobSpec
 
 ROWS = ("on_samples", "on_vibration")
-OTHERS = ("on_signals", "on_state", "on_motion", "on_state_link", "start_job", "on_spec", "set_mode")
+OTHERS = ("on_signals", "on_state", "on_motion", "on_state_link", "start_job", "on_spec", "on_run", "set_mode")
 """the callbacks that change how rows are judged"""
 FROM_BEFORE = {
+    topics.JOB_RUN.name: "on_run",
     topics.SIGNALS.name: "on_signals",
     topics.MACHINE_STATE.name: "on_state",
     topics.JOB_SPEC.name: "on_spec",
 }
-"""what was said before a life began, and held in it"""
+"""what was said before a life began, and held in it; in this order: what runs must be known before that it does"""
 MOST_NOTES = 20
 MOST_KEPT = 100
 
@@ -150,12 +151,10 @@ class Reader:
         self._end()
         recorded = self._parameters(begun.parameters_json)
         self._test = Backtest([{**recorded, **s} for s in self._settings])
-        for message in begun.before:
-            name = message.topic.removeprefix(f"{self._node.namespace}/")
-            method = FROM_BEFORE.get(name)
-            if method is not None:
-                record = Record(int(Kind.MESSAGE), f"{method} ", begun.now_ns, 0, 0, b"")
-                self._happened(record, message)
+        before = {message.topic.removeprefix(f"{self._node.namespace}/"): message for message in begun.before}
+        for name, method in FROM_BEFORE.items():
+            if name in before:
+                self._happened(Record(int(Kind.MESSAGE), f"{method} ", begun.now_ns, 0, 0, b""), before[name])
 
     def _end(self) -> None:
         test, self._test = self._test, None
@@ -204,6 +203,8 @@ class Reader:
                 test.signals(_decoded(Signals, message))
             elif method == "on_spec":
                 test.job(_decoded(JobSpec, message), message.publish_ns)
+            elif method == "on_run":
+                test.run(_decoded(JobRun, message))
             elif method == "on_motion":
                 if _decoded(MotionEvent, message).phase is MotionPhase.RELEASED:
                     test.released()

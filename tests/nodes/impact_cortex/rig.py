@@ -29,6 +29,7 @@ from schemas.machine import (
     SignalInfo,
     Signals,
 )
+from schemas.shop import JobRun
 from schemas.system import LogLevel
 
 M = TypeVar("M", bound=Message)
@@ -49,13 +50,24 @@ ACCELEROMETER = tuple(
     for axis in "xyz"
 )
 HEARD_BY = {s.topic.name: s.method for s in ImpactCortex.interface.subscriptions}
+OWN = {"job/spec": "on_spec", "job/run": "on_run", "impact/tunnel": "on_tunnel"}
+"""what the node says and hears itself"""
 STILL = np.tile(np.array([9.81, 0.0, 0.0], dtype=np.float32), (100, 1))
 
 
 class World:
-    """The Context of the node under test, and the machine it hears."""
+    """The Context of the node under test, and the machine it hears: cutting, unless the node goes on with a run.
 
-    def __init__(self, signals: tuple[SignalInfo, ...] = DRIVE + ACCELEROMETER, **parameters: Any) -> None:
+    Args:
+        earlier: what the node has kept of its last life; what the machine does then is the test's to say.
+    """
+
+    def __init__(
+        self,
+        signals: tuple[SignalInfo, ...] = DRIVE + ACCELEROMETER,
+        earlier: JobRun | None = None,
+        **parameters: Any,
+    ) -> None:
         self.name, self.namespace, self.rng = "vmc1/impact_cortex", "vmc1", random.Random(1)
         self.now = T0
         self.published: list[Message] = []
@@ -73,9 +85,12 @@ class World:
         self._shaking: Iterator[Any] = iter(())
         self.node = ImpactCortex(self, parameters)
         self.node.on_configure()
+        if earlier is not None:
+            self.node.on_run(earlier)
         self.tell(topics.MACHINE_INFO, machine_info())
         self.tell(topics.SIGNALS, Signals(signals=signals))
-        self.state(Execution.ACTIVE, Motion.FEED)
+        if earlier is None:
+            self.state(Execution.ACTIVE, Motion.FEED)
 
     # --- Context ------------------------------------------------------------------------------------------------------
 
@@ -87,7 +102,7 @@ class World:
 
     def publish(self, topic: Topic[Any], full_name: str, message: Message) -> None:
         self.published.append(message)
-        if topic.name in ("job/spec", "impact/tunnel"):
+        if topic.name in OWN:
             self._own.append((topic, message))
 
     def call(
@@ -142,7 +157,7 @@ class World:
         while self._own:
             topic, said = self._own.pop(0)
             self.node.source = Source(self.name, f"vmc1/{topic.name}", 1, self.now)
-            (self.node.on_spec if topic.name == "job/spec" else self.node.on_tunnel)(said)
+            getattr(self.node, OWN[topic.name])(said)
         while self._waiting:
             then, outcome = self._waiting.pop(0)
             if then is not None:

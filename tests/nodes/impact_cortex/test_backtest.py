@@ -24,7 +24,7 @@ from schemas.machine import (
     SignalBlock,
     Signals,
 )
-from schemas.shop import JobLimit, JobSpec
+from schemas.shop import JobLimit, JobRun, JobSpec
 from tests.nodes.impact_cortex.mill_rig import VMC1, MillWorld
 from tests.nodes.impact_cortex.rig import DRIVE, MS, T0, World, machine_state
 
@@ -168,6 +168,20 @@ def test_a_job_brings_its_limits_with_the_start_of_its_program() -> None:
     test.rows([drive([40.0] * 200 + [60.0] * 20)])
     test.finish()
     assert [[(d.limit, (d.stamp_ns - T0) // MS) for d in test.decided(n)] for n in range(2)] == [[(50.0, 202)]] * 2
+
+
+def test_a_run_that_began_before_keeps_its_own_job() -> None:
+    limits = (JobLimit(task="load_limit", error=50.0),)
+    run = JobRun(stamp_ns=1, run_id="m#1", program="O1001", spec=JobSpec(job_id="502", program="O1001", limits=limits))
+    test = Backtest([described()])
+    test.run(run)
+    test.job(JobSpec(job_id="503", program="O1001"), 2)
+    test.signals(Signals(signals=DRIVE))
+    test.state(machine_state(T0, Execution.ACTIVE, Motion.FEED).model_copy(update={"run_id": "m#1"}), T0)
+    test.run(JobRun(stamp_ns=3, run_id="m#2", program="O1001"))  # what the engine tells of its runs is no news
+    test.rows([drive([40.0] * 200 + [60.0] * 20)])
+    test.finish()
+    assert [(d.limit, (d.stamp_ns - T0) // MS) for d in test.decided(0)] == [(50.0, 202)]
 
 
 def test_a_machine_of_which_nobody_says_what_it_does_is_judged_by_its_hard_limit_alone() -> None:

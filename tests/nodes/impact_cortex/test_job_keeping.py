@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from bus.node import Source
-from schemas.impact import Assessment, Intervention
+from nodes.impact_cortex.jobs import UNSEEN
+from schemas.impact import Assessment, Intervention, Mode
 from schemas.machine import Alarm, ConditionLevel, Execution, MachineState, Motion
-from schemas.shop import JobCut, JobEvent, JobEventKind, JobLimit, JobReply, JobSpec
+from schemas.shop import JobCut, JobEvent, JobEventKind, JobLimit, JobReply, JobRun, JobSpec
 from tests.nodes.impact_cortex.rig import World, cutting, machine_state
 
 SPEC = JobSpec(
@@ -133,6 +134,66 @@ def test_what_is_given_by_hand_is_published_so_that_the_next_life_hears_it() -> 
     publish(anew, SPEC, anew.now - 10**15, "vmc1/impact_cortex")
     again(anew)
     assert anew.said(JobEvent)[-1].job_id == "502"
+
+
+def next_life(world: World) -> World:
+    """The engine is ended, and begins again with what it has kept."""
+    return World(mode=Mode.STOP, earlier=world.said(JobRun)[-1])
+
+
+def test_a_run_goes_on_in_the_next_life_of_the_engine_by_its_own_job() -> None:
+    world = cutting(cusum_threshold_pct_s=100.0)
+    start(world)
+    again(world)
+    world.samples(40.0, 11_000)
+    start(world, SPEC.model_copy(update={"job_id": "503", "limits": ()}))
+    anew = next_life(world)
+    publish(anew, SPEC.model_copy(update={"job_id": "503", "limits": ()}), 2)
+    hear(anew, Execution.ACTIVE, run_id="next", part_count=1)
+    anew.node.on_run(JobRun(stamp_ns=1, run_id="its own", program="is heard", spec=NONE))
+    anew.samples(40.0, 600)
+    anew.samples(70.0, 20)
+    assert anew.reactions == [("load_limit", "FEED_HOLD")], "60 % is the limit of the run's job, 85 the machine's"
+    again(anew, run_id="third")
+    events = anew.said(JobEvent)
+    assert [(e.kind, e.job_id, e.run_id, e.text) for e in events] == [
+        (JobEventKind.CYCLE_COMPLETED, "502", "next", ""),
+        (JobEventKind.RUN_COMPLETED, "502", "next", ""),
+        (JobEventKind.RUN_STARTED, "503", "third", ""),
+    ]
+    (tool,) = events[0].tools
+    assert tool.cutting_s > 10.0, "most of it was cut in the first life"
+    assert events[0].interventions == 1
+
+
+def test_a_run_that_ended_while_nobody_watched_has_its_end() -> None:
+    for parts, kind in ((1, JobEventKind.ABORTED), (2, JobEventKind.RUN_COMPLETED)):
+        world = cutting()
+        start(world)
+        again(world)
+        anew = next_life(world)
+        hear(anew, Execution.ACTIVE, run_id="third", part_count=parts)
+        ended, started = anew.said(JobEvent)[-2:]
+        assert (ended.kind, ended.run_id, ended.job_id, ended.text) == (kind, "next", "502", UNSEEN)
+        assert (started.kind, started.run_id) == (JobEventKind.RUN_STARTED, "third")
+
+
+def test_another_program_is_told_by_the_next_life_too() -> None:
+    world = cutting()
+    start(world)
+    again(world, program="WARMUP")
+    anew = next_life(world)
+    hear(anew, Execution.ACTIVE, run_id="next", part_count=1, program="WARMUP")
+    (alarm,) = anew.said(Alarm)
+    assert (alarm.level, alarm.text) == (ConditionLevel.WARNING, "program WARMUP runs, the job wants O1001")
+
+
+def test_a_run_that_is_over_is_resumed_by_nobody() -> None:
+    world = cutting()
+    hear(world, Execution.PROGRAM_COMPLETED, run_id="", part_count=1)
+    anew = next_life(world)
+    hear(anew, Execution.ACTIVE, run_id="vmc1/sensory_cortex#1", part_count=1)
+    assert [e.kind for e in anew.said(JobEvent)] == [JobEventKind.RUN_STARTED]
 
 
 def test_of_several_jobs_the_newest_counts_in_whatever_order_they_come() -> None:

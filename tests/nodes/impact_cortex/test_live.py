@@ -35,7 +35,7 @@ from schemas.machine import (
     ResetRequest,
     SignalBlock,
 )
-from schemas.shop import JobEvent, JobSpec
+from schemas.shop import JobEvent, JobEventKind, JobSpec
 
 HEARD: tuple[Topic[Any], ...] = (
     topics.MACHINE_STATE,
@@ -171,23 +171,28 @@ def test_two_processes_do_the_same_and_the_hal_says_when_the_brain_is_gone() -> 
         assert "no beat of impact_cortex" in hal()[-1].reasons[0]
 
 
-def test_a_job_that_was_given_outlives_its_engine(domain: Domain) -> None:
-    """Killed with -9 right after it took a job, the engine has the job again as it comes back."""
+def test_a_run_and_the_job_that_waits_outlive_their_engine(domain: Domain) -> None:
+    """Killed with -9 in mid-run, right after it took the next job, the engine goes on with the run's own."""
     brain = ("nodes.impact_cortex", "--namespace", "vmc1")
     fast = ("-p", 'sources=[{"driver": "simulator", "speed": 5.0}]')
+    jobs = [JobSpec(job_id=n, program="O1001 POCKET", operator_id="maria") for n in ("501", "502")]
     with domain.process("nodes.sensory_cortex", "--namespace", "vmc1", *fast), Ear(domain) as ear:
-        job = JobSpec(job_id="502", program="O1001 POCKET", operator_id="maria")
+        events: Callable[[], list[JobEvent]] = lambda: ear.of(topics.JOB_EVENT)  # noqa: E731 # read anew each time
         with domain.process(*brain) as first:
-            ear.until(lambda: bool(ear.of(topics.JOB_EVENT)))
-            assert ear.session.call("vmc1/job/start", topics.JOB_START, job, timeout_s=5.0).ok
+            ear.until(lambda: bool(events()))
+            assert ear.session.call("vmc1/job/start", topics.JOB_START, jobs[0], timeout_s=5.0).ok
+            ear.until(lambda: (events()[-1].kind, events()[-1].job_id) == (JobEventKind.RUN_STARTED, "501"), 60.0)
+            run_id, seen = events()[-1].run_id, len(events())
+            assert ear.session.call("vmc1/job/start", topics.JOB_START, jobs[1], timeout_s=5.0).ok
             first.kill()
             first.wait(10)
-        before: list[JobEvent] = ear.of(topics.JOB_EVENT)
-        assert {e.job_id for e in before} == {""}
         with domain.process(*brain):
-            ear.until(lambda: len(ear.of(topics.JOB_EVENT)) > len(before))
-        then: JobEvent = ear.of(topics.JOB_EVENT)[len(before)]
-        assert (then.job_id, then.operator_id) == ("502", "maria")
+            ear.until(lambda: any(e.kind is JobEventKind.RUN_STARTED for e in events()[seen:]), 60.0)
+    assert [(e.kind, e.job_id, e.run_id == run_id) for e in events()[seen:]][:3] == [
+        (JobEventKind.CYCLE_COMPLETED, "501", True),
+        (JobEventKind.RUN_COMPLETED, "501", True),
+        (JobEventKind.RUN_STARTED, "502", False),
+    ]
 
 
 def test_observe_asks_nothing_of_the_machine_and_mode_is_set_by_service() -> None:

@@ -47,7 +47,9 @@ class Heard:
                         names.append(s.name)
             elif topic == topics.SAMPLES.name:
                 block = codec(SignalBlock).decode(raw.payload)
-                for name, column in zip(self.names[machine, block.source], block.data.array.T, strict=False):
+                # those before the table is heard have no names yet
+                names = self.names.get((machine, block.source), [])
+                for name, column in zip(names, block.data.array.T, strict=False):
                     self.rows[machine].setdefault(name, set()).update(column.tolist())
             elif topic == topics.ALARM.name:
                 alarm = codec(Alarm).decode(raw.payload)
