@@ -20,7 +20,7 @@ VIBRATION = Topic(
 LEVELS = Topic("machine/levels", machine.SignalLevels, SENSOR, depth=16, rate_hz=10, lifespan_s=2.0)
 COOLANT = Topic("coolant/state", machine.CoolantState, LATCHED)
 MOTION = Topic("machine/motion", machine.MotionEvent, EVENT)
-ALARM = Topic("alarm", machine.Alarm, LATCHED, key="alarm_id", writers="many")
+ALARM = Topic("alarm", machine.Alarm, LATCHED, key="alarm_id", writers="many", depth=4096)
 
 FEED_HOLD = Service(
     "machine/feed_hold",

@@ -50,11 +50,13 @@ class AlarmStates:
     def get(self, alarm_id: str) -> StandingAlarm | None:
         return self._alarms.get(alarm_id)
 
-    def take_changed(self) -> list[StandingAlarm]:
-        """What is other than when this was asked last; NORMAL for what is forgotten."""
-        taken = list(self.changed.values())
-        self.changed.clear()
-        return taken
+    def take_changed(self) -> StandingAlarm:
+        """The first of `changed`; NORMAL when it is forgotten.
+
+        Raises:
+            KeyError: nothing has changed.
+        """
+        return self.changed.popitem(last=False)[1]
 
     # --- what is so --------------------------------------------------------------------------------------------------
 

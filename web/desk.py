@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus import EVERY, Node, client, on_link, parameter, publisher, subscription, timer, worker
-from bus.context import Gone, LinkEvent, Synced
+from bus.context import Gone, LinkEvent, Lost, Synced
 from bus.logs import state_root
 from schemas import topics
 from schemas.audit import AlarmState, Audit, AuditOutcome, StandingAlarm
@@ -35,6 +37,10 @@ OUTBOX = 8
 ERP = "erp"
 """the node that renews tickets"""
 DELIVERY_CODE = "DELIVERY_FAILED"
+LOST_CODE = "ALARMS_LOST"
+TELL_S = 0.025
+"""so long at once alarms are told, and so long they are heard before that goes on: telling one means writing a file,
+and in a flood none may be lost for it"""
 
 
 def web_folder(domain: str) -> Path:
@@ -63,6 +69,9 @@ class Desk(Node):
     def on_configure(self) -> None:
         self.began_ns = self.now_ns()
         self.states = AlarmStates()
+        self.lost_alarms: Counter[str] = Counter()
+        """by who said them: alarms that came faster than they were taken"""
+        self._told_s = 0.0
         self.conditions = Conditions()
         self.notices = Notices(round(self.repeat_s * 1e9))
         self.infos: dict[str, MachineInfo] = {}
@@ -158,13 +167,29 @@ class Desk(Node):
     @subscription(topics.ALARM, namespace=EVERY)
     def on_alarm(self, alarm: Alarm) -> None:
         self.states.hear(alarm, self.source.namespace, publisher=self.source.node)
-        self._tell_changed()
+        if time.monotonic() - self._told_s > TELL_S:
+            self._tell_changed()
 
     @on_link(topics.ALARM)
     def on_alarm_link(self, event: LinkEvent) -> None:
-        """Whoever comes anew says again what is still so."""
+        """Whoever comes anew says again what is still so; what is lost nobody says again."""
+        if isinstance(event, Lost):
+            node = event.source.node
+            self.lost_alarms[node] += event.last - event.first + 1
+            text = f"{self.lost_alarms[node]} alarms of {node} were lost here: look at what it shows itself"
+            alarm = Alarm(
+                stamp_ns=self.now_ns(), alarm_id=f"{self.name}/lost/{node}", level=ConditionLevel.FAULT,
+                origin=self.name, native_code=LOST_CODE, text=text,
+            )  # fmt: skip
+            self.states.hear(alarm, event.source.namespace, publisher=self.name, notify=True, over=True)
         if isinstance(event, Synced) or (isinstance(event, Gone) and event.clean):
             self.states.doubt(event.source.node, self.now_ns() + CONFIRM_NS)
+
+    @timer(2 * TELL_S)
+    def tell(self) -> None:
+        """Go on telling what one stretch was too short for."""
+        if self.states.changed:
+            self._tell_changed()
 
     @timer(0.25)
     def watch(self) -> None:
@@ -186,10 +211,13 @@ class Desk(Node):
 
     def _tell_changed(self) -> None:
         """Publish what stands otherwise than before, and send out what people must know."""
-        for alarm in self.states.take_changed():
+        until_s = time.monotonic() + TELL_S
+        while self.states.changed and (now_s := time.monotonic()) < until_s:
+            alarm = self.states.take_changed()
             self.standing.publish(alarm)
             if alarm.state is AlarmState.NORMAL:
                 self.standing.withdraw(alarm.alarm_id)
+            self._told_s = now_s
         if self.deliverable and (due := self.notices.due(self.states, self.now_ns())) is not None:
             for name in sorted(self.deliverable):
                 try:

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from bus.context import CallError, Outcome, Raw
 from bus.entry import Entry
-from schemas.base import PROFILES, Service
+from bus.outlet import LATCHED_KEYS
+from schemas.base import Service
 from schemas.base import Message as BusMessage
 from schemas.impact import Intervention, ReactionResult, Verdict
 from schemas.machine import MotionEvent
@@ -30,7 +31,7 @@ from web.protocol import BadRequest, Message, Ping, Subscribe, Unsubscribe
 from web.ticks import BLOCK, Decimator, Tick, tick
 
 CLIENTS_MAX = 100
-LATCHED_MAX = PROFILES["LATCHED"].depth
+LATCHED_MAX = LATCHED_KEYS
 """values per feed: as many as its publisher keeps"""
 EVENTS_MAX = 1000
 TELL_AGAIN_NS = 1_000_000_000

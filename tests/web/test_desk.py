@@ -7,11 +7,13 @@ from typing import Any
 
 import httpx
 
+from bus.context import Lost, Source
 from bus.host import Spec
 from bus.testing import Domain
 from nodes.sensory_cortex.node import SensoryCortex
 from schemas import topics
-from schemas.audit import AlarmState
+from schemas.audit import AlarmState, StandingAlarm
+from tests.web.crier import Crier
 from tests.web.receivers import mail_server, webhook
 from tests.web.rig import PASSWORD, WAIT_S, folder, hub, page, people, shop
 from web.private import write_private
@@ -116,6 +118,33 @@ def test_what_was_acknowledged_is_so_in_the_next_life_of_the_hub(domain: Domain)
             reset = {"reason": "sensor changed"}
             assert client.post("/api/v1/machines/vmc1/reset", json=reset).status_code == 200
             assert session.spin(lambda: node.states.get(alarm_id) is None, WAIT_S), "over and acknowledged: gone"
+
+
+def test_a_flood_of_alarms_is_told_whole(domain: Domain) -> None:
+    flood = Spec(Crier, namespace="vmc1", parameters={"count": 2000, "at_once": 2000})
+    ids = {f"vmc1/crier/{n}" for n in range(2000)}
+    with shop(domain) as made, domain.running(flood):
+        states = made.node.states
+
+        def all_told() -> bool:
+            told = len(states) >= len(ids) and not states.changed
+            return told and ids <= {a.alarm_id for a in made.said(topics.STANDING_ALARM, "alarm/standing")}
+
+        assert made.session.spin(all_told, 50.0), (len(states), len(states.changed), made.node.lost_alarms)
+        assert not made.node.lost_alarms
+
+
+def test_alarms_that_are_lost_on_the_way_are_an_alarm(domain: Domain) -> None:
+    with shop(domain) as made:
+        source = Source("vmc1/crier", "vmc1/alarm", 42, made.node.now_ns())
+        for first, last in ((3, 40), (50, 51)):
+            made.node.submit(made.node.on_alarm_link, Lost(source._replace(seq=last), first, last))
+
+        def wanted(alarm: StandingAlarm) -> bool:
+            return alarm.native_code == "ALARMS_LOST" and alarm.text.startswith("40 alarms of vmc1/crier")
+
+        found = made.wait(topics.STANDING_ALARM, "alarm/standing", wanted)
+        assert found.model_dump()["state"] == AlarmState.RETURNED, "it stays until somebody has looked"
 
 
 def test_first_out_travels(domain: Domain) -> None:

@@ -1,6 +1,6 @@
 """`make bench-detect`: crashes found, false stops, and how far a tool goes after the touch, for each sensor preset.
 
-python -P -m tests.benchmarks.detect [--tenth] [--jobs N] [--json FILE] [--freeze | --tuning] [--folder DIR ...]
+python -P -m tests.benchmarks.detect [--tenth | --times N] [--jobs N] [--json FILE] [--freeze | --tuning] [--folder DIR ...]
 
 1,000 crashes per preset in a closed loop with the simulated mill, and 400 machine hours of varied ordinary cutting.
 `--tuning` draws from other seeds than the reported ones: whoever alters a task looks at those. `--folder` judges real
@@ -35,17 +35,21 @@ HOURS = 400
 """without a false stop in so many, one hour in a hundred with one is outside the interval"""
 
 
-def tasks(seeds: str, tenth: bool, presets: Sequence[str]) -> list[Task]:
-    """Everything that is to be run, evenly mixed, so that half a run is half of everything."""
-    of, parts = SEEDS[seeds], 10 if tenth else 1
+def tasks(seeds: str, times: float, presets: Sequence[str]) -> list[Task]:
+    """Everything that is to be run, evenly mixed, so that half a run is half of everything.
+
+    Args:
+        times: as many crashes and hours as are reported, so many times.
+    """
+    of = SEEDS[seeds]
     kinds = [("hour", "", 0, HOURS)]
     for name in presets:
         kinds.append(("crash", name, 1, CRASHES))
         kinds += [(kind.name, name, 2 + n, FAULTS_EACH) for n, kind in enumerate(FAULTS)]
     mixed = [
-        (i * parts / count, (what, name, (of, stream, i)))
+        (i / (count * times), (what, name, (of, stream, i)))
         for what, name, stream, count in kinds
-        for i in range(count // parts)
+        for i in range(round(count * times))
     ]
     return [task for _, task in sorted(mixed)]
 
@@ -86,7 +90,9 @@ def _each(todo: Sequence[Task], jobs: int, every: int) -> Iterator[tuple[Task, H
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make bench-detect", description=__doc__)
-    parser.add_argument("--tenth", action="store_true", help="a tenth of the crashes and hours, as CI does")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--tenth", action="store_const", dest="times", const=0.1, help="a tenth of it all, as CI does")
+    size.add_argument("--times", type=int, default=1, metavar="N", help="N times as much: narrower intervals")
     parser.add_argument("--tuning", action="store_true", help="other seeds than the reported ones")
     parser.add_argument("--freeze", action="store_true", help="write down the hash, before the figures are made")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: all cores)")
@@ -104,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{frozen.compared(now, frozen.frozen())}; {seeds} seeds")
     figures: dict[str, Any] = {}
     if not given.only_folder:
-        counts = counted(tasks(seeds, given.tenth, list(PRESETS)), given.jobs, given.every)
+        counts = counted(tasks(seeds, given.times, list(PRESETS)), given.jobs, given.every)
         figures = result.plain(counts)
         print("\n".join(table.lines(figures)))
     recorded: list[dict[str, Any]] = []

@@ -12,18 +12,18 @@ from tests.benchmarks.detect.presets import PRESETS
 
 
 def test_tuning_and_reporting_draw_from_other_seeds() -> None:
-    every = [{seed for _, _, seed in tasks(seeds, False, list(PRESETS))} for seeds in ("tuning", "reporting")]
+    every = [{seed for _, _, seed in tasks(seeds, 1, list(PRESETS))} for seeds in ("tuning", "reporting")]
     assert not every[0] & every[1]
 
 
 def test_a_whole_run_is_a_thousand_crashes_and_four_hundred_hours_per_preset() -> None:
-    todo = tasks("reporting", False, list(PRESETS))
+    todo = tasks("reporting", 1, list(PRESETS))
     assert sum(what == "hour" for what, _, _ in todo) == 400
     for name in PRESETS:
         assert len({seed for what, preset, seed in todo if (what, preset) == ("crash", name)}) == 1000
-    tenth = tasks("reporting", True, list(PRESETS))
+    tenth = tasks("reporting", 0.1, list(PRESETS))
     assert 10 * len(tenth) == len(todo)
-    assert set(tenth) <= set(todo)
+    assert set(tenth) <= set(todo) < set(tasks("reporting", 2, list(PRESETS)))
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
