@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from bus.context import CallError, Outcome, Raw
 from bus.entry import Entry
 from bus.outlet import LATCHED_KEYS
-from schemas.base import Service
 from schemas.base import Message as BusMessage
+from schemas.base import Service
 from schemas.impact import Intervention, ReactionResult, Verdict
 from schemas.machine import MotionEvent
 from web import protocol

@@ -1,6 +1,6 @@
 """`make bench-detect`: crashes found, false stops, and how far a tool goes after the touch, for each sensor preset.
 
-python -P -m tests.benchmarks.detect [--tenth | --times N] [--jobs N] [--json FILE] [--freeze | --tuning] [--folder DIR ...]
+python -P -m tests.benchmarks.detect [--tenth | --times N] [--jobs N] [--json FILE] [--freeze | --tuning] [--folder DIR]
 
 1,000 crashes per preset in a closed loop with the simulated mill, and 400 machine hours of varied ordinary cutting.
 `--tuning` draws from other seeds than the reported ones: whoever alters a task looks at those. `--folder` judges real
