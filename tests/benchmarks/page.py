@@ -1,8 +1,9 @@
-"""The oscilloscope in a real browser: 20 channels at 1 kHz, frames a second and how old a reading is when it is seen."""
+"""The oscilloscope in a real browser: 20 channels at 1 kHz, frames a second, how old a reading is when it is seen."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ WATCH = """ms => new Promise(done => {
 def ages_ms(frames: np.ndarray[Any, np.dtype[np.float64]], period_s: float = 0.001) -> list[float]:
     """Of every reading that came to be seen, how old it was then: those between two frames' newest came together."""
     found: list[float] = []
-    for (_, before), (seen_s, newest) in zip(frames, frames[1:], strict=False):
+    for (_, before), (seen_s, newest) in pairwise(frames[~np.isnan(frames[:, 1])]):
         found += [(seen_s - newest + n * period_s) * 1e3 for n in range(round((newest - before) / period_s))]
     return found
 
@@ -66,7 +67,7 @@ def page(domain: Domain, count: int) -> list[Row]:
         for _ in range(max(2, count // 5)):
             frames = np.array(shown.evaluate(WATCH, SECONDS * 1000))
             rate.append((len(frames) - 1) / (frames[-1, 0] - frames[0, 0]))
-            p95.append(float(np.percentile(ages_ms(frames[1:]), 95)))
+            p95.append(float(np.percentile(ages_ms(frames), 95)))
         numbers = shown.locator("[data-unexplained]").first
         holes.append(float(numbers.get_attribute("data-unexplained") or math.nan))
         holes.append(float(numbers.get_attribute("data-lost") or math.nan))
