@@ -11,12 +11,11 @@ import numpy as np
 from bus.testing import Domain
 from tests.benchmarks.hub import CHANNELS, HUB, MILL
 from tests.benchmarks.measure import Interval, Row, interval
+from tests.web.dashboard.chromium import CHROMIUM, FLAGS
 
 SECONDS = 10.0
 WARM_UP_MS = 6_000
 """by then the five seconds that are shown are full"""
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 WATCH = """ms => new Promise(done => {
   const host = document.querySelector('[data-plot]'), frames = [];
   let drawn = [0, NaN], seen = NaN;
