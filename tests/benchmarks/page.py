@@ -1,4 +1,4 @@
-"""The oscilloscope in a real browser: 20 channels at 1 kHz, frames a second, how old a reading is when it is seen."""
+"""The page in a real browser: 20 channels at 1 kHz, how old a reading is when it is seen; a crash until it is red."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from bus.testing import Domain
 from tests.benchmarks.hub import CHANNELS, HUB, MILL
 from tests.benchmarks.measure import Interval, Row, interval
+from tests.web.dashboard.cell import Cell
 from tests.web.dashboard.chromium import CHROMIUM, FLAGS
 
 SECONDS = 10.0
@@ -33,6 +34,16 @@ WATCH = """ms => new Promise(done => {
   requestAnimationFrame(next);
 })"""
 """(when a frame began, the newest reading that the frame before has drawn), in seconds of the epoch"""
+
+CRASH = """name => new Promise(done => {
+  const card = document.querySelector('[data-machine=vmc1]');
+  const red = () => card.classList.contains('danger') && /asked for|servo overload/.test(card.innerText);
+  const start = performance.now();
+  new MutationObserver((_, seen) => { if (red()) { seen.disconnect(); done(performance.now() - start); } })
+    .observe(card, { attributes: true, childList: true, characterData: true, subtree: true });
+  [...document.querySelectorAll('button')].find(b => b.textContent.includes(name)).click();
+})"""
+"""milliseconds from the click to a red card with the reason"""
 
 
 def ages_ms(frames: np.ndarray[Any, np.dtype[np.float64]], period_s: float = 0.001) -> list[float]:
@@ -71,8 +82,33 @@ def page(domain: Domain, count: int) -> list[Row]:
         holes.append(float(numbers.get_attribute("data-unexplained") or math.nan))
         holes.append(float(numbers.get_attribute("data-lost") or math.nan))
         browser.close()
+    red = interval(reds_ms(max(5, count)))
     return [
         Row(name, "frames/s", interval(rate), 50.0, at_least=True),
         Row(name, "sample to pixel p95", interval(p95), 100.0, unit="ms"),
         Row(name, "numbers missing", Interval.single(sum(holes)), 0.0),
+        Row(
+            "page, Crash vmc1 in the demo cell",
+            "click to red card",
+            interval(reds_ms(max(5, count))),
+            1000.0,
+            unit="ms",
+        ),
     ]
+
+
+def reds_ms(count: int) -> list[float]:
+    """The demo cell: the button is pressed, and the card is red with the reason; each time by a machine that runs."""
+    from playwright.sync_api import sync_playwright
+
+    found = []
+    with Cell() as cell, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        shown = browser.new_page(viewport={"width": 1280, "height": 800})
+        shown.goto(cell.url)
+        for _ in range(count):
+            cell.runs("vmc1")
+            shown.wait_for_selector("[data-machine=vmc1]:not(.danger)")
+            found.append(float(shown.evaluate(CRASH, "Crash vmc1")))
+        browser.close()
+    return found
