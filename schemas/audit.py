@@ -18,7 +18,7 @@ class AuditOutcome(StrEnum):
 
 
 class Audit(Message):
-    """One attempt to command something: allowed or refused, every one is told."""
+    """One attempt to command something: allowed or refused, every one of who is signed on is told."""
 
     stamp_ns: Nanoseconds
     audit_id: str
@@ -39,6 +39,8 @@ class Audit(Message):
     """what was answered, in words"""
     of_ns: Nanoseconds = 0
     """the stamp of what is meant, where it has one: an alarm that is acknowledged. 0: it has none"""
+    left_out: int = 0
+    """attempts of people who are not signed on that are not told one by one: since the last audit they came too fast"""
 
 
 class AlarmState(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ from web.asking import Did, NotThere
 from web.authority import FREE, Command, Refused, Session, authorize
 from web.desk import Desk
 from web.gate import Gate
+from web.limits import AuditLimits
 from web.origin import foreign
 from web.problems import RESPONSES, ProblemError, response
 from web.problems import refused as refused_as
@@ -50,6 +52,7 @@ class Commands:
     def __init__(self, gate: Gate, desk: Callable[[], Desk | None]) -> None:
         self._gate = gate
         self._desk = desk
+        self._limits = AuditLimits(time.monotonic_ns())
 
     # --- one attempt -------------------------------------------------------------------------------------------------
 
@@ -85,7 +88,7 @@ class Commands:
         self, request: Request, command: Command, target: str, done: Did, session: Session | Refused | None,
         reason: str = "", details: dict[str, Any] | None = None, of_ns: int = 0, *, refused: bool = False,
     ) -> Response:  # fmt: skip
-        """Tell the audit, then the page."""
+        """Tell the audit, then the page. What was done was done before: no limit of the audit stands in its way."""
         outcome = AuditOutcome.REFUSED if refused else AuditOutcome.DONE if done.ok else AuditOutcome.FAILED
         said = {
             "user": session.user if isinstance(session, Session) else "",
@@ -97,11 +100,15 @@ class Commands:
             "reason": sayable(reason),
             "of_ns": of_ns,
         }
-        audited = True
-        try:
-            await asking.on_node(self._desk(), "tell_audit", outcome, sayable(done.text), said, cancel=False)
-        except NotThere:
-            audited = False
+        audited = isinstance(session, Session) or self._limits.tells(
+            address(request), time.monotonic_ns(), stops=command in FREE and not refused
+        )
+        if audited:
+            tell = (outcome, sayable(done.text), said, self._limits.take_left_out)
+            try:
+                await asking.on_node(self._desk(), "tell_audit", *tell, cancel=False)
+            except NotThere:
+                audited = False
         if done.ok:
             return JSONResponse({"text": done.text, **done.body, "audited": audited})
         return response(done.status, done.title, done.text)

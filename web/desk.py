@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,11 +99,16 @@ class Desk(Node):
         """What a machine has said of itself; for `submit`."""
         return self.infos.get(name)
 
-    def tell_audit(self, outcome: AuditOutcome, text: str, said: dict[str, Any]) -> None:
-        """Publish an attempt; for `submit`."""
+    def tell_audit(
+        self, outcome: AuditOutcome, text: str, said: dict[str, Any], take_left_out: Callable[[], int]
+    ) -> None:
+        """Publish an attempt, and how many were left out before it; for `submit`."""
         self.audits.publish(
-            Audit(stamp_ns=self.now_ns(), audit_id=self.next_id(), outcome=outcome, text=text[:2000], **said)
-        )
+            Audit(
+                stamp_ns=self.now_ns(), audit_id=self.next_id(), outcome=outcome, text=text[:2000],
+                left_out=take_left_out(), **said,
+            )
+        )  # fmt: skip
 
     def acknowledge(self, alarm_id: str, by: str, of_ns: int) -> str:
         """Somebody has looked at an alarm; why it is not so taken. For `submit`."""

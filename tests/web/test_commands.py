@@ -15,6 +15,7 @@ from schemas import topics
 from schemas.audit import AuditOutcome
 from schemas.machine import MotionPhase
 from tests.web.rig import Shop, folder, people, shop
+from web.limits import REFUSED, STOPS
 from web.private import write_private
 from web.sessions import SESSION_NS, TICKET_NS
 from web.tickets import sign
@@ -184,6 +185,32 @@ def test_a_page_of_somebody_else_may_not_even_stop(domain: Domain) -> None:
             assert problem(answer)["title"] == "not a page of ours"
         assert made.audit(command="STOP").outcome is AuditOutcome.REFUSED
         assert not [m for m in made.said(topics.MOTION, "vmc1/machine/motion") if m.phase is MotionPhase.ACCEPTED]
+
+
+def test_strangers_do_not_fill_the_audit_and_stop_goes_on(domain: Domain) -> None:
+    """Refused attempts are told at a pace; how many were left out stands in the next audit; STOP is always done."""
+    people(domain)
+    with shop(domain) as made:
+        page, maria = made.browser(), made.signed_on("maria")
+        strange = {"Origin": "http://evil.example"}
+        for _ in range(REFUSED.burst):
+            assert page.post("/api/v1/machines/vmc1/reset", json={"reason": "x"}).status_code == 401
+            assert page.post("/api/v1/machines/vmc1/stop", headers=strange).status_code == 403
+            assert page.post("/api/v1/session", json={"user": "x"}, headers=strange).status_code == 403
+        audited = True
+        for _ in range(10 * STOPS.burst):
+            answer = page.post("/api/v1/machines/vmc1/stop")
+            assert answer.json()["accepted"] is True
+            if not (audited := answer.json()["audited"]):
+                break
+        assert not audited
+        assert maria.post("/api/v1/machines/vmc1/reset", json={"reason": "cleared"}).json()["audited"] is True
+        made.audit(user="maria", command="RESET", outcome=AuditOutcome.DONE)
+        told = made.said(topics.AUDIT, "audit")
+        refused = sum(a.outcome is AuditOutcome.REFUSED for a in told)
+        assert REFUSED.burst <= refused < 2 * REFUSED.burst
+        assert sum(a.left_out for a in told) == 3 * REFUSED.burst - refused + 1
+        assert told[-1].left_out == 1
 
 
 def test_stop_takes_whatever_comes_with_it(domain: Domain) -> None:
