@@ -52,7 +52,11 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
             if stop is not None:
                 await asyncio.to_thread(stop)
 
-    app = FastAPI(title=TITLE, description=ABOUT, version="1", lifespan=lifespan, redoc_url=None)
+    # FastAPI's pages of the API load scripts from the internet, which a shop does not have
+    app = FastAPI(
+        title=TITLE, description=ABOUT, version="1", lifespan=lifespan, docs_url=None, redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )  # fmt: skip
     app.state.hub, app.state.authority = hub, authority
     app.add_middleware(BodyLimit)
     problems.install(app)

@@ -34,10 +34,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        bare = scope["path"].startswith("/docs")  # FastAPI's page of the API brings scripts of its own
 
         async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start" and not bare:
+            if message["type"] == "http.response.start":
                 said = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     said.setdefault(name, value)
