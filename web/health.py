@@ -110,6 +110,7 @@ COUNTED = {
     "refused": "WebSocket handshakes refused",
     "stuck": "clients let go that read no more",
     "bad_requests": "WebSocket requests refused",
+    "bad_frames": "WebSocket connections ended for frames that are wrong, too long or too many",
 }
 
 

@@ -83,11 +83,13 @@ class FanucApi(Desk):
         from web.serving import Serving
 
         folder = web_folder(hub.domain)
-        authority, certificate = opened(folder, self.listen, tuple(self.names), self.certificate, self.certificate_key)
+        authority, certificate, typed = opened(
+            folder, self.listen, tuple(self.names), self.certificate, self.certificate_key
+        )
         authority.take(self)
         self.authority = authority
         tls = (certificate.path, certificate.key_path) if certificate is not None else None
-        self.serving = Serving(create_app(hub, authority), self.listen, self.port, tls)
+        self.serving = Serving(create_app(hub, authority), self.listen, self.port, tls, typed)
         if certificate is not None:
             self.log.info(f"fingerprint of the certificate (SHA-256): {certificate.fingerprint}")
         url = self.serving.url + authority.url_key()

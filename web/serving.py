@@ -6,9 +6,11 @@ import ipaddress
 import logging
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from web.limits import Bucket, Pace
 from web.protocol import REQUEST_MAX_BYTES
 
 if TYPE_CHECKING:
@@ -67,22 +69,50 @@ def bind(listen: str, port: int) -> socket.socket:
     raise CannotListen(f"cannot listen on {listen}, port {port} and the next {PORTS_TRIED}: {why}")
 
 
-class _Refusals(logging.Filter):
-    """Leaves out what uvicorn says of every handshake that is refused with a reason: strangers could fill the log."""
+OF_STRANGERS = (
+    "without completing handshake",
+    "Invalid HTTP request",
+    "Unsupported upgrade request",
+    "Exceeded concurrency limit",
+    "Invalid UTF-8 sequence",
+)
+SAID = Pace(5, 60_000_000_000)
+
+
+class _Strangers(logging.Filter):
+    """Lets through only some of what uvicorn says whenever somebody sends nonsense: strangers could fill the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bucket = Bucket(SAID, time.monotonic_ns())
+        self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "without completing handshake" not in record.getMessage()
+        text = record.getMessage()
+        if OF_STRANGERS[0] in text:
+            return False  # refused with a reason, and counted
+        if not any(words in text for words in OF_STRANGERS):
+            return True
+        if not self._bucket.has(time.monotonic_ns()):
+            self._left_out += 1
+            return False
+        self._bucket.take()
+        record.msg, record.args, record.exc_info = f"{text} ({self._left_out} more of such before)", (), None
+        self._left_out = 0
+        return True
 
 
 def config(app: Any, certificate: tuple[Path, Path] | None = None) -> uvicorn.Config:
     """How uvicorn serves the hub."""
     import uvicorn
 
+    from web.connections import Frames, Http
+
     log = logging.getLogger("uvicorn.error")
-    if not any(isinstance(f, _Refusals) for f in log.filters):
-        log.addFilter(_Refusals())
+    if not any(isinstance(f, _Strangers) for f in log.filters):
+        log.addFilter(_Strangers())
     return uvicorn.Config(
-        app, ws="websockets-sansio", ws_max_size=REQUEST_MAX_BYTES, ws_per_message_deflate=False,
+        app, http=Http, ws=Frames, ws_max_size=REQUEST_MAX_BYTES, ws_per_message_deflate=False,
         ws_ping_interval=PING_EVERY_S, ws_ping_timeout=PING_EVERY_S, timeout_graceful_shutdown=GRACE_S,
         limit_concurrency=CONNECTIONS_MAX, log_config=None, log_level="warning", access_log=False,
         server_header=False, date_header=False, lifespan="on", proxy_headers=False,
@@ -93,17 +123,23 @@ def config(app: Any, certificate: tuple[Path, Path] | None = None) -> uvicorn.Co
 class Serving:
     """A web server that runs until `end`.
 
+    Args:
+        typed: what stands in `url` in place of `listen`.
+
     Raises:
         CannotListen: the server did not come up.
     """
 
-    def __init__(self, app: Any, listen: str, port: int, certificate: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self, app: Any, listen: str, port: int, certificate: tuple[Path, Path] | None = None, typed: str = ""
+    ) -> None:  # fmt: skip
         import uvicorn
 
         self._socket = bind(listen, port)
         self.port: int = self._socket.getsockname()[1]
         scheme = "https" if certificate else "http"
-        self.url = f"{scheme}://{f'[{listen}]' if ':' in listen else listen}:{self.port}/"
+        host = typed or listen
+        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/"
         self._server = uvicorn.Server(config(app, certificate))
         self.failed = ""
         """why it ended though nobody asked it to; empty while it runs"""

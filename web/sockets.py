@@ -16,6 +16,8 @@ from web.hub import Hub, NoRoom
 LOOK_AGAIN_S = 30.0
 """how often it is asked whether the session of a client still lets it look"""
 TOO_MANY, ENDS, NO_ROOM = 1008, 1012, 1013
+WRONG = frozenset({1002, 1003, 1007, TOO_MANY, 1009})
+"""how a connection ends whose frames are none, too long or too many"""
 
 
 async def serve(websocket: WebSocket, hub: Hub, authority: Authority) -> None:
@@ -71,16 +73,17 @@ async def _read(websocket: WebSocket, client: Client, hub: Hub, authority: Autho
                 return
             continue
         if message["type"] == "websocket.disconnect":
+            hub.counts["bad_frames"] += message.get("code") in WRONG
+            return
+        if not client.allows(loop.time()):
+            await websocket.close(TOO_MANY, "too many requests a second")
             return
         data = message.get("bytes")
         if data is None:
             client.say(protocol.error("text was sent: requests are binary msgpack maps"))
             hub.counts["bad_requests"] += 1
-        elif client.allows(loop.time()):
-            hub.request(client, data)
         else:
-            await websocket.close(TOO_MANY, "too many requests a second")
-            return
+            hub.request(client, data)
 
 
 async def _send(websocket: WebSocket, client: Client, hub: Hub) -> None:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.soak import fuzz_ws
 from tests.soak.ending import ends_with_us
 from tests.soak.fuzz_doors import door, talking
 from tests.soak.fuzz_stranger import DOORS
@@ -29,7 +30,7 @@ INPUTS = 1_000_000
 LOOK_S = 5.0
 BLOCKED_S = 120.0
 """an input that has not come to an end by then never will: it waits for something"""
-AT_DOORS = tuple(f"door_{name}" for name in DOORS)
+AT_DOORS = (*(f"door_{name}" for name in DOORS), fuzz_ws.NAME)
 HEAD = f"{'target':<16} {'inputs':>10} {'seconds':>8} {'inputs/s':>9} {'refused':>10} {'peak MB':>8}  findings"
 
 
@@ -84,6 +85,9 @@ def _told(reports: list[Report], out: Path) -> bool:
 
 
 def _door(asked: argparse.Namespace, name: str, folder: Path) -> Report:
+    if name == fuzz_ws.NAME:
+        with fuzz_ws.served(folder) as hub:
+            return fuzz_ws.door(hub, asked.inputs, asked.seed, seconds=asked.seconds)
     with talking(folder) as pair:
         return door(pair, name.removeprefix("door_"), asked.inputs, asked.seed, seconds=asked.seconds)
 
