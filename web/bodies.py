@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StrictBool, StrictInt, StrictStr
 
 from schemas.impact import Judgement, Mode
 from schemas.machine import Fault
@@ -86,3 +86,5 @@ class UserRow(Body):
     """None leaves that of before"""
     machines: Annotated[list[Text], Field(max_length=100)] = []
     """those that the user may command; none: all"""
+    disabled: StrictBool = False
+    """may not sign on"""

@@ -97,6 +97,8 @@ class Gate:
             return Refused(503, "users cannot be read", f"nobody can be recognised: {error}")
         if user is None:
             return Refused(401, "unknown user", f"there is no user {found.user} any more")
+        if user.disabled:
+            return Refused(401, "user is disabled", f"{found.user} is disabled: an administrator can change that")
         return replace(found, roles=user.roles, machines=user.machines)  # those of now
 
     def may_look(self, session: Session | Refused | None) -> Refused | None:
@@ -144,7 +146,9 @@ class Gate:
                 self.limits.succeeded(user, address)
         if not good or found is None:
             return Refused(401, "bad login", "name or password are wrong")
-        return self._begin(Session(found.name, found.roles, now_ns + SESSION_NS, found.machines), now_ns)
+        if found.disabled:
+            return Refused(403, "user is disabled", f"{found.name} is disabled: an administrator can change that")
+        return self._begin(Session(found.name, found.roles, now_ns + SESSION_NS, found.machines), now_ns, address)
 
     def sign_on_by_key(self, key: str, address: str) -> SignedOn | Refused:
         """The first administrator, with the one-time key."""
@@ -162,9 +166,9 @@ class Gate:
             text = "this key is used up, or none: start the hub again while there are no users, and it prints a new one"
             return Refused(401, "bad key", text)
         session = Session(FIRST, (Role.ADMINISTRATOR,), now_ns + SESSION_NS, origin="key")
-        return self._begin(session, now_ns)
+        return self._begin(session, now_ns, address)
 
-    def sign_on_by_ticket(self, ticket: str) -> SignedOn | Refused:
+    def sign_on_by_ticket(self, ticket: str, address: str) -> SignedOn | Refused:
         """With what the ERP signed."""
         now_ns = self.now_ns()
         try:
@@ -173,10 +177,10 @@ class Gate:
             return Refused(401, "bad ticket", str(error))
         except NotPrivate as error:
             return Refused(503, "tickets cannot be checked", str(error))
-        return self._begin(session, vouched_ns)
+        return self._begin(session, vouched_ns, address)
 
-    def _begin(self, session: Session, vouched_ns: int) -> SignedOn:
-        return SignedOn(self.sessions.begin(session, vouched_ns), session)
+    def _begin(self, session: Session, vouched_ns: int, address: str) -> SignedOn:
+        return SignedOn(self.sessions.begin(session, vouched_ns, address), session)
 
     def _of_ticket(self, ticket: str, now_ns: int) -> tuple[Session, int]:
         """Whom the ERP vouches for, and when it did: {"user": ..., "roles": [...], "machines": [...]}."""
@@ -195,10 +199,11 @@ class Gate:
     # --- users -------------------------------------------------------------------------------------------------------
 
     def put_user(
-        self, name: str, roles: tuple[str, ...], password: str | None, machines: tuple[str, ...]
-    ) -> Refused | None:
+        self, name: str, roles: tuple[str, ...], password: str | None, machines: tuple[str, ...], *,
+        disabled: bool = False,
+    ) -> Refused | None:  # fmt: skip
         """Add or change a user, who must sign on again then. Takes a while: not for the loop of a server."""
-        return self._change(name, lambda: self.users.put(name, roles, password, machines))
+        return self._change(name, lambda: self.users.put(name, roles, password, machines, disabled=disabled))
 
     def remove_user(self, name: str) -> Refused | None:
         return self._change(name, lambda: self.users.remove(name))

@@ -1,4 +1,4 @@
-"""Signing on and off, the users, and the whole authority as the hub takes it (web/door.py)."""
+"""Signing on and off, and the whole authority as the hub takes it (web/door.py)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from web import bodies
+from web.administering import administering
 from web.asking import Did
-from web.authority import Command, Refused, Role, Session, has_role
+from web.authority import Command, Refused, Session
 from web.commands import Commands, address
 from web.desk import Desk
 from web.gate import TICKET_COOKIE, Gate, SignedOn
 from web.limits import WINDOW_NS
 from web.origin import foreign
-from web.private import NotPrivate
-from web.problems import RESPONSES, response
+from web.problems import RESPONSES
 from web.sessions import COOKIE, SESSION_NS
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class People(Gate):
         """Add the routes that command and sign on, below /api/v1."""
         commands = Commands(self, lambda: self.desk)
         app.include_router(signing(self, commands))
+        app.include_router(administering(self, commands))
         app.include_router(commands.router())
 
 
@@ -53,7 +54,7 @@ def shown(session: Session | Refused | None) -> dict[str, Any]:
 
 
 def signing(gate: Gate, commands: Commands) -> APIRouter:
-    """/api/v1/session and /api/v1/users."""
+    """/api/v1/session."""
     api = APIRouter(prefix="/api/v1", responses=RESPONSES)
 
     @api.get("/session")
@@ -74,7 +75,7 @@ def signing(gate: Gate, commands: Commands) -> APIRouter:
         elif body.user:
             by = await asyncio.to_thread(gate.sign_on, body.user, body.password, here)
         elif TICKET_COOKIE in request.cookies:
-            by = await asyncio.to_thread(gate.sign_on_by_ticket, request.cookies[TICKET_COOKIE])
+            by = await asyncio.to_thread(gate.sign_on_by_ticket, request.cookies[TICKET_COOKIE], here)
         else:
             by = Refused(422, "nobody is named", "send user and password, or the one-time key, or the ERP's ticket")
         target = body.user or ("the one-time key" if body.key else "the ERP's ticket")
@@ -104,45 +105,4 @@ def signing(gate: Gate, commands: Commands) -> APIRouter:
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer
 
-    @api.get("/users")
-    async def users(request: Request) -> Response:
-        """Everybody and their roles. Administrator."""
-        session = await asyncio.to_thread(gate.session, request.cookies)
-        if not isinstance(session, Session):
-            return response(
-                401, "sign on first", session.text if session else "only an administrator may see the users"
-            )
-        if not has_role(session.roles, Role.ADMINISTRATOR):
-            return response(403, "role is missing", "only an administrator may see the users")
-        try:
-            found = await asyncio.to_thread(gate.users.read)
-        except NotPrivate as error:
-            return response(503, "users cannot be read", str(error))
-        rows = [{"name": u.name, "roles": u.roles, "machines": u.machines} for u in found.values()]
-        return JSONResponse({"users": rows})
-
-    @api.put("/users/{name}")
-    async def put_user(name: str, body: bodies.UserRow, request: Request) -> Response:
-        """Add a user or change one, who must sign on again then. Administrator."""
-
-        async def act(who: str) -> Did:
-            row = (name, tuple(body.roles), body.password, tuple(body.machines))
-            return _did(await asyncio.to_thread(gate.put_user, *row), f"{name} is {', '.join(body.roles)}")
-
-        details = {"roles": body.roles, "machines": body.machines, "password": body.password is not None}
-        return await commands.attempt(request, Command.USERS, name, act, details=details)
-
-    @api.delete("/users/{name}")
-    async def remove_user(name: str, request: Request) -> Response:
-        """Forget a user. Administrator."""
-
-        async def act(who: str) -> Did:
-            return _did(await asyncio.to_thread(gate.remove_user, name), f"{name} is no user any more")
-
-        return await commands.attempt(request, Command.USERS, name, act, details={"remove": True})
-
     return api
-
-
-def _did(refused: Refused | None, text: str) -> Did:
-    return Did(True, text) if refused is None else Did(False, refused.text, refused.status, refused.title)

@@ -23,6 +23,8 @@ TICKET_NS = 15 * 60 * 1_000_000_000
 """how long a ticket of the ERP is good"""
 SESSIONS_MAX = 1000
 TOKEN_BYTES = 32
+ID_CHARS = 16
+"""of the hash of its token: enough to tell sessions apart"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Known:
     session: Session
     vouched_ns: int
     """when the ERP last vouched for it; of others: when it began"""
+    terminal: str = ""
+    """the network address where it began"""
 
 
 def still(known: Known, now_ns: int, *, erp_away: bool) -> Session | Refused:
@@ -64,11 +68,11 @@ class Sessions:
         except (NotPrivate, ValueError) as error:
             self.problem = f"sessions of before are lost: {error}"
 
-    def begin(self, session: Session, now_ns: int) -> str:
+    def begin(self, session: Session, now_ns: int, terminal: str = "") -> str:
         """Sign somebody on; the token for the cookie."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         with self._lock:
-            self._known[_hashed(token)] = Known(session, now_ns)
+            self._known[_hashed(token)] = Known(session, now_ns, terminal)
             for gone in [k for k, known in self._known.items() if known.session.until_ns <= now_ns]:
                 del self._known[gone]
             while len(self._known) > SESSIONS_MAX:
@@ -83,8 +87,8 @@ class Sessions:
     def vouch(self, token: str, session: Session, now_ns: int) -> None:
         """The ERP vouches again: with the roles of now, and 12 h from now."""
         with self._lock:
-            if _hashed(token) in self._known:
-                self._known[_hashed(token)] = Known(session, now_ns)
+            if (known := self._known.get(_hashed(token))) is not None:
+                self._known[_hashed(token)] = Known(session, now_ns, known.terminal)
                 self._keep()
 
     def end(self, token: str) -> None:
@@ -92,6 +96,25 @@ class Sessions:
         with self._lock:
             if self._known.pop(_hashed(token), None) is not None:
                 self._keep()
+
+    def of(self, user: str, now_ns: int) -> dict[str, Known]:
+        """The sessions of a user that have not run out, by an id that signs nobody on."""
+        with self._lock:
+            return {
+                key[:ID_CHARS]: known
+                for key, known in self._known.items()
+                if known.session.user == user and known.session.until_ns > now_ns
+            }
+
+    def end_one_of(self, user: str, session_id: str) -> bool:
+        """End the session of this id; False when the user has none of it."""
+        with self._lock:
+            for key, known in self._known.items():
+                if key[:ID_CHARS] == session_id and known.session.user == user:
+                    del self._known[key]
+                    self._keep()
+                    return True
+        return False
 
     def end_all_of(self, user: str) -> None:
         """Sign a user off everywhere: the roles or the password are others now."""
@@ -114,11 +137,12 @@ def parse(data: bytes) -> OrderedDict[str, Known]:
         found: OrderedDict[str, Known] = OrderedDict()
         for key, row in json.loads(data).items():
             session = Session(**row["session"])
-            texts = (key, session.user, session.origin, *session.roles, *session.machines)
+            terminal = row.get("terminal", "")
+            texts = (key, terminal, session.user, session.origin, *session.roles, *session.machines)
             if not all(type(t) is str for t in texts) or not type(session.until_ns) is type(row["vouched_ns"]) is int:
                 raise TypeError("a field of another type")
             session = replace(session, roles=tuple(session.roles), machines=tuple(session.machines))
-            found[key] = Known(session, row["vouched_ns"])
+            found[key] = Known(session, row["vouched_ns"], terminal)
         return found
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"no sessions: {type(error).__name__}: {error}") from None

@@ -45,6 +45,8 @@ class User:
     """`scrypt$n$r$p$salt$hash`"""
     machines: tuple[str, ...] = ()
     """those that the user may command; empty: all"""
+    disabled: bool = False
+    """may not sign on, and keeps name and roles: what the audit says of the name stays clear"""
 
 
 class Users:
@@ -69,7 +71,10 @@ class Users:
         except BadUser as error:
             raise NotPrivate(f"{self.path}: {error}") from None
 
-    def put(self, name: str, roles: tuple[str, ...], password: str | None, machines: tuple[str, ...] = ()) -> None:
+    def put(
+        self, name: str, roles: tuple[str, ...], password: str | None, machines: tuple[str, ...] = (), *,
+        disabled: bool = False,
+    ) -> None:  # fmt: skip
         """Add a user, or change one; without a password that of before stays.
 
         Raises:
@@ -86,7 +91,7 @@ class Users:
             if name not in users and len(users) >= USERS_MAX:
                 raise BadUser(f"there are {USERS_MAX} users already")
             hashed = users[name].password if password is None else hash_password(password)
-            users[name] = User(name, roles, hashed, machines)
+            users[name] = User(name, roles, hashed, machines, disabled)
 
         self._change(change)
 
@@ -108,7 +113,7 @@ class Users:
         with kept(self.path):
             users = self.read()
             change(users)
-            if not any(Role.ADMINISTRATOR in u.roles for u in users.values()):
+            if not any(Role.ADMINISTRATOR in u.roles and not u.disabled for u in users.values()):
                 raise BadUser("no administrator would be left: make another one first")
             write_private(self.path, text_of(users).encode())
 
@@ -169,21 +174,26 @@ def _user(row: Any) -> User:
     if not isinstance(row, Mapping):
         raise BadUser("no object")
     name, password = row["name"], row["password"]
-    roles, machines = row["roles"], row.get("machines", [])
+    roles, machines, disabled = row["roles"], row.get("machines", []), row.get("disabled", False)
     if not isinstance(roles, list) or not isinstance(machines, list) or not isinstance(password, str):
         raise BadUser("roles and machines are lists of words, password is a text")
+    if not isinstance(disabled, bool):
+        raise BadUser("disabled is true or false")
     check_user(name, tuple(roles))
     if not all(isinstance(m, str) for m in machines):
         raise BadUser("machines are a list of words")
-    return User(name, tuple(roles), password, tuple(machines))
+    return User(name, tuple(roles), password, tuple(machines), disabled)
 
 
 def text_of(users: Mapping[str, User]) -> str:
     """The content of a file."""
     rows = [
-        {"name": u.name, "roles": list(u.roles), "machines": list(u.machines), "password": u.password}
+        {
+            "name": u.name, "roles": list(u.roles), "machines": list(u.machines), "disabled": u.disabled,
+            "password": u.password,
+        }
         for u in users.values()
-    ]
+    ]  # fmt: skip
     return json.dumps({"users": rows}, indent=1)
 
 

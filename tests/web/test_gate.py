@@ -108,12 +108,12 @@ def test_keys_cannot_be_tried_for_ever(tmp_path: Path, clock: Clock) -> None:
 
 
 def test_without_the_erps_key_there_are_no_tickets(gate: Gate) -> None:
-    assert "tickets are not taken here" in refusal(gate.sign_on_by_ticket("a:b:c")).text
+    assert "tickets are not taken here" in refusal(gate.sign_on_by_ticket("a:b:c", "here")).text
 
 
 def test_a_short_secret_is_none(gate: Gate, tmp_path: Path) -> None:
     write_private(tmp_path / "ticket_key", b"short\n\n")
-    assert refusal(gate.sign_on_by_ticket("a:b:c")).title == "bad ticket"
+    assert refusal(gate.sign_on_by_ticket("a:b:c", "here")).title == "bad ticket"
 
 
 def test_looking_at_an_open_hub_needs_somebody(gate: Gate, clock: Clock) -> None:
@@ -124,3 +124,15 @@ def test_looking_at_an_open_hub_needs_somebody(gate: Gate, clock: Clock) -> None
     assert gate.may_look(gate.session(cookies)) is None
     clock.now_ns += SESSION_NS
     assert refusal(gate.may_look(gate.session(cookies))).title == "session expired"
+
+
+def test_a_disabled_user_is_signed_off_and_may_not_sign_on(gate: Gate) -> None:
+    cookies = sign_on(gate)
+    gate.users.put("maria", ("operator",), None, disabled=True)  # beside the gate, as an editor does it
+    assert refusal(gate.session(cookies)).title == "user is disabled"
+    assert refusal(gate.sign_on("maria", PASSWORD, "here")).title == "user is disabled"
+    assert refusal(gate.sign_on("maria", "wrong password", "here")).title == "bad login", "only she is told"
+    assert gate.put_user("maria", ("operator",), None, ()) is None
+    assert isinstance(gate.sign_on("maria", PASSWORD, "here"), SignedOn)
+    refused = gate.put_user("anna", ("administrator",), None, (), disabled=True)
+    assert "no administrator would be left" in refusal(refused).text

@@ -97,3 +97,20 @@ def test_any_bytes_are_sessions_or_none(data: bytes) -> None:
         parse(data)
     except ValueError as error:
         assert str(error)
+
+
+def test_the_sessions_of_a_user_are_told_apart_and_ended_one_by_one(tmp_path: Path) -> None:
+    made = Sessions(tmp_path / "sessions.json")
+    tokens = [made.begin(session(user), 1, f"10.0.0.{n}") for n, user in enumerate(("maria", "maria", "anna"))]
+    found = made.of("maria", 2)
+    assert [k.terminal for k in found.values()] == ["10.0.0.0", "10.0.0.1"]
+    assert not any(key in token for key in found for token in tokens), "an id signs nobody on"
+    first, second = found
+    assert not made.end_one_of("anna", first), "it is not hers"
+    assert made.end_one_of("maria", first)
+    assert not made.end_one_of("maria", first)
+    assert list(made.of("maria", 2)) == [second]
+    assert made.find(tokens[0]) is None
+    assert made.find(tokens[2]) is not None
+    assert made.of("maria", SESSION_NS) == {}
+    assert list(Sessions(tmp_path / "sessions.json").of("maria", 2).values()) == [Known(session(), 1, "10.0.0.1")]

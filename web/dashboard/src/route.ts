@@ -1,6 +1,6 @@
 /** The URL holds the view: `#/signals?m=vmc1&ch=spindle_load_pct&w=5`. */
 
-export const VIEWS = ["overview", "machine", "signals", "alarms", "nodes", "graph", "bags", "topology"] as const;
+export const VIEWS = ["overview", "machine", "signals", "alarms", "nodes", "graph", "bags", "topology", "users"] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Route {

@@ -52,6 +52,7 @@ export class Store implements Listener {
   night = $state(false);
   /** signed on by the one-time key: there is no administrator yet */
   byKey = $state(false);
+  readonly administrator = $derived(this.user?.roles.includes("administrator") ?? false);
   private key = "";
   readonly wire: Wire;
   private dirty = false;
