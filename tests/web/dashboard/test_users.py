@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.web.dashboard.cell import Cell
 from tests.web.dashboard.test_views import at
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(180)]
 PASSWORD = "battery staple"
 
 
