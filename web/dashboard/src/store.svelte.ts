@@ -14,7 +14,7 @@ const REDRAW_MS = 100;
 const ALWAYS = [
   "*/machine/state", "*/machine/info", "*/machine/signals", "*/machine/protection", "*/machine/motion",
   "*/impact/assessment", "*/impact/protection", "*/impact/intervention", "*/impact/reaction", "*/impact/verdict",
-  "*/job/event", "alarm/standing", "diagnostics", "launch/processes", "bag/status", "bag/closed", "graph/topology",
+  "*/job/run", "alarm/standing", "diagnostics", "launch/processes", "bag/status", "bag/closed", "graph/topology",
   "log",
 ];
 const SIGNALS_ID = 2;
