@@ -29,8 +29,8 @@ def install(app: FastAPI, dist: Path = DIST) -> None:
 
     @app.get("/{path:path}", include_in_schema=False)
     async def page(path: str) -> Response:
-        found = (dist / (path or "index.html")).resolve()
-        if found.is_relative_to(dist.resolve()) and found.is_file():
+        found = _file(dist, path or "index.html")
+        if found is not None:
             # what the build names by its content never changes
             age = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
             return FileResponse(found, headers={"Cache-Control": age})
@@ -39,6 +39,15 @@ def install(app: FastAPI, dist: Path = DIST) -> None:
         from starlette.exceptions import HTTPException
 
         raise HTTPException(404)
+
+
+def _file(dist: Path, path: str) -> Path | None:
+    """A file of the build; None for whatever else somebody may ask for."""
+    try:
+        found = (dist / path).resolve()
+        return found if found.is_relative_to(dist.resolve()) and found.is_file() else None
+    except (OSError, ValueError):  # a name that no file can have: too long, a NUL
+        return None
 
 
 def _why() -> str:

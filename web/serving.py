@@ -75,12 +75,13 @@ OF_STRANGERS = (
     "Unsupported upgrade request",
     "Exceeded concurrency limit",
     "Invalid UTF-8 sequence",
+    "socket.send() raised exception",
 )
 SAID = Pace(5, 60_000_000_000)
 
 
 class _Strangers(logging.Filter):
-    """Lets through only some of what uvicorn says whenever somebody sends nonsense: strangers could fill the log."""
+    """Lets through only some of what uvicorn and asyncio say whenever somebody sends nonsense: strangers could fill the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,9 +109,9 @@ def config(app: Any, certificate: tuple[Path, Path] | None = None) -> uvicorn.Co
 
     from web.connections import Frames, Http
 
-    log = logging.getLogger("uvicorn.error")
-    if not any(isinstance(f, _Strangers) for f in log.filters):
-        log.addFilter(_Strangers())
+    for log in map(logging.getLogger, ("uvicorn.error", "asyncio")):
+        if not any(isinstance(f, _Strangers) for f in log.filters):
+            log.addFilter(_Strangers())
     return uvicorn.Config(
         app, http=Http, ws=Frames, ws_max_size=REQUEST_MAX_BYTES, ws_per_message_deflate=False,
         ws_ping_interval=PING_EVERY_S, ws_ping_timeout=PING_EVERY_S, timeout_graceful_shutdown=GRACE_S,

@@ -161,7 +161,8 @@ def test_errors_are_problems_and_pages_say_what_is_missing(api: Api) -> None:
     page = api.root("")
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
     assert api.root("../pyproject.toml").status_code == 404
-    assert api.root("%2e%2e/%2e%2e/pyproject.toml").status_code == 404
+    for none in ("%2e%2e/%2e%2e/pyproject.toml", "%00", "x" * 300, "assets/%ff%00"):
+        assert api.root(none).status_code == 404
 
 
 def test_the_api_describes_itself(api: Api) -> None:
