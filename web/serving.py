@@ -81,7 +81,7 @@ SAID = Pace(5, 60_000_000_000)
 
 
 class _Strangers(logging.Filter):
-    """Lets through only some of what uvicorn and asyncio say whenever somebody sends nonsense: strangers could fill the log."""
+    """Lets through only some of what uvicorn and asyncio say of nonsense that is sent: strangers could fill the log."""
 
     def __init__(self) -> None:
         super().__init__()
