@@ -22,12 +22,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from bus.bag import BadBag, BagReader
 from web.about import about
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     """What is said to a question; never raises for what a bag, a node or a parameter may be."""
-    from bus.bag import BadBag
     from bus.cli.replay import BadInput
 
     try:
@@ -46,10 +46,26 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
 def _replayed(question: Mapping[str, Any]) -> dict[str, Any]:
     from bus.cli.replay import ask, report, window_of
 
+    bag = Path(question["bag"])
     window = window_of(question["around"])
-    asked = ask(question["node"], (Path(question["bag"]),), question["parameters"], window)
+    asked = ask(question["node"], (bag,), question["parameters"], window, reader=_open(bag))
     assert asked is not None  # no debugger was asked for
     return report(*asked)
+
+
+_opened: dict[tuple[Path, int, int], BagReader] = {}
+"""the bag that was asked last: whoever moves a slider asks it again"""
+
+
+def _open(path: Path) -> BagReader:
+    about = path.stat()
+    key = (path, about.st_size, about.st_mtime_ns)
+    if key not in _opened:
+        reader = BagReader(path)
+        while _opened:
+            _opened.popitem()[1].close()
+        _opened[key] = reader
+    return _opened[key]
 
 
 def changed_since(loaded_ns: int) -> bool:

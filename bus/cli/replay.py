@@ -15,6 +15,7 @@ from bus.cli.number import SECONDS
 from schemas.names import is_tool
 
 if TYPE_CHECKING:
+    from bus.bag import AnyBag
     from bus.node import Node
     from bus.replay import Decisions, Result, Wanted, Window
     from bus.trace import Record
@@ -99,6 +100,7 @@ def ask(
     against: Path | None = None,
     step_from_s: float | None = None,
     quiet: bool = True,
+    reader: AnyBag | None = None,
 ) -> tuple[Result, list[str]] | None:
     """What the node decides now, and the lines that say what of it differs; None when the debugger was quit.
 
@@ -108,22 +110,24 @@ def ask(
         against: another bag or an .expected.txt file; None: what was recorded.
         step_from_s: a debugger before each callback from this moment on, in seconds from the bag's start.
         quiet: no progress bar.
+        reader: the bags, where they are open already.
 
     Raises:
         BadInput: the bag, the node or a parameter is wrong.
     """
     # imported here: `rise --help` need not read bags
-    from bus.bag import BadBag
+    from bus.bag import BadBag, opened
     from bus.node import BadParameter
     from bus.replay import NotReplayable, Wanted
     from bus.target import BadTarget
     from bus.trace import BadTrace
 
     try:
-        cls, name = _find(node, bags)
-        values = _values(cls, parameters)
-        invoke = None if step_from_s is None else _stepper(bags, step_from_s)
-        result = _replayed(Wanted(cls, name, values), bags, window, invoke, quiet=quiet)
+        with opened(reader or bags) as held:
+            cls, name = _find(node, held, bags[0])
+            values = _values(cls, parameters)
+            invoke = None if step_from_s is None else _stepper(held.start_ns, step_from_s)
+            result = _replayed(Wanted(cls, name, values), held, window, invoke, quiet=quiet)
         return None if result is None else (result, _differences(cls, result, against))
     except (BadBag, NotReplayable, BadParameter, BadTarget, BadTrace, OSError, UnicodeDecodeError) as error:
         raise BadInput(str(error)) from None
@@ -161,21 +165,19 @@ def window_of(
         raise BadInput(str(error)) from None
 
 
-def _find(node: str, bags: tuple[Path, ...]) -> tuple[type[Node], str]:
+def _find(node: str, reader: AnyBag, bag: Path) -> tuple[type[Node], str]:
     """The class to run, and the full name of the recorded node; the name is empty where the class says enough."""
-    from bus.bag import open_bags
     from bus.replay import NotReplayable
     from bus.replay.inputs import recorded_nodes
     from bus.site import did_you_mean
     from bus.target import node_class, recorded_class
 
-    with open_bags(bags) as reader:
-        known = {n.name: n for n in recorded_nodes(reader)}
+    known = {n.name: n for n in recorded_nodes(reader)}
     if node in known:
-        return recorded_class(known[node].target, bags[0]), node
+        return recorded_class(known[node].target, bag), node
     if "/" in node and not node.endswith(".py"):
         real = [name for name in known if not is_tool(name)]
-        raise NotReplayable(f"{bags[0]}: no node {node} in it; {did_you_mean(node, real)}")
+        raise NotReplayable(f"{bag}: no node {node} in it; {did_you_mean(node, real)}")
     return node_class(node), ""
 
 
@@ -199,7 +201,7 @@ def _values(cls: type[Node], parameters: Sequence[str]) -> dict[str, Any]:
 
 def _replayed(
     wanted: Wanted,
-    bags: tuple[Path, ...],
+    reader: AnyBag,
     window: Window | None,
     invoke: Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any] | None,
     *,
@@ -212,7 +214,7 @@ def _replayed(
 
     if invoke is not None:
         try:
-            return replay_many([wanted], bags, window=window, invoke=invoke)[0]
+            return replay_many([wanted], reader, window=window, invoke=invoke)[0]
         except BdbQuit:
             return None
     hidden = quiet or not sys.stderr.isatty()
@@ -221,15 +223,14 @@ def _replayed(
         def progress(done: float) -> None:
             bar.update(int(done * 1000) - bar.pos)
 
-        return replay_many([wanted], bags, window=window, progress=progress)[0]
+        return replay_many([wanted], reader, window=window, progress=progress)[0]
 
 
-def _stepper(bags: tuple[Path, ...], at_s: float) -> Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]:
+def _stepper(start_ns: int, at_s: float) -> Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]:
     """Runs callbacks in pdb from a moment on; `self` and the message are in scope."""
     from bdb import BdbQuit
     from pdb import Pdb
 
-    from bus.bag import open_bags
     from bus.trace import Kind
 
     class Debugger(Pdb):
@@ -240,9 +241,6 @@ def _stepper(bags: tuple[Path, ...], at_s: float) -> Callable[[Record, Callable[
         def set_quit(self) -> None:
             super().set_quit()
             self.left = True
-
-    with open_bags(bags) as reader:
-        start_ns = reader.start_ns
 
     def invoke(record: Record, method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         seconds = (record.now_ns - start_ns) / 1e9
