@@ -29,8 +29,8 @@ TELL_S = 0.1
 SLIPS_S = 0.5
 """later than this it is not caught up with"""
 WAITING_MAX = 1000
-NICE = 10
-"""whoever protects a machine goes first"""
+NICE = 3
+"""whoever protects a machine goes first; and yet it must not starve beside a busy shop"""
 Requests = queue.Queue[bytes | None]
 
 
@@ -112,13 +112,18 @@ class Player:
                 self._seek_ns = at_ns
             case Pause():
                 self.paused = True
-                self._tell()
+                self._tell_unless_going()
             case Play(speed):
                 self.speed, self.paused = speed, False
                 if self.playback.at_ns > self.playback.end_ns:
                     self._seek_ns = self.playback.start_ns
                 self._anchor()
-                self._tell()
+                self._tell_unless_going()
+
+    def _tell_unless_going(self) -> None:
+        """On its way to a moment it says nothing of itself: a page takes that for the end of the way."""
+        if self._seek_ns is None and self._going_ns is None:
+            self._tell()
 
     def _seek(self) -> None:
         """Go there, unless another place is asked for on the way."""
