@@ -14,6 +14,7 @@ MOMENTS_MAX = 200
 """interventions that are told one by one; the count is of all"""
 RUNS_MAX = 100
 _OF_A_MACHINE = re.compile(r"([^/]+)/machine/(info|state|signals|samples)")
+_ALARMS = ("Alarm", "StandingAlarm")
 _TOLD = {t.name for t in (topics.INTERVENTION, topics.JOB_EVENT, topics.JOB_RUN)}
 
 
@@ -37,6 +38,7 @@ def about(path: Path) -> dict[str, Any]:
             "start_ns": bag.start_ns, "end_ns": bag.end_ns, "duration_s": (bag.end_ns - bag.start_ns) / 1e9,
             "finished": bag.info.finished, "machines": sorted(machines),
             "runs": list(told.runs.values())[:RUNS_MAX], "interventions": told.interventions,
+            "alarms": any(c.type_name in _ALARMS for c in bag.channels.values()),
             "moments": told.moments, "unreadable": told.unreadable, "lost": lost,
             "trouble": trouble or "; ".join(bag.damaged),
         }  # fmt: skip

@@ -18,6 +18,7 @@ def test_a_recorded_crash_says_when_where_and_what_was_decided() -> None:
     assert said["machines"] == ["vmc1"]
     assert (said["trouble"], said["unreadable"], said["lost"]) == ("", 0, 0)
     assert said["interventions"] == 2
+    assert not said["alarms"]  # it was cut for the engine alone
     held, stopped = said["moments"]
     assert (held["machine"], held["reaction"], held["task"]) == ("vmc1", "FEED_HOLD", "load_limit")
     assert stopped["reaction"] == "STOP"

@@ -124,6 +124,7 @@ def test_a_recording_is_never_taken_for_the_shop(page: Page, cell: Cell) -> None
         expect(bar.locator("[data-recorded]")).to_be_visible()
         for acting in ("Crash vmc1", "Reset", "Feed hold", "False stop", "Acknowledge"):
             expect(page.get_by_role("button", name=acting, exact=False).and_(page.locator(":enabled"))).to_have_count(0)
+    expect(page.get_by_text("This recording holds no alarms", exact=False)).to_be_visible()
     page.goto(f"{cell.base}#/nodes")
     expect(page.get_by_text("it has no recording", exact=False)).to_be_visible()
     # what was recorded is of vmc1 alone; STOP is of both real machines, and acts on them

@@ -38,6 +38,8 @@ export interface About {
   machines?: string[];
   runs?: { machine: string; run_id: string; job_id: string; program: string }[];
   interventions?: number;
+  /** whether alarms were recorded at all */
+  alarms?: boolean;
   moments?: Moment[];
   lost?: number;
   trouble: string;

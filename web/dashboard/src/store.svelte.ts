@@ -4,6 +4,7 @@ import type { Bag } from "./bags.ts";
 import type { Board } from "./model.ts";
 import { Played } from "./played.svelte.ts";
 import type { Hello, Intervention, MotionEvent, Position, ReactionResult, SignalInfo, StandingAlarm, User, Verdict } from "./protocol.ts";
+import { T } from "./texts.ts";
 import { format, oneTimeKey, parse, type Route, type View } from "./route.ts";
 import { type Owner, Side, type Source } from "./side.ts";
 
@@ -89,6 +90,11 @@ export class Store implements Owner {
   get machines(): string[] {
     const all = [...this.board.machines.values()].filter((m) => m.name && (!this.played || m.info || m.state));
     return all.map((m) => m.name).sort();
+  }
+
+  /** What stands where no alarm does: of a recording without alarms nobody can say that there was none. */
+  get noAlarm(): string {
+    return this.played && !this.played.bag.about?.alarms ? T.played.noAlarm : T.noAlarm;
   }
 
   get connected(): boolean {

@@ -191,6 +191,8 @@ export const T = {
     behind: "next intervention",
     alarms: (n: number) => `${n} alarms in the real shop`,
     slipped: (s: string) => `${s} s behind: this computer is too slow, nothing is lost`,
+    noAlarm: "ALARMS NOT RECORDED",
+    noAlarms: "This recording holds no alarms: whether there were any is not known.",
     loading: "is coming …",
     gone: "The recording is interrupted.",
     keys: "Keys: k plays and pauses, comma and full stop step 10 ms.",
