@@ -38,7 +38,7 @@ ifneq ($(strip $(FULL_PACKAGES)),)
 	@dpkg -s $(FULL_PACKAGES) >/dev/null 2>&1 || $(INSTALL) || { apt-get update && $(INSTALL); }
 endif
 	@.ci/dashboard
-	@$(PY) -m pytest --full $(ARGS)
+	@$(PY) -m pytest --full --durations=25 $(ARGS)
 
 check: setup-dev ## ruff, mypy --strict, import contracts; svelte-check where the page was built
 	@.venv/bin/ruff check .

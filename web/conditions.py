@@ -15,6 +15,9 @@ HOLD_OFF_NS = 2_000_000_000
 OWN_PAUSE_NS = 1_000_000_000
 """a look that is so much too late means that we slept: the silence is no news"""
 
+INTERVENTION = "INTERVENTION_"
+"""how the codes of interventions begin"""
+
 Said = list[tuple[str, Alarm]]
 """machine and alarm"""
 
@@ -107,5 +110,5 @@ def of_intervention(said: Intervention) -> Alarm:
     return Alarm(
         stamp_ns=said.stamp_ns, alarm_id=f"{said.intervention_id}@{said.stamp_ns}",
         level=ConditionLevel.FAULT if stopping else ConditionLevel.WARNING, origin=said.cause.publisher,
-        native_code=f"INTERVENTION_{said.reaction}", text=f"{did} for {said.reaction}: {said.reason}",
+        native_code=f"{INTERVENTION}{said.reaction}", text=f"{did} for {said.reaction}: {said.reason}",
     )  # fmt: skip

@@ -23,7 +23,7 @@ from schemas.base import Message, Service
 from schemas.impact import Intervention, Protection, Reaction
 from schemas.machine import Alarm, ConditionLevel, MachineInfo, MachineState
 from web.alarm_states import AlarmStates
-from web.conditions import Conditions, of_intervention
+from web.conditions import INTERVENTION, Conditions, of_intervention
 from web.notify import Notice, Notices
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Desk(Node):
     def on_configure(self) -> None:
         self.began_ns = self.now_ns()
         self.states = AlarmStates()
+        self.looked_at: dict[str, int] = {}
+        """interventions that somebody has looked at, and until when the next life of this node must know of it"""
         self.lost_alarms: Counter[str] = Counter()
         """by who said them: alarms that came faster than they were taken"""
         self._told_s = 0.0
@@ -124,8 +126,11 @@ class Desk(Node):
     @subscription(topics.STANDING_ALARM)
     def on_standing(self, alarm: StandingAlarm) -> None:
         """What this node said itself; from an earlier life it is where this one begins."""
-        if self.source.node == self.name and self.source.stamp_ns < self.began_ns:
-            self.states.restore(alarm, self.now_ns() + CONFIRM_NS)
+        if self.source.node != self.name or self.source.stamp_ns >= self.began_ns:
+            return
+        if alarm.state is AlarmState.NORMAL:
+            self.looked_at[alarm.alarm_id] = self.now_ns() + AWAY_NS
+        self.states.restore(alarm, self.now_ns() + CONFIRM_NS)
 
     @subscription(topics.MACHINE_INFO, namespace=EVERY)
     def on_info(self, info: MachineInfo) -> None:
@@ -157,8 +162,10 @@ class Desk(Node):
         if said.reaction is Reaction.NONE or said.stamp_ns < self.began_ns - AWAY_NS:
             return
         notify = said.reaction is not Reaction.WARN and not said.would_have
-        self.states.hear(of_intervention(said), self.source.namespace, notify=notify, over=True)
-        self._tell_changed()
+        alarm = of_intervention(said)
+        if alarm.alarm_id not in self.looked_at:
+            self.states.hear(alarm, self.source.namespace, notify=notify, over=True)
+            self._tell_changed()
 
     def from_the_beginning(self, publisher: str, topic: str) -> Mapping[int, int]:
         """The cursor of a reader that keeps none."""
@@ -199,6 +206,9 @@ class Desk(Node):
         self._hear(self.conditions.look(now_ns))
         self.states.sweep(now_ns)
         self._tell_changed()
+        for alarm_id in [a for a, until_ns in self.looked_at.items() if now_ns >= until_ns]:
+            del self.looked_at[alarm_id]
+            self.standing.withdraw(alarm_id)
         if self.states.dropped:
             self.report(
                 "alarms_dropped", ConditionLevel.WARNING, f"{self.states.dropped} alarms made room for newer ones"
@@ -215,7 +225,9 @@ class Desk(Node):
         while self.states.changed and (now_s := time.monotonic()) < until_s:
             alarm = self.states.take_changed()
             self.standing.publish(alarm)
-            if alarm.state is AlarmState.NORMAL:
+            if alarm.state is AlarmState.NORMAL and alarm.native_code.startswith(INTERVENTION):
+                self.looked_at[alarm.alarm_id] = self.now_ns() + AWAY_NS
+            elif alarm.state is AlarmState.NORMAL:
                 self.standing.withdraw(alarm.alarm_id)
             self._told_s = now_s
         if self.deliverable and (due := self.notices.due(self.states, self.now_ns())) is not None:

@@ -27,6 +27,7 @@ from tests.benchmarks.hub import hub
 from tests.benchmarks.linuxcnc import linuxcnc
 from tests.benchmarks.measure import Interval, Row, interval, pairs, percentile, ratio
 from tests.benchmarks.messages import Twenty, twenty
+from tests.benchmarks.page import page
 from tests.benchmarks.peers import missing
 from tests.benchmarks.process import Role, cpu_s
 from tests.benchmarks.recorder import recorder
@@ -215,6 +216,7 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "cli": command_line,
     "recorder": recorder,
     "hub": hub,
+    "page": page,
     "durable": durable,
     "graph": graph,
     "linuxcnc": linuxcnc,

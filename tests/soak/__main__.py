@@ -13,6 +13,7 @@ from collections.abc import Mapping
 PARTS: Mapping[str, tuple[str, str]] = {
     "durable": ("tests.soak.durable", "DURABLE events and kills -9 of either side, counted against a model"),
     "day": ("tests.soak.day", "a day of the demo cell at up to 20x: memory flat, directory clean, nothing lost"),
+    "page": ("tests.soak.page", "the dashboard open for an hour, going through its views: memory flat, nothing lost"),
     "fuzz": ("tests.soak.fuzz_part", "every parser and every socket door, fed with what is wrong"),
 }
 """by name: the module, and what it does"""

@@ -101,6 +101,11 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
         _entry(definitions={"0": {}}), _entry(name="\u00e9"), b'{"version": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}",
     ),
     "anchor": (json.dumps({"anchor_ns": 10**30}).encode(), DEEP),
+    "linuxcnc": (
+        b'S{"task_state": 4, "task_mode": 0, "interp_state": 0, "exec_state": 0, "paused": false, "homed": true, '
+        b'"ini": "", "file": "/a.ngc", "line": 0, "block": "", "feed_word": 0.0, "stop_word": -1, '
+        b'"units_per_mm": 0, "looks": 0}',
+    ),
     "site": (
         b"a = " + DEEP, b"a = " + LONG, b"[machines.x]\nmode = [{" + b".".join([b"a"] * 3000) + b" = 1}]",
         *(b'a = """\n' + line + b'\n"""' for line in (b" " * 3000, b"[" + b"]" * 3000 + b"x", b"[" * 3000)),

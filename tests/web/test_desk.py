@@ -10,12 +10,14 @@ import httpx
 from bus.context import Lost, Source
 from bus.host import Spec
 from bus.testing import Domain
+from nodes.impact_cortex.node import ImpactCortex
 from nodes.sensory_cortex.node import SensoryCortex
 from schemas import topics
 from schemas.audit import AlarmState, StandingAlarm
 from tests.web.crier import Crier
 from tests.web.receivers import mail_server, webhook
 from tests.web.rig import PASSWORD, WAIT_S, folder, hub, page, people, shop
+from web.node import FanucApi
 from web.private import write_private
 
 
@@ -118,6 +120,30 @@ def test_what_was_acknowledged_is_so_in_the_next_life_of_the_hub(domain: Domain)
             reset = {"reason": "sensor changed"}
             assert client.post("/api/v1/machines/vmc1/reset", json=reset).status_code == 200
             assert session.spin(lambda: node.states.get(alarm_id) is None, WAIT_S), "over and acknowledged: gone"
+
+
+def test_an_intervention_that_somebody_has_looked_at_does_not_come_back_with_the_next_life(domain: Domain) -> None:
+    people(domain)
+    cell = [Spec(SensoryCortex, namespace="vmc1"), Spec(ImpactCortex, namespace="vmc1", parameters={"mode": "STOP"})]
+
+    def interventions(node: FanucApi) -> list[str]:
+        return [a.alarm_id for a in node.states if a.native_code.startswith("INTERVENTION_")]
+
+    with domain.running(*cell), domain.session() as session:
+        with hub(domain) as node, page(node) as client:
+            assert session.spin(lambda: "vmc1" in node.infos, WAIT_S)
+            login = {"user": "maria", "password": PASSWORD}
+            assert client.post("/api/v1/session", json=login).status_code == 200
+            assert client.post("/api/v1/machines/vmc1/inject", json={"fault": "CRASH"}).status_code == 200
+            assert session.spin(lambda: bool(interventions(node)), WAIT_S)
+            said = interventions(node)
+            for alarm_id in said:
+                assert client.post("/api/v1/alarms/ack", json={"alarm_id": alarm_id}).status_code == 200
+        with hub(domain) as node:
+            assert node.hub is not None
+            known = node.hub.interventions
+            assert session.spin(lambda: len(known) >= len(said) and "vmc1" in node.infos, WAIT_S), "they are read anew"
+            assert not set(interventions(node)) & set(said)
 
 
 def test_a_flood_of_alarms_is_told_whole(domain: Domain) -> None:

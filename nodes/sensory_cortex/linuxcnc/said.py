@@ -111,7 +111,7 @@ def _table(data: bytes) -> dict[str, Any]:
 
 def _of(name: str, kind: type, value: Any) -> Any:
     if kind is float and type(value) is int and abs(value) < WHOLE_MOST:
-        return float(value)
+        value = float(value)
     if type(value) is not kind or (type(value) is int and abs(value) >= WHOLE_MOST):
         raise BadWord(f"status.{name}: expected {kind.__name__}, got {shown(value)}")
     if isinstance(value, str):

@@ -88,11 +88,13 @@ def _each(todo: Sequence[Task], jobs: int, every: int) -> Iterator[tuple[Task, H
         yield from pool.imap_unordered(one, todo)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(prog="make bench-detect", description=__doc__)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--tenth", action="store_const", dest="times", const=0.1, help="a tenth of it all, as CI does")
     size.add_argument("--times", type=int, default=1, metavar="N", help="N times as much: narrower intervals")
+    parser.set_defaults(times=1)
     parser.add_argument("--tuning", action="store_true", help="other seeds than the reported ones")
     parser.add_argument("--freeze", action="store_true", help="write down the hash, before the figures are made")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: all cores)")
@@ -102,7 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     parser.add_argument("--folder", type=Path, action="append", default=[], help="judge the recordings in it, too")
     parser.add_argument("--only-folder", action="store_true", help="judge recordings and nothing else")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = parser().parse_args(arguments)
     seeds = "tuning" if given.tuning else "reporting"
     now = frozen.fingerprint()
     if given.freeze:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.detect.__main__ import main, tasks
+from tests.benchmarks.detect.__main__ import main, parser, tasks
 from tests.benchmarks.detect.presets import PRESETS
 
 
@@ -24,6 +24,11 @@ def test_a_whole_run_is_a_thousand_crashes_and_four_hundred_hours_per_preset() -
     tenth = tasks("reporting", 0.1, list(PRESETS))
     assert 10 * len(tenth) == len(todo)
     assert set(tenth) <= set(todo) < set(tasks("reporting", 2, list(PRESETS)))
+
+
+def test_how_much_is_run() -> None:
+    given = [parser().parse_args(words).times for words in ([], ["--tenth"], ["--times", "2"])]
+    assert given == [1, 0.1, 2]
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

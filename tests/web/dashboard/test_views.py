@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -29,6 +30,21 @@ def at(page: Page, cell: Cell, view: str, query: str = "") -> None:
     """The view, live."""
     page.goto(f"{cell.base}#/{view}{query}")
     expect(page.get_by_text("LIVE", exact=False).first).to_be_visible()
+
+
+@pytest.mark.timeout(120)
+def test_overview_shows_the_run_s_job_to_whoever_comes_late_and_the_load_against_its_limit(
+    page: Page, cell: Cell
+) -> None:
+    job = json.dumps({"job_id": "502", "program": "O1001 POCKET", "operator_id": "maria"})
+    cell.rise("service", "call", "/vmc1/job/start", job)
+    at(page, cell, "overview")
+    card = page.locator("[data-machine=vmc1]")
+    expect(card.get_by_text("502", exact=True)).to_be_visible(timeout=90_000)  # from the next start of the program on
+    page.reload()
+    expect(card.get_by_text("502", exact=True)).to_be_visible()
+    load = card.get_by_role("img", name=re.compile(r"^spindle_load_pct \S+ %, limit \S+$"))
+    expect(load.first).to_be_visible()
 
 
 @pytest.fixture(params=TEN_MM_PX, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -1,6 +1,6 @@
 /** What is known of the shop, gathered from messages: values in, values out. Knows no socket and no page. */
 import type {
-  Alarm, Assessment, BagSplit, Diagnostics, Intervention, JobEvent, LogRecord, MachineInfo, MachineState, MotionEvent,
+  Alarm, Assessment, BagSplit, Diagnostics, Intervention, JobRun, LogRecord, MachineInfo, MachineState, MotionEvent,
   ProcessStatus, Protection, ReactionResult, RecorderStatus, Shield, SignalInfo, StandingAlarm, Topology, Verdict,
 } from "./protocol.ts";
 
@@ -23,7 +23,7 @@ export class Machine {
   assessment: Assessment | null = null;
   brain: Protection | null = null;
   hal: Protection | null = null;
-  job: JobEvent | null = null;
+  run: JobRun | null = null;
   signals: SignalInfo[] = [];
   heard_s = -Infinity;
   silent = false;
@@ -120,8 +120,8 @@ export class Board {
         this.machine(space).verdicts.set(`${v.intervention_id}@${v.intervention_ns}`, v);
         return;
       }
-      case "JobEvent":
-        this.machine(space).job = message as JobEvent;
+      case "JobRun":
+        this.machine(space).run = message as JobRun;
         return;
       case "StandingAlarm":
         this.standing = true;

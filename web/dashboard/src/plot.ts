@@ -2,6 +2,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { binTimes, decimate, type Line } from "./decimate.ts";
+import { envelope, pixel, turn } from "./envelope.ts";
 import type { Ring } from "./ring.ts";
 
 export interface Shown {
@@ -52,6 +53,7 @@ export function colour(name: string): string {
 export const INKS = ["#2d5b8c", "#7a4a12", "#3f6b3a", "#6b3f7a", "#256d6d", "#7a2f4f", "#55552a", "#4a4e8f"];
 export const INKS_NIGHT = ["#8ab4f8", "#e0b27a", "#9ccf94", "#cfa0df", "#7fd1d1", "#e59ab8", "#cfcf8a", "#b0b4f0"];
 
+/** so many lines are stroked; more are filled in pixel by pixel */
 const MANY = 6;
 
 export class Plot {
@@ -63,6 +65,9 @@ export class Plot {
   private lines: Line[] = [];
   private window: [number, number] = [0, 1];
   private readonly size: ResizeObserver;
+  private pixels: ImageData | null = null;
+  private columns = new Uint32Array(0);
+  private readonly canvas = document.createElement("canvas");
   private width = 100;
   private height = 120;
 
@@ -93,8 +98,7 @@ export class Plot {
     this.levels = levels;
     this.marks = marks;
     this.window = [from, to];
-    // of many lines nobody sees single pixels, and drawing them is what a frame costs
-    const bins = Math.max(50, Math.floor(this.width / (shown.length > MANY ? 2 : 1)));
+    const bins = Math.max(50, this.width);
     binTimes(from, to, bins, this.times);
     if (this.lines.length !== shown.length) this.lines = shown.map(() => []);
     shown.forEach((s, i) => decimate(s.ring, s.column, from, to, bins, this.lines[i]!));
@@ -127,10 +131,11 @@ export class Plot {
         {},
         ...shown.map((s) => ({
           label: s.label, scale: s.unit, stroke: s.color, width: bare ? 1.5 : 1, points: { show: false }, spanGaps: false,
+          ...(shown.length > MANY ? { paths: () => null } : {}),
         })),
       ],
       hooks: {
-        draw: [(u) => this.decorate(u, units[0])],
+        draw: [(u) => (shown.length > MANY && this.fill(u, shown), this.decorate(u, units[0]))],
         setSelect: [
           (u) => {
             if (u.select.width < 8) return;
@@ -161,6 +166,26 @@ export class Plot {
       }
     const pad = Math.max((hi - lo) * 0.08, Math.abs(hi) * 1e-3, 1e-6);
     return [lo - pad, hi + pad];
+  }
+
+  /** Many lines, filled in. */
+  private fill(u: uPlot, shown: Shown[]): void {
+    const { left, top, width, height } = u.bbox;
+    if (width < 1 || height < 1) return;
+    if (this.pixels?.width !== width || this.pixels.height !== height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+      this.pixels = new ImageData(width, height);
+      this.columns = new Uint32Array(width * height);
+    }
+    this.columns.fill(0);
+    shown.forEach((s, i) => {
+      const { min, max } = u.scales[s.unit] ?? {};
+      if (min != null && max != null) envelope(this.columns, width, height, this.lines[i]!, min, max, pixel(s.color));
+    });
+    turn(this.columns, new Uint32Array(this.pixels.data.buffer), width, height);
+    this.canvas.getContext("2d", { willReadFrequently: true })?.putImageData(this.pixels, 0, 0);
+    u.ctx.drawImage(this.canvas, left, top);
   }
 
   private decorate(u: uPlot, scale: string | undefined): void {

@@ -216,12 +216,12 @@ export interface StandingAlarm {
 /** an alarm as whoever raised it says it */
 export type Alarm = Pick<StandingAlarm, "alarm_id" | "level" | "origin" | "native_code" | "text" | "stamp_ns">;
 
-export interface JobEvent {
+/** the run that is on; an empty run_id: none is */
+export interface JobRun {
   stamp_ns: number;
-  kind: string;
-  job_id: string;
+  run_id: string;
   program: string;
-  operator_id: string;
+  spec: { job_id: string; operator_id: string };
   cycles: number;
   tools: { tool_number: number; tool_serial: string; cutting_s: number; wear_pct: number }[];
 }

@@ -14,7 +14,7 @@ const REDRAW_MS = 100;
 const ALWAYS = [
   "*/machine/state", "*/machine/info", "*/machine/signals", "*/machine/protection", "*/machine/motion",
   "*/impact/assessment", "*/impact/protection", "*/impact/intervention", "*/impact/reaction", "*/impact/verdict",
-  "*/job/event", "alarm/standing", "diagnostics", "launch/processes", "bag/status", "bag/closed", "graph/topology",
+  "*/job/run", "alarm/standing", "diagnostics", "launch/processes", "bag/status", "bag/closed", "graph/topology",
   "log",
 ];
 /** of a recording: what nodes say of themselves is of the views that are live only; alarms also where no hub was */

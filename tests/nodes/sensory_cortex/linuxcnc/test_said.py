@@ -40,6 +40,7 @@ def test_every_word_is_read() -> None:
         (b"S{}", "status.task_state: expected int, got None"),
         (said(b"S", asdict(STATUS) | {"homed": 1}), "status.homed: expected bool, got 1"),
         (said(b"S", asdict(STATUS) | {"units_per_mm": 0.0}), "units_per_mm: 0.0 is no unit of length"),
+        (said(b"S", asdict(STATUS) | {"units_per_mm": 0}), "units_per_mm: 0.0 is no unit of length"),
         (said(b"S", asdict(STATUS) | {"feed_word": True}), "feed_word: expected float, got True"),
         (b"S" + b"[" * 100_000, "no JSON"),
     ],
