@@ -34,9 +34,10 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
         if question["ask"] == "about":
             return {"said": about(Path(question["bag"]))}
         return {"said": _replayed(question)}
-    except (BadBag, BadInput) as error:
-        text = error.message if isinstance(error, BadInput) else str(error)
-        return {"status": 422, "text": text}
+    except BadInput as error:
+        return {"status": 422, "text": error.message}
+    except BadBag as error:
+        return {"status": 422, "text": error.reason}
     except FileNotFoundError as error:
         return {"status": 404, "text": str(error)}
     except (Exception, SystemExit) as error:  # the recorded node's own code runs here
@@ -44,11 +45,15 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _replayed(question: Mapping[str, Any]) -> dict[str, Any]:
-    from bus.cli.replay import ask, report, window_of
+    from bus.cli.replay import BadInput, ask, report, window_of
 
     bag = Path(question["bag"])
     window = window_of(question["around"])
-    asked = ask(question["node"], (bag,), question["parameters"], window, reader=_open(bag))
+    try:
+        reader = _open(bag)
+    except BadBag as error:
+        raise BadInput(f"{bag.name}: {error.reason}") from None
+    asked = ask(question["node"], (bag,), question["parameters"], window, reader=reader)
     assert asked is not None  # no debugger was asked for
     return report(*asked)
 
