@@ -43,7 +43,7 @@ class Known:
     undecided: dict[Key, list[str]] = field(default_factory=dict)
     """by topic of decisions: what was otherwise than recorded before `from_ns` already, and never as recorded"""
     silent: set[Key] = field(default_factory=set)
-    """latched topics of which nothing is recorded here: it was said before, or the code is another; no sign of moments"""
+    """latched topics of which nothing is recorded here: said before, or by other code; no sign of other moments"""
 
     def pairs(self, before: list[Decision], after: list[Decision]) -> Iterator[Pair]:
         """What to compare of one topic."""
