@@ -14,12 +14,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, WebSocket
 
-from web import health, pages, problems, reads, sockets
+from web import health, pages, playing, problems, reads, sockets
 from web.body_limit import BodyLimit
 from web.door import Authority
 from web.guard import Guard
 from web.hub import Hub
 from web.people import People
+from web.playing import Players
+from web.shelf import Shelf
 
 TITLE = "Fanuc Rise"
 ABOUT = """The machines of a shop, as the bus knows them. Live data comes by the WebSocket `/ws` (see web/protocol.py).
@@ -32,6 +34,7 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
     alone = hub is None
     hub = hub or Hub()
     authority = authority or People()
+    shelf, players = Shelf(), Players()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,6 +52,7 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
             yield
         finally:
             hub.crossing.attach(None)
+            await shelf.close()
             if stop is not None:
                 await asyncio.to_thread(stop)
 
@@ -66,7 +70,11 @@ def create_app(hub: Hub | None = None, authority: Authority | None = None) -> Fa
     async def ws(websocket: WebSocket) -> None:
         await sockets.serve(websocket, hub, authority)
 
-    app.include_router(reads.router(hub, authority))
+    @app.websocket("/ws/bags/{name}")
+    async def ws_bag(websocket: WebSocket, name: str) -> None:
+        await playing.serve(websocket, name, hub, authority, players)
+
+    app.include_router(reads.router(hub, authority, shelf))
     authority.install(app, hub)
     health.install(app, hub, authority)
     pages.install(app)

@@ -122,10 +122,16 @@ def decode(data: bytes) -> Request:
     Raises:
         BadRequest: too long, no such request, a bad pattern, or more than the limits allow.
     """
+    request: Request = check(data, _requests)
+    return request
+
+
+def check(data: bytes, requests: msgspec.msgpack.Decoder[Any]) -> Any:
+    """The same for whoever takes other requests, too."""
     if len(data) > REQUEST_MAX_BYTES:
         raise BadRequest(f"a request of {len(data)} bytes: at most {REQUEST_MAX_BYTES}")
     try:
-        request: Request = _requests.decode(data)
+        request = requests.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"no request of {SUBPROTOCOL}: {error}") from None
     if isinstance(request, Subscribe):

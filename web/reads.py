@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -27,6 +26,7 @@ from web import bags, known, problems
 from web.door import Authority
 from web.hub import Hub
 from web.problems import ProblemError
+from web.shelf import Shelf
 
 R = TypeVar("R", bound=Message)
 
@@ -56,7 +56,7 @@ def reply_of(outcome: Outcome[R]) -> R:
     return outcome.reply
 
 
-def router(hub: Hub, authority: Authority) -> APIRouter:
+def router(hub: Hub, authority: Authority, shelf: Shelf) -> APIRouter:
     """All reading routes; whoever may not look gets none of them."""
 
     async def may_look(request: Request) -> None:
@@ -105,9 +105,11 @@ def router(hub: Hub, authority: Authority) -> APIRouter:
     ) -> list[Row]:
         return known.interventions(hub, machine, most)
 
-    @api.get("/bags", tags=["bags"], summary="What was recorded, the newest first")
+    @api.get("/bags", tags=["bags"], summary="What was recorded and what lies in it, the newest first")
     async def bags_() -> list[Row]:
-        return await asyncio.to_thread(bags.listed, bags.folder(hub.entries))
+        """`about` says when and how long, which machines and jobs, and every intervention; it is null where there was
+        no time to read yet (ask again), and says `trouble` where the bag is damaged."""
+        return await shelf.listed(bags.folder(hub.entries))
 
     @api.get("/bags/{name}/replay", tags=["bags"], summary="What a node would have decided with another parameter")
     async def replay(
@@ -121,10 +123,9 @@ def router(hub: Hub, authority: Authority) -> APIRouter:
 
         `around` takes a moment only, in seconds from the beginning of the bag: a long bag is answered in two seconds.
         """
-        part = {} if around is None else {"around": around}
         try:
             bag = bags.find(bags.folder(hub.entries), name)
-            report = await bags.replayed(bag, _checked(node), {param: value}, part)
+            report = await shelf.replayed(bag, _checked(node), {param: value}, around)
         except bags.NoReplay as error:
             raise ProblemError(error.status, "not replayed", str(error)) from None
         return known.plain_mapping(report)

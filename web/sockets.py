@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -22,26 +23,20 @@ WRONG = frozenset({1002, 1003, 1007, TOO_MANY, 1009})
 
 async def serve(websocket: WebSocket, hub: Hub, authority: Authority) -> None:
     """A client from its handshake to its end."""
-    session = let_in(authority, dict(websocket.headers), websocket.cookies)
+    session = await admitted(websocket, hub, authority)
     if isinstance(session, Refused):
-        hub.counts["refused"] += 1
-        await _deny(websocket, session.status, session.title, session.text)
-        return
-    if protocol.SUBPROTOCOL not in websocket.scope["subprotocols"]:
-        hub.counts["refused"] += 1
-        await _deny(websocket, 400, "subprotocol is missing", f"ask for the subprotocol {protocol.SUBPROTOCOL}")
         return
     try:
         client = hub.connect()
     except NoRoom as error:
-        await _deny(websocket, 503, "no room", str(error))
+        await deny(websocket, 503, "no room", str(error))
         return
     sender = None
     try:
         await websocket.accept(subprotocol=protocol.SUBPROTOCOL)
         hub.hello(client, None if session is None else {"name": session.user, "roles": list(session.roles)})
         sender = asyncio.create_task(_send(websocket, client, hub))
-        await _read(websocket, client, hub, authority, session)
+        await read(websocket, client, hub, authority, session, lambda data: hub.request(client, data))
     except (WebSocketDisconnect, RuntimeError, OSError):
         pass  # it is gone: nothing is left to tell it
     finally:
@@ -52,11 +47,27 @@ async def serve(websocket: WebSocket, hub: Hub, authority: Authority) -> None:
                 await sender
 
 
-async def _deny(websocket: WebSocket, status: int, title: str, text: str) -> None:
+async def admitted(websocket: WebSocket, hub: Hub, authority: Authority) -> Session | Refused | None:
+    """Whose handshake this is; one that is Refused has been answered."""
+    session = let_in(authority, dict(websocket.headers), websocket.cookies)
+    if not isinstance(session, Refused) and protocol.SUBPROTOCOL not in websocket.scope["subprotocols"]:
+        session = Refused(400, "subprotocol is missing", f"ask for the subprotocol {protocol.SUBPROTOCOL}")
+    if isinstance(session, Refused):
+        hub.counts["refused"] += 1
+        await deny(websocket, session.status, session.title, session.text)
+    return session
+
+
+async def deny(websocket: WebSocket, status: int, title: str, text: str) -> None:
+    """Answer a handshake with why not."""
     await websocket.send_denial_response(problems.response(status, title, text))
 
 
-async def _read(websocket: WebSocket, client: Client, hub: Hub, authority: Authority, session: Session | None) -> None:
+async def read(
+    websocket: WebSocket, client: Client, hub: Hub, authority: Authority, session: Session | None,
+    take: Callable[[bytes], None],
+) -> None:  # fmt: skip
+    """Take what a client asks until it goes, asks too much, or may look no more."""
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -83,7 +94,7 @@ async def _read(websocket: WebSocket, client: Client, hub: Hub, authority: Autho
             client.say(protocol.error("text was sent: requests are binary msgpack maps"))
             hub.counts["bad_requests"] += 1
         else:
-            hub.request(client, data)
+            take(data)
 
 
 async def _send(websocket: WebSocket, client: Client, hub: Hub) -> None:

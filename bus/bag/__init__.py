@@ -9,7 +9,7 @@ low 32 bits of its sequence number. Losses lie at their place as messages on /ba
 """
 
 from bus.bag.contents import Attachment, BagMessage, Channel, Info
-from bus.bag.parts import AnyBag, Bags, Parts, open_bags
+from bus.bag.parts import AnyBag, Bags, Parts, open_bags, opened
 from bus.bag.reader import BagReader, read
 from bus.bag.records import BadBag
 from bus.bag.writer import BagFull, BagWriter, Discarded
@@ -28,5 +28,6 @@ __all__ = [
     "Info",
     "Parts",
     "open_bags",
+    "opened",
     "read",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -118,3 +119,17 @@ def open_bags(bags: Bags) -> AnyBag:
     """
     paths = [bags] if isinstance(bags, (str, Path)) else list(bags)
     return BagReader(paths[0]) if len(paths) == 1 else Parts(paths)
+
+
+@contextlib.contextmanager
+def opened(bags: Bags | AnyBag) -> Iterator[AnyBag]:
+    """The same for a while; what is open already stays so.
+
+    Raises:
+        BadBag: see BagReader and Parts.
+    """
+    if isinstance(bags, AnyBag):
+        yield bags
+    else:
+        with open_bags(bags) as reader:
+            yield reader

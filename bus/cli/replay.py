@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bus.cli.number import SECONDS
 from schemas.names import is_tool
 
 if TYPE_CHECKING:
+    from bus.bag import AnyBag
     from bus.node import Node
     from bus.replay import Decisions, Result, Wanted, Window
     from bus.trace import Record
@@ -71,28 +72,15 @@ def command(
         rise replay vmc1/impact_cortex run.mcap run_2.mcap --around 612.4 -p limit_pct=120
         rise replay nodes.impact_cortex crash.mcap --step --at 12.4
     """
-    # imported here: `rise --help` need not read bags
-    from bus.bag import BadBag
-    from bus.node import BadParameter
-    from bus.replay import NotReplayable, Wanted
-    from bus.target import BadTarget
-    from bus.trace import BadTrace
-
-    window = _window(around, before, after, start, end, warm_up)
+    window = window_of(around, before, after, start, end, warm_up)
     if (window is not None or len(bags) > 1) and (update or against is not None):
         raise click.UsageError("--update and --against take one bag, and the whole of it")
-    try:
-        cls, name = _find(node, bags)
-        values = _values(cls, parameters)
-        invoke = _stepper(bags, at_s) if step else None
-        result = _replayed(Wanted(cls, name, values), bags, window, invoke, quiet=as_json)
-        if result is None:
-            return
-        told = _differences(cls, result, against)
-    except (BadBag, NotReplayable, BadParameter, BadTarget, BadTrace, OSError, UnicodeDecodeError) as error:
-        raise BadInput(str(error)) from None
+    asked = ask(node, bags, parameters, window, against=against, step_from_s=at_s if step else None, quiet=as_json)
+    if asked is None:
+        return
+    result, told = asked
     if as_json:
-        click.echo(json.dumps(_report(result, told), ensure_ascii=False, indent=1))
+        click.echo(json.dumps(report(result, told), ensure_ascii=False, indent=1))
     else:
         _print(result, told)
     if result.problems:
@@ -103,14 +91,61 @@ def command(
     sys.exit(1 if told or result.errors else 0)
 
 
-def _window(
+def ask(
+    node: str,
+    bags: tuple[Path, ...],
+    parameters: Sequence[str],
+    window: Window | None,
+    *,
+    against: Path | None = None,
+    step_from_s: float | None = None,
+    quiet: bool = True,
+    reader: AnyBag | None = None,
+) -> tuple[Result, list[str]] | None:
+    """What the node decides now, and the lines that say what of it differs; None when the debugger was quit.
+
+    Args:
+        node: its full name in the bags, or its module.
+        parameters: `NAME=VALUE`, other than recorded.
+        against: another bag or an .expected.txt file; None: what was recorded.
+        step_from_s: a debugger before each callback from this moment on, in seconds from the bag's start.
+        quiet: no progress bar.
+        reader: the bags, where they are open already.
+
+    Raises:
+        BadInput: the bag, the node or a parameter is wrong.
+    """
+    # imported here: `rise --help` need not read bags
+    from bus.bag import BadBag, opened
+    from bus.node import BadParameter
+    from bus.replay import NotReplayable, Wanted
+    from bus.target import BadTarget
+    from bus.trace import BadTrace
+
+    try:
+        with opened(reader or bags) as held:
+            cls, name = _find(node, held, bags[0])
+            values = _values(cls, parameters)
+            invoke = None if step_from_s is None else _stepper(held.start_ns, step_from_s)
+            result = _replayed(Wanted(cls, name, values), held, window, invoke, quiet=quiet)
+        return None if result is None else (result, _differences(cls, result, against))
+    except (BadBag, NotReplayable, BadParameter, BadTarget, BadTrace, OSError, UnicodeDecodeError) as error:
+        raise BadInput(str(error)) from None
+
+
+def window_of(
     around: float | None,
-    before: float | None,
-    after: float | None,
-    start: float | None,
-    end: float | None,
-    warm_up: float | None,
+    before: float | None = None,
+    after: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    warm_up: float | None = None,
 ) -> Window | None:
+    """The part of the bag that is meant; None: the whole. All in seconds.
+
+    Raises:
+        click.UsageError, BadInput: they do not go together.
+    """
     if around is None and (before is not None or after is not None):
         raise click.UsageError("--before and --after go with --around")
     if around is None and start is None and end is None:
@@ -130,25 +165,23 @@ def _window(
         raise BadInput(str(error)) from None
 
 
-def _find(node: str, bags: tuple[Path, ...]) -> tuple[type[Node], str]:
+def _find(node: str, reader: AnyBag, bag: Path) -> tuple[type[Node], str]:
     """The class to run, and the full name of the recorded node; the name is empty where the class says enough."""
-    from bus.bag import open_bags
     from bus.replay import NotReplayable
     from bus.replay.inputs import recorded_nodes
     from bus.site import did_you_mean
     from bus.target import node_class, recorded_class
 
-    with open_bags(bags) as reader:
-        known = {n.name: n for n in recorded_nodes(reader)}
+    known = {n.name: n for n in recorded_nodes(reader)}
     if node in known:
-        return recorded_class(known[node].target, bags[0]), node
+        return recorded_class(known[node].target, bag), node
     if "/" in node and not node.endswith(".py"):
         real = [name for name in known if not is_tool(name)]
-        raise NotReplayable(f"{bags[0]}: no node {node} in it; {did_you_mean(node, real)}")
+        raise NotReplayable(f"{bag}: no node {node} in it; {did_you_mean(node, real)}")
     return node_class(node), ""
 
 
-def _values(cls: type[Node], parameters: tuple[str, ...]) -> dict[str, Any]:
+def _values(cls: type[Node], parameters: Sequence[str]) -> dict[str, Any]:
     from bus.arguments import value_of
     from bus.node import BadParameter
     from bus.site import did_you_mean
@@ -168,7 +201,7 @@ def _values(cls: type[Node], parameters: tuple[str, ...]) -> dict[str, Any]:
 
 def _replayed(
     wanted: Wanted,
-    bags: tuple[Path, ...],
+    reader: AnyBag,
     window: Window | None,
     invoke: Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any] | None,
     *,
@@ -181,7 +214,7 @@ def _replayed(
 
     if invoke is not None:
         try:
-            return replay_many([wanted], bags, window=window, invoke=invoke)[0]
+            return replay_many([wanted], reader, window=window, invoke=invoke)[0]
         except BdbQuit:
             return None
     hidden = quiet or not sys.stderr.isatty()
@@ -190,15 +223,14 @@ def _replayed(
         def progress(done: float) -> None:
             bar.update(int(done * 1000) - bar.pos)
 
-        return replay_many([wanted], bags, window=window, progress=progress)[0]
+        return replay_many([wanted], reader, window=window, progress=progress)[0]
 
 
-def _stepper(bags: tuple[Path, ...], at_s: float) -> Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]:
+def _stepper(start_ns: int, at_s: float) -> Callable[[Record, Callable[..., Any], tuple[Any, ...]], Any]:
     """Runs callbacks in pdb from a moment on; `self` and the message are in scope."""
     from bdb import BdbQuit
     from pdb import Pdb
 
-    from bus.bag import open_bags
     from bus.trace import Kind
 
     class Debugger(Pdb):
@@ -209,9 +241,6 @@ def _stepper(bags: tuple[Path, ...], at_s: float) -> Callable[[Record, Callable[
         def set_quit(self) -> None:
             super().set_quit()
             self.left = True
-
-    with open_bags(bags) as reader:
-        start_ns = reader.start_ns
 
     def invoke(record: Record, method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         seconds = (record.now_ns - start_ns) / 1e9
@@ -257,13 +286,14 @@ def _print(result: Result, told: list[str]) -> None:
     )
 
 
-def _report(result: Result, told: list[str]) -> dict[str, Any]:
+def report(result: Result, told: Sequence[str]) -> dict[str, Any]:
+    """An answer as JSON."""
     from bus.replay import identical
 
     return {
         "node": result.node,
         "order": result.order,
-        "differences": told,
+        "differences": list(told),
         "identical": identical(result.recorded, result),
         "messages": len(result.made),
         "callbacks": result.callbacks,

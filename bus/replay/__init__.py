@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus import trace
-from bus.bag import AnyBag, Bags, open_bags
+from bus.bag import AnyBag, Bags, open_bags, opened
 from bus.node import Node
 from bus.replay.context import Result
 from bus.replay.decisions import Decision, Decisions, lines
@@ -98,7 +98,7 @@ def replay(
 
 def replay_many(
     wanted: Sequence[Wanted],
-    bag: Bags,
+    bag: Bags | AnyBag,
     *,
     window: Window | None = None,
     progress: Progress | None = None,
@@ -106,9 +106,10 @@ def replay_many(
 ) -> list[Result]:
     """Several nodes of one bag at once, each along its own trace, in the order of their callbacks.
 
-    What one of them publishes now is what the others hear, under the recorded sequence numbers.
+    What one of them publishes now is what the others hear, under the recorded sequence numbers. A bag that is open
+    already stays so.
     """
-    with open_bags(bag) as reader:
+    with opened(bag) as reader:
         inputs = Inputs()
         nodes = [_choose(reader, w) for w in wanted]
         span = _span(reader, window, nodes)

@@ -42,6 +42,8 @@ class Known:
     """by how much the node's ids run ahead"""
     undecided: dict[Key, list[str]] = field(default_factory=dict)
     """by topic of decisions: what was otherwise than recorded before `from_ns` already, and never as recorded"""
+    silent: set[Key] = field(default_factory=set)
+    """latched topics of which nothing is recorded here: said before, or by other code; no sign of other moments"""
 
     def pairs(self, before: list[Decision], after: list[Decision]) -> Iterator[Pair]:
         """What to compare of one topic."""
@@ -94,6 +96,8 @@ class Known:
             before, after = ours.get(key, []), theirs.get(key, [])
             first = (before or after)[0]
             if first.latched:
+                if not before:
+                    self.silent.add(key)
                 self._settle(key, self._steps(in_force(before, after)), span_ns, changed=changed)
             elif first.stream:
                 self._settle(key, self._steps(pairs_by_time(before, after)), span_ns, changed=changed)
@@ -167,7 +171,8 @@ class Known:
 
     def out_of_step(self) -> list[Key]:
         """Topics that are published at other moments than recorded, up to the end."""
-        return [key for key, since in self.since.items() if since.get(WHOLE) == NEVER and key not in self.undecided]
+        left_out = self.undecided.keys() | self.silent
+        return [key for key, since in self.since.items() if since.get(WHOLE) == NEVER and key not in left_out]
 
     def no_reference(self, *, changed: bool) -> Iterator[str]:
         """Decisions that were never in step, in words: with the parameters as recorded nothing tells why."""

@@ -78,6 +78,7 @@ def test_both_forms_of_the_shop_run_the_same_nodes() -> None:
     assert len(composed.processes) < len(apart.processes)
 
 
+@pytest.mark.timeout(150)
 def test_twenty_deaths_of_one_mill_cost_the_other_no_sample(domain: Domain, tmp_path: Path, started: ExitStack) -> None:
     """vmc1 is killed 20 times; every row that vmc2 takes at 1 kHz meanwhile arrives, and it is PROTECTED all along."""
     launch = Launch(tmp_path, (SHIPPED / "shop.py").read_text(), "record:=false", "--site", str(SHIPPED / "site.toml"))

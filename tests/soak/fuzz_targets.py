@@ -34,7 +34,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "graph": ("knowledge_graph", "topology"),
     "people": ("ticket", "headers", "user_file", "session_file", "notify_file"),
     "backtest": ("backtested", "labelled", "laid_out"),
-    "web": ("ws_request", "ws_batch"),
+    "web": ("ws_request", "play_request", "ws_batch"),
     "text": (
         "entry",
         "anchor",

@@ -14,6 +14,7 @@ from tests.soak.fuzz_mutate import Grammar
 from tests.soak.fuzz_target import Target
 from tests.soak.fuzz_wire import example
 from tests.web.raws import SAMPLES, block, raw, signals
+from web import play_words
 from web.client import Client
 from web.hub import Hub
 from web.protocol import BadRequest
@@ -107,6 +108,16 @@ def ws_request() -> Target:
         "ws_request", pages.ask, (BadRequest,), [msgpack.packb(s) for s in seeds], Grammar("msgpack"), wordy=True,
         settle=pages.begin, batch=50,
     )  # fmt: skip
+
+
+def play_request() -> Target:
+    """What a page sends by /ws/bags."""
+    seeds = [
+        {"op": "play", "speed": 4.0}, {"op": "pause"}, {"op": "seek", "at_ns": 2**60},
+        {"op": "subscribe", "id": 1, "topics": ["*/alarm"]},
+    ]  # fmt: skip
+    packed = [msgpack.packb(s) for s in seeds]
+    return Target("play_request", play_words.decode, (BadRequest,), packed, Grammar("msgpack"), wordy=True)
 
 
 def ws_batch() -> Target:

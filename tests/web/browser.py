@@ -32,12 +32,12 @@ def answered(url: str) -> None:
 
 
 class Page:
-    """A connection to /ws."""
+    """A connection to /ws, or to another path."""
 
-    def __init__(self, url: str, **more: Any) -> None:
+    def __init__(self, url: str, path: str = "ws", **more: Any) -> None:
         self._connect = connect(
-            f"{url.replace('http', 'ws', 1)}ws", subprotocols=[Subprotocol("rise.1")], origin=Origin(url.rstrip("/")),
-            max_size=None, open_timeout=WITHIN_S, compression=None, **more,
+            f"{url.replace('http', 'ws', 1)}{path}", subprotocols=[Subprotocol("rise.1")],
+            origin=Origin(url.rstrip("/")), max_size=None, open_timeout=WITHIN_S, compression=None, **more,
         )  # fmt: skip
         self.names: dict[int, dict[str, Any]] = {}
 

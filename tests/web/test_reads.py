@@ -124,7 +124,11 @@ def test_the_topology_answers(api: Api) -> None:
 
 
 def test_bags_and_what_another_limit_would_have_done(api: Api) -> None:
-    assert {b["name"] for b in api.get("bags")} == {"vmc1_crash.mcap", "no_bag.mcap"}
+    until(lambda: all(b["about"] for b in api.get("bags")))
+    bags = {b["name"]: b["about"] for b in api.get("bags")}
+    assert set(bags) == {"vmc1_crash.mcap", "no_bag.mcap"}
+    assert (bags["vmc1_crash.mcap"]["machines"], bags["vmc1_crash.mcap"]["interventions"]) == (["vmc1"], 2)
+    assert bags["no_bag.mcap"]["trouble"]
     wanted = {"node": "vmc1/impact_cortex", "param": "limit_pct", "value": "190"}
     report = api.get("bags/vmc1_crash.mcap/replay", **wanted)
     assert report["problems"] == []

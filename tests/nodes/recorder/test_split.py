@@ -51,7 +51,9 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def decided(lines: list[str]) -> list[str]:
     """Without what an engine that has learned more since says beside its decisions."""
-    return [line for line in lines if not line.startswith(("vmc1 impact/assessment ", "vmc1 job/event "))]
+    return [
+        line for line in lines if not line.startswith(("vmc1 impact/assessment ", "vmc1 job/event ", "vmc1 job/run "))
+    ]
 
 
 @pytest.mark.parametrize("parameters", [{}, {"limit_pct": 155.0}])

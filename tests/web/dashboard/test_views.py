@@ -19,6 +19,12 @@ VIEWS = ("overview", "machine", "signals", "alarms", "nodes", "graph", "bags", "
 TEN_MM_PX = {(1280, 800): 59.4, (1920, 1080): 36.2}
 """10 mm on a 10-inch tablet (151 dpi) and on a 24-inch screen (92 dpi)"""
 
+SMALL = """() => [...document.querySelectorAll('button, select, input, a[href], label:has(input[type=checkbox])')]
+    .filter(e => e.offsetParent && !e.matches('.skip, [type=checkbox]'))
+    .filter(e => e.getBoundingClientRect().height < 47.9 || e.getBoundingClientRect().width < 47.9)
+    .map(e => e.outerHTML.slice(0, 120))"""
+"""what is too small to be hit with gloves, as HTML"""
+
 
 def at(page: Page, cell: Cell, view: str, query: str = "") -> None:
     """The view, live."""
@@ -102,12 +108,7 @@ def test_stop_is_in_sight_wherever_one_scrolls(page: Page, cell: Cell, view: str
 @pytest.mark.parametrize("view", VIEWS)
 def test_targets_are_big_enough_for_gloves(page: Page, cell: Cell, view: str) -> None:
     at(page, cell, view)
-    small = page.evaluate(
-        """() => [...document.querySelectorAll('button, select, input, a[href], label:has(input[type=checkbox])')]
-            .filter(e => e.offsetParent && !e.matches('.skip, [type=checkbox]'))
-            .filter(e => e.getBoundingClientRect().height < 47.9 || e.getBoundingClientRect().width < 47.9)
-            .map(e => e.outerHTML.slice(0, 120))"""
-    )
+    small = page.evaluate(SMALL)
     assert not small, small
 
 

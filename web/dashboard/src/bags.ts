@@ -1,4 +1,4 @@
-/** What can be asked of a recording: parameters of the logic engine, and moments at which it decided. */
+/** What is known of recordings, and what can be asked of them: parameters of the logic engine, moments at which it decided. */
 import type { Board } from "./model.ts";
 
 export interface Parameter {
@@ -19,6 +19,7 @@ export const PARAMETERS: Parameter[] = [
   { name: "accel_limit", unit: "m/s²", min: 5, max: 100, step: 1, start: 60 },
 ];
 
+/** An intervention in a bag. */
 export interface Moment {
   machine: string;
   stamp_ns: number;
@@ -26,25 +27,48 @@ export interface Moment {
   at_s: number;
   reaction: string;
   task: string;
+  would_have: boolean;
 }
 
-/** When a bag begins and ends, in nanoseconds; null when nothing that this page heard says so. */
-function span(board: Board, name: string): [number, number] | null {
-  const closed = board.closed.get(name);
-  if (closed) return [closed.start_ns, closed.end_ns];
-  const r = board.recorder;
-  if (r && r.path.endsWith(`/${name}`)) return [r.stamp_ns - r.duration_s * 1e9, Infinity];
-  return null;
+/** What lies in a bag; where it cannot be read only `trouble` is there. */
+export interface About {
+  start_ns?: number;
+  end_ns?: number;
+  duration_s?: number;
+  machines?: string[];
+  runs?: { machine: string; run_id: string; job_id: string; program: string }[];
+  interventions?: number;
+  /** whether alarms were recorded at all */
+  alarms?: boolean;
+  moments?: Moment[];
+  lost?: number;
+  trouble: string;
 }
 
-/** The interventions of all machines within a bag, the newest first. */
-export function around(board: Board, name: string): Moment[] {
-  const of = span(board, name);
-  if (!of) return [];
-  const out: Moment[] = [];
-  for (const m of board.machines.values())
-    for (const i of m.interventions)
-      if (i.stamp_ns >= of[0] && i.stamp_ns <= of[1])
-        out.push({ machine: m.name, stamp_ns: i.stamp_ns, at_s: (i.stamp_ns - of[0]) / 1e9, reaction: i.reaction, task: i.task });
+export interface Bag {
+  name: string;
+  size_bytes: number;
+  changed_ns: number;
+  black_box: boolean;
+  being_written: boolean;
+  /** null: the hub had no time to read it yet */
+  about: About | null;
+}
+
+/** The interventions in a bag, the newest first; of one that is being written also those heard since it was read. */
+export function moments(bag: Bag | undefined, board: Board): Moment[] {
+  const about = bag?.about;
+  const out = [...(about?.moments ?? [])];
+  const start = about?.start_ns;
+  const until = about?.end_ns;
+  if (bag?.being_written && start !== undefined && until !== undefined)
+    for (const m of board.machines.values())
+      for (const i of m.interventions)
+        if (i.stamp_ns > until) out.push({ ...i, machine: m.name, at_s: (i.stamp_ns - start) / 1e9 });
   return out.sort((a, b) => b.stamp_ns - a.stamp_ns);
+}
+
+/** Jobs by number, and programs where a run had no job. */
+export function jobs(about: About | null): string[] {
+  return [...new Set((about?.runs ?? []).map((r) => r.job_id || r.program).filter(Boolean))];
 }

@@ -1,6 +1,6 @@
 /** What is known of the shop, gathered from messages: values in, values out. Knows no socket and no page. */
 import type {
-  Assessment, BagSplit, Diagnostics, Intervention, JobRun, LogRecord, MachineInfo, MachineState, MotionEvent,
+  Alarm, Assessment, BagSplit, Diagnostics, Intervention, JobRun, LogRecord, MachineInfo, MachineState, MotionEvent,
   ProcessStatus, Protection, ReactionResult, RecorderStatus, Shield, SignalInfo, StandingAlarm, Topology, Verdict,
 } from "./protocol.ts";
 
@@ -64,6 +64,7 @@ export class Board {
   readonly diagnostics = new Map<string, Diagnostics>();
   readonly processes = new Map<string, ProcessStatus[]>();
   readonly logs: LogRecord[] = [];
+  private standing = false;
   echoed = "";
   echo: Echo | null = null;
   topology: Topology | null = null;
@@ -123,7 +124,10 @@ export class Board {
         this.machine(space).run = message as JobRun;
         return;
       case "StandingAlarm":
+        this.standing = true;
         return this.alarm(message as StandingAlarm);
+      case "Alarm":
+        return this.recordedAlarm(space, message as Alarm);
       case "Diagnostics":
         return this.diagnosed(message as Diagnostics);
       case "Processes": {
@@ -154,6 +158,14 @@ export class Board {
     if (list.some((o) => o.intervention_id === i.intervention_id && o.stamp_ns === i.stamp_ns)) return;
     keep(list, i);
     list.sort((a, b) => a.stamp_ns - b.stamp_ns);
+  }
+
+  /** What a machine said by itself: it counts in a recording without a hub, where nobody says how people took it. */
+  private recordedAlarm(machine: string, a: Alarm): void {
+    if (this.standing) return;
+    const state = a.level === "NORMAL" ? "NORMAL" : "UNACKNOWLEDGED";
+    const raised_ns = this.alarms.get(a.alarm_id)?.raised_ns ?? a.stamp_ns;
+    this.alarm({ ...a, machine, state, raised_ns, first_out: false, acknowledged_by: "", acknowledged_ns: 0 });
   }
 
   /** The hub says of every alarm how it stands between the machine and the people. */

@@ -62,7 +62,19 @@ export type FromHub =
   | { op: "dropped"; batches: number }
   | { op: "withdrawn"; topic: number; key: string | null }
   | { op: "error"; id: number | null; text: string }
-  | { op: "pong"; n: number; now_ns: number | bigint };
+  | { op: "pong"; n: number; now_ns: number | bigint }
+  | { op: "sought"; at_ns: number | bigint }
+  | ({ op: "position" } & Record<keyof Position, number | bigint | boolean>);
+
+/** where the player of a recording is (web/play_words.py) */
+export interface Position {
+  at_ns: number;
+  start_ns: number;
+  end_ns: number;
+  speed: number;
+  paused: boolean;
+  slipped_s: number;
+}
 
 export interface MachineState {
   stamp_ns: number;
@@ -200,6 +212,9 @@ export interface StandingAlarm {
   /** the stamp in nanoseconds, exact */
   stamp_text?: string;
 }
+
+/** an alarm as whoever raised it says it */
+export type Alarm = Pick<StandingAlarm, "alarm_id" | "level" | "origin" | "native_code" | "text" | "stamp_ns">;
 
 /** the run that is on; an empty run_id: none is */
 export interface JobRun {

@@ -1,13 +1,13 @@
 /** The one place where messages become what the page shows: connection, board, rings, session, route. */
 import { get, post, showUser } from "./api.ts";
-import { Board } from "./model.ts";
-import type { Column, Hello, Intervention, MotionEvent, ReactionResult, SignalInfo, StandingAlarm, User, Verdict } from "./protocol.ts";
-import { Ring } from "./ring.ts";
+import type { Bag } from "./bags.ts";
+import type { Board } from "./model.ts";
+import { Played } from "./played.svelte.ts";
+import type { Hello, Intervention, MotionEvent, Position, ReactionResult, SignalInfo, StandingAlarm, User, Verdict } from "./protocol.ts";
+import { T } from "./texts.ts";
 import { format, oneTimeKey, parse, type Route, type View } from "./route.ts";
-import { type Feed, type Listener, Wire } from "./wire.ts";
+import { type Owner, Side, type Source } from "./side.ts";
 
-/** rows kept of a source: four minutes at 1 kHz, half a minute at 10 kHz */
-const RING_ROWS = 1 << 18;
 /** of the overview's traces: the rest of a second's fraction is never looked at */
 const REDRAW_MS = 100;
 
@@ -17,16 +17,10 @@ const ALWAYS = [
   "*/job/run", "alarm/standing", "diagnostics", "launch/processes", "bag/status", "bag/closed", "graph/topology",
   "log",
 ];
+/** of a recording: what nodes say of themselves is of the views that are live only; alarms also where no hub was */
+const RECORDED = [...ALWAYS.filter((t) => !/^(log|bag|launch|graph)\b/.test(t)), "*/alarm"];
 const SIGNALS_ID = 2;
 const EXTRA_ID = 3;
-
-export interface Source {
-  topic: string;
-  source: string;
-  machine: string;
-  columns: Column[];
-  ring: Ring;
-}
 
 interface Past extends Intervention {
   machine: string;
@@ -37,12 +31,14 @@ interface Past extends Intervention {
 
 const same = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-export class Store implements Listener {
-  readonly board = new Board();
-  readonly sources = new Map<string, Source>();
+export class Store implements Owner {
+  /** the shop as it is now: STOP, the connection and what is spoken are of it, whatever is shown */
+  readonly live: Side;
+  /** a recording that is shown in its place */
+  played = $state<Played | null>(null);
   /** grows when something on the board changed: what is derived reads it */
   tick = $state(0);
-  connected = $state(false);
+  liveConnected = $state(false);
   everConnected = $state(false);
   simulated = $state(false);
   domain = $state("");
@@ -54,14 +50,10 @@ export class Store implements Listener {
   byKey = $state(false);
   readonly administrator = $derived(this.user?.roles.includes("administrator") ?? false);
   private key = "";
-  readonly wire: Wire;
   private dirty = false;
 
   constructor() {
-    const url = new URL("ws", document.baseURI);
-    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    url.hash = url.search = "";
-    this.wire = new Wire(url.href, this);
+    this.live = new Side("ws", this);
     this.night = localStorage.getItem("night") === "yes";
   }
 
@@ -70,8 +62,8 @@ export class Store implements Listener {
     if (this.key) history.replaceState(null, "", "#/overview"); // a key is no thing to leave in the history
     this.route = parse(location.hash);
     window.addEventListener("hashchange", () => (this.route = parse(location.hash)));
-    this.wire.subscribe(1, ALWAYS);
-    this.wire.start();
+    this.live.wire.subscribe(1, ALWAYS);
+    this.live.wire.start();
     window.setInterval(() => {
       // stale is a matter of time, not of messages: look again even when nothing came
       if (this.dirty || performance.now() - this.ticked_ms > 500) this.bump();
@@ -86,20 +78,61 @@ export class Store implements Listener {
     this.tick++;
   }
 
+  /** What the views show: live, or recorded. */
+  get shown(): Side {
+    return this.played?.side ?? this.live;
+  }
+
+  get board(): Board {
+    return this.shown.board;
+  }
+
+  /** Machines of which something is shown; a recording may hold what was said of others. */
+  get machines(): string[] {
+    const all = [...this.board.machines.values()].filter((m) => m.name && (!this.played || m.info || m.state));
+    return all.map((m) => m.name).sort();
+  }
+
+  /** What stands where no alarm does: of a recording without alarms nobody can say that there was none. */
+  get noAlarm(): string {
+    return this.played && !this.played.bag.about?.alarms ? T.played.noAlarm : T.noAlarm;
+  }
+
+  get connected(): boolean {
+    return this.played ? this.played.connected : this.liveConnected;
+  }
+
   now(): number {
-    return this.wire.now();
+    return this.shown.wire.now();
+  }
+
+  /** Shows a recording in the place of the shop, until `backToLive`. */
+  play(bag: Bag): void {
+    this.played?.close();
+    this.live.wire.subscribe(SIGNALS_ID, []);
+    this.played = new Played(bag, RECORDED, () => (this.dirty = true));
+    const machines = bag.about?.machines ?? [];
+    if (machines.length === 1) this.go("machine", { m: machines[0]! });
+    else this.go("overview");
+    this.bump();
+  }
+
+  backToLive(): void {
+    this.played?.close();
+    this.played = null;
+    this.bump();
   }
 
   /** The topic of which the newest message is shown; empty: none. */
   look(topic: string): void {
-    this.board.echoed = topic;
-    this.board.echo = null;
-    this.wire.subscribe(EXTRA_ID, topic ? [topic] : []);
+    this.live.board.echoed = topic;
+    this.live.board.echo = null;
+    this.live.wire.subscribe(EXTRA_ID, topic ? [topic] : []);
   }
 
   /** Signals that a view needs; the ones before are ended. */
   want(topics: string[]): void {
-    this.wire.subscribe(SIGNALS_ID, topics);
+    this.shown.wire.subscribe(SIGNALS_ID, topics);
   }
 
   go(view: View, query: Record<string, string> = {}): void {
@@ -149,10 +182,10 @@ export class Store implements Listener {
     try {
       // more alarms than the bus keeps for who comes late; what the line said meanwhile is newer
       for (const alarm of await get<StandingAlarm[]>("alarms"))
-        if (!this.board.alarms.has(alarm.alarm_id)) this.board.alarm(alarm);
+        if (!this.live.board.alarms.has(alarm.alarm_id)) this.live.board.alarm(alarm);
       for (const told of (await get<Past[]>("interventions?most=100")).reverse()) {
-        const m = this.board.machine(told.machine);
-        this.board.intervention(told.machine, told);
+        const m = this.live.board.machine(told.machine);
+        this.live.board.intervention(told.machine, told);
         for (const r of told.results) if (!m.results.some((o) => same(o, r))) m.results.push(r);
         for (const e of told.motion) if (!m.motion.some((o) => same(o, e))) m.motion.push(e);
         if (told.verdict) m.verdicts.set(`${told.intervention_id}@${told.stamp_ns}`, told.verdict);
@@ -168,13 +201,13 @@ export class Store implements Listener {
     this.simulated = hello.simulated;
     this.shows(hello.user);
     this.everConnected = true;
-    this.board.alarms.clear(); // what stands comes anew; what went while nobody listened does not
+    this.live.board.alarms.clear(); // what stands comes anew; what went while nobody listened does not
     void this.signOnByKey();
     void this.past();
   }
 
   state(open: boolean): void {
-    this.connected = open;
+    this.liveConnected = open;
     if (open) this.trouble = "";
     this.bump();
   }
@@ -183,43 +216,23 @@ export class Store implements Listener {
     this.trouble = text;
   }
 
-  message(feed: Feed, message: Record<string, unknown>, _publish_s: number): void {
-    this.board.take(feed.name, feed.type, feed.publisher, message, this.now(), feed.units);
-    if (feed.type === "MachineInfo") this.simulated = [...this.board.machines.values()].every((m) => m.info?.simulated !== false);
-    this.dirty = true;
+  sought(): void {}
+
+  moved(_: Position): void {}
+
+  ended(text: string): void {
+    this.trouble = text;
   }
 
-  columns(feed: Feed, columns: Column[] | null): void {
-    if (!columns?.length) return;
-    const key = `${feed.name}|${feed.source}`;
-    const old = this.sources.get(key);
-    if (old && old.columns.map((c) => c.name).join() === columns.map((c) => c.name).join()) return;
-    const machine = feed.name.slice(0, feed.name.indexOf("/"));
-    const ring = new Ring(columns.length, RING_ROWS);
-    this.sources.set(key, { topic: feed.name, source: feed.source, machine, columns, ring });
-    this.dirty = true;
-  }
-
-  rows(feed: Feed, bytes: Uint8Array, rows: number, start_s: number, period_s: number, firstRow: number): void {
-    const source = this.sources.get(`${feed.name}|${feed.source}`);
-    if (!source) return;
-    source.ring.push(bytes, rows, start_s, period_s, firstRow, feed.binRows > 1 ? feed.binRows / 2 : 1);
-    this.board.machine(source.machine).heard_s = this.now();
-  }
-
-  withdrawn(feed: Feed, key: string | null): void {
-    this.board.withdrawn(feed.name, feed.type, feed.publisher, key);
+  changed(): void {
+    const machines = [...this.live.board.machines.values()];
+    if (machines.length) this.simulated = machines.every((m) => m.info?.simulated !== false);
     this.dirty = true;
   }
 
   /** The source and column of a signal of a machine. */
   find(machine: string, signal: string): [Source, number] | null {
-    for (const source of this.sources.values()) {
-      if (source.machine !== machine) continue;
-      const column = source.columns.findIndex((c) => c.name === signal);
-      if (column >= 0) return [source, column];
-    }
-    return null;
+    return this.shown.find(machine, signal);
   }
 
   /** Every signal of a machine by name, also those that nobody has asked for yet. */

@@ -1,6 +1,6 @@
 /** The connection to the hub: subscribes, checks every number, comes back by itself and says where it was. */
 import { decode, encode } from "@msgpack/msgpack";
-import type { Batch, Column, FromHub, Hello, Names } from "./protocol.ts";
+import type { Batch, Column, FromHub, Hello, Names, Position } from "./protocol.ts";
 import { Sequence, type Stretch } from "./sequence.ts";
 
 export const SUBPROTOCOL = "rise.1";
@@ -9,6 +9,10 @@ const PING_MS = 1000;
 export const SILENT_MS = 2500;
 const RETRY_MS = [200, 500, 1000, 2000];
 const RESUME_MAX = 1000;
+/** close codes from here on: the same would be said again */
+const FINAL_CODE = 4000;
+/** of a recording's time, how far a moment is drawn out until the next one is told */
+const DRAWN_OUT_S = 0.3;
 const KEYED = new Set(["StandingAlarm", "Alarm", "Diagnostics", "Tunnel"]);
 
 export interface Feed extends Names {
@@ -27,6 +31,11 @@ export interface Listener {
   withdrawn(feed: Feed, key: string | null): void;
   said(text: string): void;
   state(open: boolean): void;
+  /** of a recording: all that follows is of another time */
+  sought(): void;
+  moved(position: Position): void;
+  /** of a recording: it will not come back */
+  ended(text: string): void;
 }
 
 /** 64-bit integers come as bigint: as numbers they are exact to 256 ns, which a screen does not show. */
@@ -49,7 +58,7 @@ export function matches(pattern: string, topic: string): boolean {
 }
 
 export class Wire {
-  readonly sequence = new Sequence();
+  sequence = new Sequence();
   open = false;
   /** seconds of the domain's clock minus the browser's; NaN before the first batch */
   offset_s = NaN;
@@ -61,10 +70,16 @@ export class Wire {
   private pings = 0;
   private stopped = false;
   private timer = 0;
+  /** of a recording: a moment in it, when that was told, and how fast it goes on */
+  private at_s = NaN;
+  private told_s = 0;
+  private speed = 0;
 
   constructor(
     private readonly url: string,
     private readonly listener: Listener,
+    /** plays a bag: its time is that of the recording, and goes as fast as it is told */
+    private readonly recorded = false,
   ) {}
 
   start(): void {
@@ -80,7 +95,13 @@ export class Wire {
 
   /** Seconds of the domain's clock now. */
   now(): number {
+    if (this.recorded) return this.at_s + Math.min(DRAWN_OUT_S, performance.now() / 1000 - this.told_s) * this.speed;
     return performance.now() / 1000 + this.offset_s;
+  }
+
+  /** Sends what a recording is asked, as soon as there is a line. */
+  request(asked: object): void {
+    this.send(asked);
   }
 
   /** Asks for topics under a number of the caller's; the same number again replaces, no topics end it. */
@@ -104,7 +125,7 @@ export class Wire {
   }
 
   private send(request: object): void {
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(encode(request));
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(encode(request, { useBigInt64: true }));
   }
 
   private connect(): void {
@@ -124,6 +145,10 @@ export class Wire {
       if (this.socket !== socket) return;
       this.socket = null;
       this.down();
+      if (event.code >= FINAL_CODE) {
+        this.stopped = true;
+        return this.listener.ended(event.reason);
+      }
       if (event.reason) this.listener.said(event.reason);
       const wait = RETRY_MS[Math.min(this.attempts++, RETRY_MS.length - 1)]!;
       if (!this.stopped) window.setTimeout(() => this.connect(), wait);
@@ -160,6 +185,8 @@ export class Wire {
     if (said.op === "pong") return this.clock(said.now_ns);
     if (said.op === "dropped") return this.sequence.dropped(said.batches);
     if (said.op === "error") return this.listener.said(said.text);
+    if (said.op === "sought") return this.sought();
+    if (said.op === "position") return this.moved(plain(said) as unknown as Position);
     const feed = this.feeds.get(said.topic);
     if (!feed) return;
     if (said.op === "decimated") feed.binRows = said.bin_rows;
@@ -170,13 +197,30 @@ export class Wire {
     this.open = true;
     this.attempts = 0;
     this.clock(hello.now_ns);
-    this.listener.hello(hello);
     this.listener.state(true);
-    const resume = this.sequence.resume(() => true, RESUME_MAX);
+    const resume = this.recorded ? {} : this.sequence.resume(() => true, RESUME_MAX);
     for (const [id, { topics, window_s }] of this.wanted) this.send({ op: "subscribe", id, topics, window_s, resume });
+    this.listener.hello(hello);
+  }
+
+  private sought(): void {
+    this.feeds = new Map();
+    this.sequence = new Sequence();
+    this.listener.sought();
+  }
+
+  private moved(position: Position): void {
+    this.speed = position.paused ? 0 : position.speed;
+    this.clock(position.at_ns);
+    this.listener.moved(position);
   }
 
   private clock(now_ns: number | bigint): void {
+    if (this.recorded) {
+      this.at_s = Number(now_ns) / 1e9;
+      this.told_s = performance.now() / 1000;
+      return;
+    }
     // the least delay seen lately is nearest the truth: go up at once, down slowly
     const offset = Number(now_ns) / 1e9 - performance.now() / 1000;
     if (!(Math.abs(offset - this.offset_s) < 1)) this.offset_s = offset;

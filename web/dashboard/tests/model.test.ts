@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { around } from "../src/bags.ts";
+import { jobs, moments } from "../src/bags.ts";
 import { edges, layout, sum } from "../src/graph.ts";
 import { ALARMS_KEEP, alarmsOf, Board, isStale, protection } from "../src/model.ts";
 import { flat, nodeRows } from "../src/nodes.ts";
@@ -141,12 +141,21 @@ describe("a message as lines", () => {
 });
 
 describe("moments in a bag", () => {
-  it("count from the beginning of the bag that is being written", () => {
+  const about = { start_ns: 70 * S, end_ns: 90 * S, trouble: "", moments: [{ machine: "vmc1", at_s: 10, stamp_ns: 80 * S, reaction: "STOP", task: "load_limit", would_have: false }] };
+  const bag = { name: "run.mcap", size_bytes: 1, changed_ns: 0, black_box: false, about };
+
+  it("are those of the bag, and while it is written those heard since it was read", () => {
     const board = new Board();
-    told(board, "vmc1/impact/intervention", "Intervention", decided(95 * S, "e#1"));
-    told(board, "vmc1/impact/intervention", "Intervention", decided(60 * S, "e#0"));
-    told(board, "bag/status", "RecorderStatus", { stamp_ns: 100 * S, path: "/x/run.mcap", duration_s: 30 });
-    expect(around(board, "run.mcap").map((m) => m.at_s)).toEqual([25]);
-    expect(around(board, "other.mcap")).toEqual([]);
+    told(board, "vmc1/impact/intervention", "Intervention", decided(95 * S, "e#2"));
+    told(board, "vmc1/impact/intervention", "Intervention", decided(60 * S, "e#1"));
+    expect(moments({ ...bag, being_written: true }, board).map((m) => m.at_s)).toEqual([25, 10]);
+    expect(moments({ ...bag, being_written: false }, board).map((m) => m.at_s)).toEqual([10]);
+    expect(moments({ ...bag, about: null, being_written: true }, board)).toEqual([]);
+  });
+
+  it("jobs are numbers where there are any, and programs where not", () => {
+    const run = { machine: "vmc1", run_id: "r", program: "O1001" };
+    expect(jobs({ trouble: "", runs: [{ ...run, job_id: "502" }, { ...run, job_id: "" }, { ...run, job_id: "502" }] })).toEqual(["502", "O1001"]);
+    expect(jobs(null)).toEqual([]);
   });
 });
