@@ -38,6 +38,8 @@ from schemas.shop import JobRun, JobSpec
 
 MOST_ROWS = 20_000
 """judged at once, of one source: more gains nothing and leaves the processor's cache"""
+MOST_NS = 1 << 62
+"""times beyond it do not fit into the arrays in which they are reckoned"""
 MOST_KNOWN = 10_000
 """states of which it is kept what they say to tasks"""
 
@@ -59,8 +61,14 @@ class Blocks(NamedTuple):
 
     @classmethod
     def of(cls, topic: str, block: SignalBlock, rows_each: int = 1) -> Blocks:
-        """A long block as if it had come in pieces of `rows_each` rows, each heard when its last row was taken."""
+        """A long block as if it had come in pieces of `rows_each` rows, each heard when its last row was taken.
+
+        Raises:
+            ValueError: its rows have times that no clock shows.
+        """
         data = block.data.array
+        if abs(block.stamp_ns) >= MOST_NS or not 0 <= block.period_ns * (len(data) + 1) < MOST_NS:
+            raise ValueError(f"{len(data)} rows from {block.stamp_ns} ns on, {block.period_ns} ns apart, cannot be")
         first_rows = np.arange(0, len(data), rows_each, dtype=np.int64)
         ends = np.minimum(first_rows + rows_each, len(data)) - 1
         stamps_ns = block.stamp_ns + first_rows * block.period_ns
@@ -208,13 +216,13 @@ class Backtest:
         """A parameter was changed while the machine was watched; `values`: what it is then in each setting."""
         self.finish()
         for n, (setting, value) in enumerate(zip(self.settings, values, strict=True)):
-            before = setting.get(name)
+            before = dict(setting)
             setting[name] = value
             try:
                 self._site_tasks[n] = Tuning.watched(setting)
                 Tuning.described(setting)
             except (BadTasks, BadCuts):  # as the live engine does: what was described before stays in force
-                setting[name] = before
+                self.settings[n] = setting = before
             self.episodes[n].rearm_ns = round(float(setting.get("rearm_s", Tuning.rearm_s.default)) * 1e9)
         for group in list(self._groups):
             self._describe(group)

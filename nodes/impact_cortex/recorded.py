@@ -211,7 +211,11 @@ class Reader:
             else:
                 block = _decoded(SignalBlock, message)
                 topic = topics.SAMPLES if method == "on_samples" else topics.VIBRATION
-                blocks = Blocks.of(topic.name, block, max(1, len(block.data.array)))
+                try:
+                    blocks = Blocks.of(topic.name, block, max(1, len(block.data.array)))
+                except ValueError as error:
+                    self._note(f"{message.topic}: {error}")
+                    return
                 test.rows([blocks._replace(heard_ns=np.full(len(blocks.first_rows), now_ns))])
         elif kind == Kind.LINK:
             if isinstance(trace.unpack_link(record.payload), (Stale, Gone)):

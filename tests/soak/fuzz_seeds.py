@@ -101,6 +101,10 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
         _entry(definitions={"0": {}}), _entry(name="\u00e9"), b'{"version": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}",
     ),
     "anchor": (json.dumps({"anchor_ns": 10**30}).encode(), DEEP),
+    "backtested": (
+        _steps("", [], [[3, 1, 10**18, msgpack.packb(SIGNALS_BLOCK | {"stamp_ns": 2**63, "period_ns": 1})]]),
+        _steps("{}", [[9, name, 10**18, 0, 0, b'[{"tool": -1}]'] for name in ("cuts", "tasks")], []),
+    ),
     "linuxcnc": (
         b'S{"task_state": 4, "task_mode": 0, "interp_state": 0, "exec_state": 0, "paused": false, "homed": true, '
         b'"ini": "", "file": "/a.ngc", "line": 0, "block": "", "feed_word": 0.0, "stop_word": -1, '

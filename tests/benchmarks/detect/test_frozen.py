@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.benchmarks.detect import frozen
@@ -29,6 +31,14 @@ def test_every_file_that_is_named_is_there() -> None:
     names = {p.relative_to(frozen.ROOT).as_posix() for p in frozen.sources()}
     assert all("*" in pattern or pattern in names for pattern in frozen.SOURCES)
     assert "nodes/impact_cortex/channel.py" in names
+
+
+def test_what_is_left_out_of_the_hash_is_run_by_nothing_here() -> None:
+    listed = "import sys, tests.benchmarks.detect.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", listed], cwd=frozen.ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "nodes.impact_cortex.channel" in loaded
+    assert not {f"nodes.impact_cortex.{name.removesuffix('.py')}" for name in frozen.BESIDE} & loaded
 
 
 def test_a_difference_is_said(tmp_path: Path) -> None:

@@ -170,6 +170,22 @@ def test_a_job_brings_its_limits_with_the_start_of_its_program() -> None:
     assert [[(d.limit, (d.stamp_ns - T0) // MS) for d in test.decided(n)] for n in range(2)] == [[(50.0, 202)]] * 2
 
 
+def test_times_that_no_clock_shows_are_refused() -> None:
+    for stamp_ns, period_ns in ((1 << 63, MS), (T0, 1 << 62), (T0, -1)):
+        block = SignalBlock(
+            stamp_ns=stamp_ns, period_ns=period_ns, source="drive", first_row=0, data=Samples(np.zeros((2, 1), "<f4"))
+        )
+        with pytest.raises(ValueError, match="cannot be"):
+            Blocks.of("machine/samples", block)
+
+
+def test_a_parameter_that_is_refused_leaves_what_was_not_given_as_it_was() -> None:
+    test = Backtest([{}])
+    test.parameter("cuts", [({"tool": -1},)])
+    test.parameter("rearm_s", [1.0])
+    test.finish()
+
+
 def test_a_run_that_began_before_keeps_its_own_job() -> None:
     limits = (JobLimit(task="load_limit", error=50.0),)
     run = JobRun(stamp_ns=1, run_id="m#1", program="O1001", spec=JobSpec(job_id="502", program="O1001", limits=limits))
