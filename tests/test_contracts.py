@@ -137,7 +137,6 @@ def test_what_is_imported_is_a_dependency_and_every_dependency_is_imported() -> 
         for _, name in imported(ast.parse(path.read_text()))
         if module_name(path) != "bus.replay.pytest_plugin"  # loaded by pytest, so it is there
     }
-    declared.discard("websockets")  # uvicorn loads it, by the name that web/serving.py gives
     # LinuxCNC's module comes with its Debian package, for the system's Python, in a process of its own
     assert used - own - sys.stdlib_module_names - {"hal"} == declared
 

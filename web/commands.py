@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
 from schemas import topics
 from schemas.audit import AuditOutcome, StandingAlarm
@@ -364,10 +365,10 @@ def address(request: Request) -> str:
 
 
 async def reason_in(request: Request) -> str:
-    """What stands as the reason in a body that may be anything."""
+    """What stands as the reason in a body that may be anything, or break off: a stop is asked for by then."""
     try:
         body = json.loads(await request.body())
         reason = body.get("reason", "")
         return sayable(reason, bodies.TEXT_MAX) if isinstance(reason, str) else ""
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, RecursionError, ClientDisconnect):
         return ""

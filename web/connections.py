@@ -33,7 +33,7 @@ class Http(H11Protocol):
 
     _before: tuple[object, object] = (None, None)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own narrows it
         super().connection_made(transport)
         of_address = sum(_address(c) == _address(self) for c in self.connections)
         if of_address > OF_ADDRESS_MAX:
@@ -53,6 +53,9 @@ class Http(H11Protocol):
             self.loop.call_later(REQUEST_WITHIN_S, self._look)
 
     def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what is answered to the request before would come behind this
+            self.cycle.message_event.set()
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:  # the answer before was the last: nothing more can be said here

@@ -4,6 +4,7 @@ done without them."""
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from bus.testing import Domain
 from schemas import topics
 from schemas.audit import AuditOutcome
 from schemas.machine import MotionPhase
-from tests.web.rig import Shop, folder, people, shop
+from tests.web.rig import WAIT_S, Shop, folder, people, shop
 from web.limits import REFUSED, STOPS
 from web.private import write_private
 from web.sessions import SESSION_NS, TICKET_NS
@@ -318,3 +319,13 @@ def ticket(secret: str, user: str, *roles: str, signed_s: int) -> str:
         signed_s, digit = divmod(signed_s, 62)
         stamp = ALPHABET[digit] + stamp
     return f"{packed}:{stamp}:{sign(f'{packed}:{stamp}', secret, TICKET_SALT)}"
+
+
+def test_stop_is_done_though_what_comes_with_it_breaks_off(domain: Domain) -> None:
+    with shop(domain) as made:
+        host, _, port = made.url.removeprefix("http://").partition(":")
+        head = f"POST /api/v1/machines/vmc1/stop HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {made.url}\r\n"
+        with socket.create_connection((host, int(port)), WAIT_S) as cut:
+            cut.sendall(f'{head}Content-Length: 100\r\n\r\n{{"reas'.encode())
+        assert made.audit(command="STOP", target="vmc1").outcome is AuditOutcome.DONE
+        made.wait(topics.MOTION, "vmc1/machine/motion", lambda m: m.phase is MotionPhase.AXES_STANDING)

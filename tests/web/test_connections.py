@@ -126,3 +126,20 @@ def test_an_answer_that_cannot_be_given_any_more_is_no_error(node: FanucApi, cap
                 until(sock, lambda said: False)
     assert_served(node)
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/session", "/api/v1/machines/vmc1/stop", "/api/v1/alarms/ack"])
+def test_a_body_that_turns_bad_is_refused_once_and_without_a_traceback(
+    node: FanucApi, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost:{port(node)}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with come(node) as bad:
+        bad.sendall(head.encode() + b"2\r\n{}\r\n")
+        with come(node) as other:  # by its answer the request before has begun
+            other.sendall(f"GET /healthz HTTP/1.1\r\nHost: localhost:{port(node)}\r\n\r\n".encode())
+            until(other, lambda said: b"\r\n\r\n" in said)
+        bad.sendall(b"ZZ\r\n")
+        said = until(bad, lambda said: False)
+    assert said.count(b"HTTP/1.1 ") == 1, said
+    assert_served(node)
+    assert not [record for record in caplog.records if record.exc_info], caplog.text

@@ -136,7 +136,8 @@ def test_open_to_the_network_at_an_address_that_a_tablet_types(domain: Domain) -
     with shop(domain, listen="0.0.0.0") as made:
         address = own_addresses()[0]
         host = f"[{address}]" if ":" in address else address
-        assert made.url == f"https://{host}:{made.node.serving.port}"  # type: ignore[union-attr]
+        assert made.node.serving is not None
+        assert made.url == f"https://{host}:{made.node.serving.port}"
         told = (folder(domain) / "address").read_text().strip()
         assert told == f"{made.url}/"
         pem = folder(domain) / "tls.pem"
