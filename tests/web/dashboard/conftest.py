@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.web.dashboard.cell import Cell
 from tests.web.dashboard.chromium import CHROMIUM, FLAGS
 
 TABLET = (1280, 800)
 SHOWN_WITHIN_MS = 15_000
+"""two cells and a browser are more than two cores have at a start"""
+expect.set_options(timeout=SHOWN_WITHIN_MS)
 
 
 @pytest.fixture(scope="package")
