@@ -24,7 +24,9 @@ REQUEST_WITHIN_S = 10.0
 SLICE_BYTES = 4096
 """what is parsed at once, before others get their turn"""
 EXTRA_FRAMES = Pace(200, 20_000_000)
-"""frames that are no whole message: pings, pongs, pieces, and what comes behind a close"""
+"""frames that are no whole message: pings, pongs, pieces"""
+CLOSE_WITHIN_S = 5.0
+"""so long a peer that was sent a close may take to answer it; what it says meanwhile is for nobody"""
 FLOODED = 1008
 
 
@@ -69,6 +71,7 @@ class Frames(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         self._extra = Bucket(EXTRA_FRAMES, self._now_ns())
         self._rest = b""
+        self._ends = False
 
     def _now_ns(self) -> int:
         return round(self.loop.time() * 1e9)
@@ -105,16 +108,23 @@ class Frames(WebSocketsSansIOProtocol):
             super().handle_cont(event)
 
     def handle_text(self, event: Frame) -> None:
-        if not self.close_sent or self._may():
+        if not self._is_over():
             super().handle_text(event)
 
     def handle_bytes(self, event: Frame) -> None:
-        if not self.close_sent or self._may():
+        if not self._is_over():
             super().handle_bytes(event)
+
+    def _is_over(self) -> bool:
+        """Whether a close was sent. The connection is not cut then at once: the peer would never read why."""
+        if self.close_sent and not self._ends:
+            self._ends = True
+            self.loop.call_later(CLOSE_WITHIN_S, self.transport.abort)
+        return bool(self.close_sent)
 
     def _may(self) -> bool:
         """Whether one more extra frame is taken; with too many of them the connection ends."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_over():
             return False
         if not self._extra.has(self._now_ns()):
             self.queue.put_nowait({"type": "websocket.disconnect", "code": FLOODED, "reason": "too many frames"})
