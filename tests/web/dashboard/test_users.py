@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.web.dashboard.cell import Cell
+from tests.web.dashboard.conftest import told
 from tests.web.dashboard.test_views import at
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(180)]
@@ -26,7 +27,7 @@ def cell() -> Iterator[Cell]:
 def tablet(browser: Browser) -> Iterator[Page]:
     """A second page, with cookies of its own."""
     context = browser.new_context()
-    yield context.new_page()
+    yield told(context.new_page())
     context.close()
 
 

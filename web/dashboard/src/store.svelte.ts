@@ -158,6 +158,11 @@ export class Store implements Owner {
     }
   }
 
+  /** The answer says who is signed on: nothing more is asked of a slow hub. */
+  async signOn(by: { user: string; password: string } | { key: string }): Promise<void> {
+    this.shows((await post<{ user: User | null }>("session", by)).user);
+  }
+
   private shows(user: User | null): void {
     this.user = user;
     showUser(user?.name ?? "");
@@ -169,8 +174,7 @@ export class Store implements Owner {
     this.key = "";
     if (!key) return;
     try {
-      await post("session", { key });
-      await this.whoAmI();
+      await this.signOn({ key });
       this.byKey = this.user !== null;
     } catch (error) {
       this.said((error as Error).message);

@@ -33,6 +33,7 @@ export const T = {
   night: "Night",
   day: "Day",
   login: "Sign in",
+  asking: "Signing in …",
   logout: "Sign out",
   name: "Name",
   password: "Password",
