@@ -27,7 +27,7 @@ dashboard: setup ## the operators' page, web/dashboard/dist; free when nothing c
 	@.ci/dashboard
 
 run: setup ## the demo cell: two simulated mills; Ctrl-C ends it
-	@.ci/dashboard || true
+	@.ci/dashboard once || true
 	@exec .venv/bin/rise launch launch/cell.py
 
 test: setup-dev ## unit tests and tests with real processes

@@ -36,18 +36,23 @@ def test_without_node_the_build_says_why_and_what_to_do(tmp_path: Path) -> None:
         found = shutil.which(tool)
         assert found, tool
         (tools / tool).symlink_to(found)
-    # no Node on the PATH, and no .venv that could fetch one
-    done = subprocess.run(
-        [tmp_path / ".ci" / "dashboard"],
-        env={**os.environ, "PATH": str(tools)},
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+
+    def build(*words: str) -> subprocess.CompletedProcess[str]:
+        """With no Node on the PATH, and no .venv that could fetch one."""
+        script, environment = tmp_path / ".ci" / "dashboard", {**os.environ, "PATH": str(tools)}
+        return subprocess.run([script, *words], env=environment, capture_output=True, text=True, timeout=50)
+
+    done = build()
     assert done.returncode == 1
     assert "no Node 20.19 or newer" in done.stderr
     assert "make dashboard" in done.stderr
     assert "no Node 20.19 or newer" in (tmp_path / "web" / "dashboard" / "build-failed.txt").read_text()
+    again = build("once")
+    assert again.returncode == 1
+    assert "could not be built last time" in again.stderr
+    assert "no Node" not in again.stderr  # it was not tried
+    (tmp_path / "web" / "dashboard" / "src" / "main.ts").write_text("// changed\n")
+    assert "no Node 20.19 or newer" in build("once").stderr
 
 
 @pytest.mark.full
