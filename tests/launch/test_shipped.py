@@ -30,9 +30,15 @@ from tests.nodes.impact_cortex.test_live import Ear, in_order, stopped
 __all__ = ["domain", "started"]  # fixtures
 
 
-@pytest.mark.parametrize("arguments", [[], ["compose:=false"], ["record:=false"], ["limit_pct:=70"]])
-def test_shop_has_no_mistake(arguments: list[str]) -> None:
-    plan = load("shop", arguments)
+@pytest.mark.parametrize(
+    ("file", "argument"),
+    [
+        *(("shop", a) for a in ("compose:=true", "compose:=false", "record:=false", "web:=false", "limit_pct:=70")),
+        *(("cell", a) for a in ("compose:=true", "compose:=false", "web:=false", "limit_pct:=70")),
+    ],
+)
+def test_no_argument_of_the_shop_or_the_cell_makes_a_mistake(file: str, argument: str) -> None:
+    plan = load(file, [argument])
     assert check(plan) == []
     assert {n.namespace for n in plan.nodes()} >= {"vmc1", "vmc2"}
 
