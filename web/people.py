@@ -59,9 +59,10 @@ def signing(gate: Gate, commands: Commands) -> APIRouter:
 
     @api.get("/session")
     async def who(request: Request) -> Response:
-        """Who is signed on here, and how one can sign on."""
+        """Who is signed on here, how one can sign on, and whether one must before anything is shown."""
         session = await asyncio.to_thread(gate.session, request.cookies)
-        return JSONResponse(shown(session) | {"ticket": TICKET_COOKIE in request.cookies})
+        ways = {"ticket": TICKET_COOKIE in request.cookies, "may_look": gate.may_look(session) is None}
+        return JSONResponse(shown(session) | ways)
 
     @api.post("/session")
     async def sign_on(body: bodies.Login, request: Request) -> Response:

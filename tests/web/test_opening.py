@@ -144,6 +144,7 @@ def test_open_to_the_network_at_an_address_that_a_tablet_types(domain: Domain) -
         trusting = ssl.create_default_context(cafile=str(pem))
         with httpx.Client(base_url=made.url, headers={"Origin": made.url}, verify=trusting, timeout=20.0) as tablet:
             assert tablet.get("/").headers["content-type"].startswith("text/html")
+            assert tablet.get("/api/v1/session").json()["may_look"] is False
             for path in ("machines", "alarms", "topics", "users", "health", "bags"):
                 assert tablet.get(f"/api/v1/{path}").status_code == 401, path
             assert knock(made.url, trusting).startswith(b"HTTP/1.1 401 ")
@@ -153,6 +154,7 @@ def test_open_to_the_network_at_an_address_that_a_tablet_types(domain: Domain) -
             audit = made.audit(command="STOP", outcome=AuditOutcome.DONE)
             assert (audit.user, audit.terminal) == ("", address)
             assert tablet.post("/api/v1/session", json={"user": "vera", "password": PASSWORD}).status_code == 200
+            assert tablet.get("/api/v1/session").json()["may_look"] is True
             assert tablet.get("/api/v1/machines").status_code == 200
             said = knock(made.url, trusting, Cookie=f"{COOKIE}={tablet.cookies[COOKIE]}")
             assert said.startswith(b"HTTP/1.1 101 ")

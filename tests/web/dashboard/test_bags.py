@@ -125,8 +125,9 @@ def test_a_recording_is_never_taken_for_the_shop(page: Page, cell: Cell) -> None
         for acting in ("Crash vmc1", "Reset", "Feed hold", "False stop", "Acknowledge"):
             expect(page.get_by_role("button", name=acting, exact=False).and_(page.locator(":enabled"))).to_have_count(0)
     expect(page.get_by_text("This recording holds no alarms", exact=False)).to_be_visible()
-    page.goto(f"{cell.base}#/nodes")
-    expect(page.get_by_text("it has no recording", exact=False)).to_be_visible()
+    page.goto(f"{cell.base}#/nodes?n=vmc1/impact_cortex")
+    expect(page.get_by_text("Parameters and restarting are of the shop as it is now", exact=False)).to_be_visible()
+    expect(page.get_by_role("button", name="Restart", exact=False)).to_have_count(0)
     # what was recorded is of vmc1 alone; STOP is of both real machines, and acts on them
     page.goto(f"{cell.base}#/overview")
     expect(page.locator("[data-machine=vmc1]")).to_be_visible()
@@ -145,6 +146,22 @@ def test_a_recording_is_never_taken_for_the_shop(page: Page, cell: Cell) -> None
     expect(page.get_by_text("LIVE", exact=False).first).to_be_visible()
 
 
+def test_nodes_topics_and_graph_are_those_of_the_recording(page: Page, cell: Cell) -> None:
+    played(page, cell, 3.5)
+    page.goto(f"{cell.base}#/nodes?t=vmc1/machine/state")
+    nodes = page.locator("table").first
+    expect(nodes.get_by_role("link", name="vmc2/impact_cortex", exact=True)).to_be_visible(timeout=PLAYED_MS)
+    expect(page.get_by_role("link", name="vmc1/machine/motion", exact=True)).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("^execution (FEED_HOLD|STOPPED|INTERRUPTED)"))).to_be_visible()
+    page.goto(f"{cell.base}#/graph")
+    expect(page.get_by_role("button", name="vmc1/impact_cortex", exact=True)).to_be_visible()
+    # the shop as it is has a hub, the recorded one had none
+    expect(page.get_by_label("Graph").get_by_role("button", name="fanuc_api")).to_have_count(0)
+    page.goto(f"{cell.base}#/topology")
+    expect(page.get_by_text("go back to live to ask", exact=False)).to_be_visible()
+    expect(page.get_by_role("button", name="Causes")).to_have_count(0)
+
+
 def test_signals_of_a_recording_are_drawn_at_any_speed(page: Page, cell: Cell) -> None:
     bar = played(page, cell, 1.0)
     page.goto(f"{cell.base}#/signals?m=vmc1&ch=spindle_load_pct,x_load_pct&w=2")
@@ -160,7 +177,7 @@ def test_signals_of_a_recording_are_drawn_at_any_speed(page: Page, cell: Cell) -
 
 
 @pytest.mark.parametrize("night", [False, True], ids=["day", "night"])
-@pytest.mark.parametrize("view", ["overview", "machine", "signals", "alarms", "bags"])
+@pytest.mark.parametrize("view", ["overview", "machine", "signals", "alarms", "bags", "nodes", "graph", "topology"])
 def test_nothing_of_a_recording_stands_in_the_way_of_people(page: Page, cell: Cell, view: str, night: bool) -> None:
     page.add_init_script(f"localStorage.setItem('night', '{'yes' if night else 'no'}')")
     bar = played(page, cell, 3.5)

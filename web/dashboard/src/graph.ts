@@ -2,7 +2,6 @@
 import dagre from "@dagrejs/dagre";
 import type { Board } from "./model.ts";
 import { isTool, nodeRows } from "./nodes.ts";
-import type { Level } from "./protocol.ts";
 
 export interface Flow {
   topic: string;
@@ -52,7 +51,6 @@ export function sum(edge: Edge): Flow {
 
 export interface Box {
   name: string;
-  level: Level;
   x: number;
   y: number;
   width: number;
@@ -74,12 +72,8 @@ export function layout(board: Board, drawn: Edge[]): Drawn {
   const g = new dagre.graphlib.Graph();
   g.setGraph({ rankdir: "LR", nodesep: 24, ranksep: 60, marginx: 8, marginy: 8 });
   g.setDefaultEdgeLabel(() => ({}));
-  const rows = nodeRows(board);
-  const known = new Set(rows.map((r) => r.name));
-  for (const r of rows) g.setNode(r.name, { width: Math.max(120, r.name.length * 10 + 44), height: BOX_HEIGHT });
-  for (const e of drawn)
-    for (const name of [e.from, e.to])
-      if (!known.has(name)) g.setNode(name, { width: Math.max(120, name.length * 10 + 44), height: BOX_HEIGHT });
+  const names = new Set([...nodeRows(board).map((r) => r.name), ...drawn.flatMap((e) => [e.from, e.to])]);
+  for (const name of names) g.setNode(name, { width: Math.max(120, name.length * 10 + 44), height: BOX_HEIGHT });
   for (const e of drawn) g.setEdge(e.from, e.to, { ...LABEL, labelpos: "c" });
   dagre.layout(g);
   const size = g.graph() as { width?: number; height?: number };
@@ -88,7 +82,7 @@ export function layout(board: Board, drawn: Edge[]): Drawn {
     height: size.height ?? 100,
     boxes: g.nodes().map((name: string) => {
       const n = g.node(name) as { x: number; y: number; width: number; height: number };
-      return { name, level: rows.find((r) => r.name === name)?.level ?? "NORMAL", x: n.x, y: n.y, width: n.width, height: n.height };
+      return { name, x: n.x, y: n.y, width: n.width, height: n.height };
     }),
     lines: drawn.map((edge) => {
       const e = g.edge(edge.from, edge.to) as { points: { x: number; y: number }[]; x?: number; y?: number };

@@ -65,7 +65,6 @@ export class Board {
   readonly processes = new Map<string, ProcessStatus[]>();
   readonly logs: LogRecord[] = [];
   private standing = false;
-  echoed = "";
   echo: Echo | null = null;
   topology: Topology | null = null;
   recorder: RecorderStatus | null = null;
@@ -76,6 +75,14 @@ export class Board {
   /** alarms that did not fit into memory: told, never silent */
   alarmsForgotten = 0;
 
+  /** `looked`: the topic of which the newest message is kept whole; empty: none */
+  constructor(private looked = "") {}
+
+  look(topic: string): void {
+    this.looked = topic;
+    this.echo = null;
+  }
+
   machine(name: string): Machine {
     let m = this.machines.get(name);
     if (!m) this.machines.set(name, (m = new Machine(name)));
@@ -84,7 +91,7 @@ export class Board {
 
   /** One message of the bus. `topic` is its full name, `now_s` the domain's clock. */
   take(topic: string, type: string, publisher: string, message: unknown, now_s: number, units = {}): void {
-    if (topic === this.echoed) this.echo = { topic, type, publisher, last: message as Record<string, unknown>, units };
+    if (topic === this.looked) this.echo = { topic, type, publisher, last: message as Record<string, unknown>, units };
     const at = topic.indexOf("/");
     const space = at < 0 ? "" : topic.slice(0, at);
     switch (type) {

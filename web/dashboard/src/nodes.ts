@@ -13,6 +13,25 @@ export interface NodeRow {
   finding: string;
 }
 
+export interface Topic {
+  name: string;
+  /** empty: not known */
+  type: string;
+  publishers: string[];
+}
+
+/** What is published, as the publishers themselves count it. */
+export function publishedTopics(board: Board): Topic[] {
+  const found = new Map<string, Topic>();
+  for (const d of board.diagnostics.values())
+    for (const t of d.topics) {
+      if (t.publisher !== d.node || isTool(d.node)) continue;
+      const topic = found.get(t.topic) ?? { name: t.topic, type: "", publishers: [] };
+      found.set(t.topic, { ...topic, publishers: [...topic.publishers, d.node] });
+    }
+  return [...found.values()].sort((a, b) => a.name.localeCompare(b.name));
+}
+
 /** One call of a command line: nobody looks for it. */
 export const isTool = (node: string): boolean => node.split("/").at(-1)!.startsWith("_");
 

@@ -111,6 +111,8 @@ export class Played implements Owner {
     this.changes();
   }
 
+  unreached(): void {}
+
   said(text: string): void {
     this.over = text;
   }

@@ -6,6 +6,8 @@ import { type Feed, type Listener, Wire } from "./wire.ts";
 
 /** rows kept of a source: four minutes at 1 kHz, half a minute at 10 kHz */
 const RING_ROWS = 1 << 18;
+/** the subscription of the topic that is looked at */
+const LOOKED_ID = 3;
 
 export interface Source {
   topic: string;
@@ -18,6 +20,7 @@ export interface Source {
 export interface Owner {
   hello(hello: Hello): void;
   state(open: boolean): void;
+  unreached(): void;
   said(text: string): void;
   ended(text: string): void;
   sought(): void;
@@ -26,13 +29,18 @@ export interface Owner {
 }
 
 class Told {
-  readonly board = new Board();
+  readonly board: Board;
   readonly sources = new Map<string, Source>();
+
+  constructor(looked: string) {
+    this.board = new Board(looked);
+  }
 }
 
 export class Side implements Listener {
   readonly wire: Wire;
-  private told = new Told();
+  private looked = "";
+  private told = new Told("");
   /** what is being told of another time; it takes the place of `told` when all of it is there */
   private coming: Told | null = null;
 
@@ -67,6 +75,10 @@ export class Side implements Listener {
     this.owner.state(open);
   }
 
+  unreached(): void {
+    this.owner.unreached();
+  }
+
   said(text: string): void {
     this.owner.said(text);
   }
@@ -76,7 +88,7 @@ export class Side implements Listener {
   }
 
   sought(): void {
-    this.coming = new Told();
+    this.coming = new Told(this.looked);
     this.owner.sought();
   }
 
@@ -113,6 +125,13 @@ export class Side implements Listener {
   withdrawn(feed: Feed, key: string | null): void {
     this.target.board.withdrawn(feed.name, feed.type, feed.publisher, key);
     this.owner.changed();
+  }
+
+  /** The topic of which the newest message is shown; empty: none. */
+  look(topic: string): void {
+    this.looked = topic;
+    this.target.board.look(topic);
+    this.wire.subscribe(LOOKED_ID, topic ? [topic] : []);
   }
 
   /** The source and column of a signal of a machine. */

@@ -17,16 +17,20 @@ const ALWAYS = [
   "*/job/run", "alarm/standing", "diagnostics", "launch/processes", "bag/status", "bag/closed", "graph/topology",
   "log",
 ];
-/** of a recording: what nodes say of themselves is of the views that are live only; alarms also where no hub was */
-const RECORDED = [...ALWAYS.filter((t) => !/^(log|bag|launch|graph)\b/.test(t)), "*/alarm"];
+/** of a recording: which bags are written is of now; alarms also where no hub was */
+const RECORDED = [...ALWAYS.filter((t) => !/^bag\b/.test(t)), "*/alarm"];
 const SIGNALS_ID = 2;
-const EXTRA_ID = 3;
 
 interface Past extends Intervention {
   machine: string;
   results: ReactionResult[];
   motion: MotionEvent[];
   verdict: Verdict | null;
+}
+
+interface Who {
+  user: User | null;
+  may_look: boolean;
 }
 
 const same = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b);
@@ -43,6 +47,8 @@ export class Store implements Owner {
   simulated = $state(false);
   domain = $state("");
   user = $state<User | null>(null);
+  /** a hub that is open to the network shows nothing to strangers */
+  mustSignOn = $state(false);
   trouble = $state("");
   route = $state<Route>({ view: "overview", query: {} });
   night = $state(false);
@@ -123,13 +129,6 @@ export class Store implements Owner {
     this.bump();
   }
 
-  /** The topic of which the newest message is shown; empty: none. */
-  look(topic: string): void {
-    this.live.board.echoed = topic;
-    this.live.board.echo = null;
-    this.live.wire.subscribe(EXTRA_ID, topic ? [topic] : []);
-  }
-
   /** Signals that a view needs; the ones before are ended. */
   want(topics: string[]): void {
     this.shown.wire.subscribe(SIGNALS_ID, topics);
@@ -152,10 +151,15 @@ export class Store implements Owner {
 
   async whoAmI(): Promise<void> {
     try {
-      this.shows((await get<{ user: User | null }>("session")).user);
+      this.seen(await get<Who>("session"));
     } catch {
       this.shows(null);
     }
+  }
+
+  private seen(who: Who): void {
+    this.shows(who.user);
+    this.mustSignOn = !who.may_look;
   }
 
   /** The answer says who is signed on: nothing more is asked of a slow hub. */
@@ -201,6 +205,7 @@ export class Store implements Owner {
   }
 
   hello(hello: Hello): void {
+    this.mustSignOn = false;
     this.domain = hello.domain;
     this.simulated = hello.simulated;
     this.shows(hello.user);
@@ -214,6 +219,12 @@ export class Store implements Owner {
     this.liveConnected = open;
     if (open) this.trouble = "";
     this.bump();
+  }
+
+  unreached(): void {
+    get<Who>("session")
+      .then((who) => this.seen(who))
+      .catch(() => {}); // nobody is there: whoever was signed on may still be
   }
 
   said(text: string): void {

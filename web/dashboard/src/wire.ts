@@ -31,6 +31,8 @@ export interface Listener {
   withdrawn(feed: Feed, key: string | null): void;
   said(text: string): void;
   state(open: boolean): void;
+  /** a connection was refused, or nobody is there; a browser does not tell which */
+  unreached(): void;
   /** of a recording: all that follows is of another time */
   sought(): void;
   moved(position: Position): void;
@@ -144,7 +146,8 @@ export class Wire {
     socket.onclose = (event) => {
       if (this.socket !== socket) return;
       this.socket = null;
-      this.down();
+      if (this.open) this.down();
+      else this.listener.unreached();
       if (event.code >= FINAL_CODE) {
         this.stopped = true;
         return this.listener.ended(event.reason);
