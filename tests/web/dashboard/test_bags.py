@@ -151,7 +151,7 @@ def test_nodes_topics_and_graph_are_those_of_the_recording(page: Page, cell: Cel
     page.goto(f"{cell.base}#/nodes?t=vmc1/machine/state")
     nodes = page.locator("table").first
     expect(nodes.get_by_role("link", name="vmc2/impact_cortex", exact=True)).to_be_visible(timeout=PLAYED_MS)
-    expect(page.get_by_role("link", name="vmc1/machine/motion", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="vmc1/machine/samples", exact=True)).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("^execution (FEED_HOLD|STOPPED|INTERRUPTED)"))).to_be_visible()
     page.goto(f"{cell.base}#/graph")
     expect(page.get_by_role("button", name="vmc1/impact_cortex", exact=True)).to_be_visible()
