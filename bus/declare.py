@@ -193,6 +193,7 @@ class Tap:
     select: str
     batch_s: float
     depth: int
+    rest_s: float
 
 
 @dataclass(slots=True)
@@ -305,9 +306,17 @@ def service(declared: Service[Q, R]) -> Callable[[Callable[[N, Q], R]], Callable
 
 
 def tap(
-    *, select: str, batch_s: float = 0.005, depth: int = 65536
+    *, select: str, batch_s: float = 0.005, depth: int = 65536, rest_s: float = 0.0
 ) -> Callable[[Callable[[N, list[Raw]], None]], Callable[[N, list[Raw]], None]]:
-    """The method gets lists of undecoded messages of each topic for which method `select(topic, type_name)` is true."""
+    """The method gets lists of undecoded messages of each topic for which method `select(topic, type_name)` is true.
+
+    Args:
+        batch_s: so long after its first message a list is handed over.
+        depth: of the queue.
+        rest_s: how long what is published lies on the way while a list waits to be handed over anyhow: otherwise every
+            message wakes the process. Subscriptions of the same process hear as much later, services and timers do
+            not. In a process of several nodes it holds when each of them has a tap that rests.
+    """
     return lambda method: cast(
-        Callable[[N, list[Raw]], None], _mark(method, Tap(method.__name__, select, batch_s, depth))
+        Callable[[N, list[Raw]], None], _mark(method, Tap(method.__name__, select, batch_s, depth, rest_s))
     )

@@ -134,6 +134,8 @@ class Executor:
                 tapped = TapInbox(host, tap)
                 host.taps.append(tapped)
                 self.peers.add_tap(tapped)
+        rests_s = [min((t.tap.rest_s for t in h.taps), default=0.0) for h in self.hosts]
+        self.loop.rest_ns = int(min(rests_s, default=0.0) * 1e9)
         again: list[tuple[Host, Topic[Any], str]] = []
         for host in self.hosts:
             for topic, name in host.publishes():

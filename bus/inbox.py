@@ -287,7 +287,9 @@ class TapInbox:
 
     def _arm(self) -> None:
         self._armed = True
-        self.host.executor.after(self.tap.batch_s, self._flush)
+        executor = self.host.executor
+        executor.after(self.tap.batch_s, self._flush)
+        executor.loop.rest_until_ns = time.monotonic_ns() + int(self.tap.batch_s * 1e9)
 
     def _flush(self) -> None:
         self._armed = False

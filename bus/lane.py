@@ -171,7 +171,7 @@ class Ears:
             if stream is not None:
                 self.ended.discard(endpoint)
                 self._streams[endpoint] = stream
-                self._poller.watch(stream.fd, partial(self._read, endpoint, stream))
+                self._poller.watch(stream.fd, partial(self._read, endpoint, stream), patient=True)
                 for prefix in sorted(self._wanted):  # the sync token, which begins with \xff, last
                     self._say(stream, b"\x01" + prefix)
 

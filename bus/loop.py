@@ -26,7 +26,9 @@ _monotonic_ns = time.monotonic_ns
 class Loop:
     """What a round needs, close together: at 1 kHz the memory that a wake-up touches has gone cold since the last."""
 
-    __slots__ = ("_ended_ns", "hosts", "polled", "ready", "stopping", "timers", "transport")
+    __slots__ = (
+        "_ended_ns", "hosts", "polled", "ready", "rest_ns", "rest_until_ns", "stopping", "timers", "transport",
+    )  # fmt: skip
 
     def __init__(self, transport: Transport, timers: Timers, hosts: Sequence[Host]) -> None:
         self.transport = transport
@@ -37,6 +39,10 @@ class Loop:
         self.polled: list[Callable[[], None]] = []
         """called in every round before callbacks"""
         self.stopping = False
+        self.rest_ns = 0
+        """how long what is published may lie on the way while taps wait to hand over; 0: it wakes the process"""
+        self.rest_until_ns = 0
+        """when the newest of those taps hands over"""
         self._ended_ns = _monotonic_ns()
 
     def round(self, *, dispatch: bool = True, until_ns: int | None = None) -> None:
@@ -49,7 +55,10 @@ class Loop:
             next_ns = self.timers.next_ns()
             if until_ns is not None:
                 next_ns = until_ns if next_ns is None else min(next_ns, until_ns)
-            self.transport.wait(next_ns)
+            if self.rest_ns and self.rest_until_ns > self._ended_ns and next_ns is not None:
+                self.transport.rest(min(next_ns, self._ended_ns + self.rest_ns))
+            else:
+                self.transport.wait(next_ns)
         now_ns = self.timers.run_due()
         if not dispatch:
             return

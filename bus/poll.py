@@ -93,34 +93,51 @@ class Poller:
         self.handlers: dict[int, Callable[[], None]] = {}
         self.alarm = Alarm()
         self._epoll = select.epoll()
+        self._urgent = select.epoll()
+        """without what is patient"""
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bell_lock = threading.RLock()  # not Lock: a signal handler may come in the middle of `wake` or `close`
         self.watch(self.alarm.fd, self.alarm.clear)
         self.watch(self._bell, self._rung)
 
-    def watch(self, fd: int, handle: Callable[[], None]) -> None:
-        """Call `handle` from `wait` when there is something to read."""
+    def watch(self, fd: int, handle: Callable[[], None], *, patient: bool = False) -> None:
+        """Call `handle` from `sleep` and `look` when there is something to read.
+
+        Args:
+            patient: it does not end a `sleep` that says so.
+        """
         self.handlers[fd] = handle
         self._epoll.register(fd, select.EPOLLIN)
+        if not patient:
+            self._urgent.register(fd, select.EPOLLIN)
 
     def unwatch(self, fd: int) -> None:
         if self.handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            with contextlib.suppress(FileNotFoundError):  # it was patient
+                self._urgent.unregister(fd)
 
     def watch_room(self, fd: int, wanted: bool) -> None:
         """Whether the handler is also called when there is room to write."""
         self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT if wanted else select.EPOLLIN)
 
-    def sleep(self, until_mono_ns: int | None) -> None:
-        """Wait until something is there, `wake` is called or the time has come; then call who watches it."""
+    def sleep(self, until_mono_ns: int | None, *, patient: bool = True) -> None:
+        """Wait until something is there, `wake` is called or the time has come; then call who watches it.
+
+        Args:
+            patient: whether what is patient ends it, too.
+        """
         if until_mono_ns != self.alarm.set_ns:
             self.alarm.set(until_mono_ns)
-        self.look(-1)
+        self._call(self._epoll if patient else self._urgent, -1)
 
-    def look(self, timeout: float = 0) -> None:
+    def look(self) -> None:
         """Call who watches what is there now."""
+        self._call(self._epoll, 0)
+
+    def _call(self, epoll: select.epoll, timeout: float) -> None:
         handlers = self.handlers
-        for fd, _ in self._epoll.poll(timeout, EVENTS_MAX):
+        for fd, _ in epoll.poll(timeout, EVENTS_MAX):
             handle = handlers.get(fd)
             if handle is not None:  # else an earlier handler of this round unwatched it
                 handle()
@@ -137,6 +154,7 @@ class Poller:
 
     def close(self) -> None:
         self._epoll.close()
+        self._urgent.close()
         self.alarm.close()
         with self._bell_lock:
             bell, self._bell = self._bell, -1

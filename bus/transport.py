@@ -111,7 +111,8 @@ class Transport:
         self._on_request: Callable[[bytes, bytes], None] = lambda identity, data: None
         self._on_reply: Callable[[bytes], None] = lambda data: None
         self._on_bad: Callable[[str], None] = lambda text: None
-        self.watch(self.sub, self.drain)
+        self._poller.watch(int(self.sub.getsockopt(zmq.FD)), self.drain, patient=True)
+        self._touched.add(self.sub)
         self.watch(self.pub, self._drain_subscriptions)
         self.watch(self.router, self._drain_requests)
         most = most_connections()
@@ -368,6 +369,12 @@ class Transport:
             self._poller.look()
         else:
             self._poller.sleep(until_mono_ns)
+
+    def rest(self, until_mono_ns: int) -> None:
+        """As `wait`, but what others publish does not wake it: it is looked at when something else did."""
+        if not self._unread and not self._touched:
+            self._poller.sleep(until_mono_ns, patient=False)
+        self.look()
 
     def look(self) -> None:
         """As `wait`, without waiting."""

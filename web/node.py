@@ -133,7 +133,7 @@ class FanucApi(Desk):
             self.hears_signals = wanted
             cast(Live, self.context).choose_again()
 
-    @tap(select="selects", batch_s=0.02)
+    @tap(select="selects", batch_s=0.02, rest_s=0.01)
     def on_batch(self, batch: list[Raw]) -> None:
         assert self.hub is not None
         self.look()  # first: what is behind a name is kept from its first message on

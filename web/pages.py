@@ -16,7 +16,8 @@ NOT_BUILT = """<!doctype html>
 <body style="font-family: sans-serif; max-width: 50em; margin: 2em auto; line-height: 1.5">
 <h1>The dashboard is not built</h1>
 <p>The hub runs, and so does the cell: <a href="api/v1/machines">machines</a>,
-<a href="api/v1/openapi.json">the API</a>, <a href="healthz">health</a>. The table in the terminal shows what this page would show.</p>
+<a href="api/v1/openapi.json">the API</a>, <a href="healthz">health</a>. The table in the terminal shows what this page
+would show.</p>
 <p>The page is made of <code>web/dashboard</code> by npm: run <code>make dashboard</code> in the checkout, then load
 this page again. It needs Node 20.19 or newer, or takes it from the package index.</p>
 <p><strong>Software STOP is not a safety function. The machine's red button always wins.</strong></p>

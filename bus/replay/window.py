@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Self
 
 WARM_UP_S = 5.0
-REACH_S = 45.0
-"""so far back it is looked for a beginning after which all is known: a second of replay"""
-MID_RUN_REACH_S = 30.0
+REACH_S = 25.0
+"""so far back it is looked for a beginning after which all is known: about a second of replay with the 10 kHz signals
+in the bag and a cell beside it"""
+MID_RUN_REACH_S = 12.0
 """the same where it begins in mid-run: with other parameters two replays go side by side there"""
 BEFORE_S = 2.0
 AFTER_S = 3.0

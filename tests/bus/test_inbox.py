@@ -239,3 +239,36 @@ def test_a_full_tap_keeps_the_events_and_marks_the_samples_it_dropped(domain: Do
         covered = [n for r in sensed for n in range(r.lost_first or r.seq, r.seq + 1)]
         assert covered == list(range(1, 501))
         assert counts(small, "talk/sensed")["dropped"] == sum(r.seq - r.lost_first + 1 for r in sensed if r.lost_first)
+
+
+class Resting(Tapper):
+    @tap(select="select", batch_s=0.04, rest_s=0.02)
+    def on_raw(self, batch: list[Raw]) -> None:
+        self.raws += batch
+
+    def select(self, topic: str, type_name: str) -> bool:
+        return topic == "talk/said"
+
+
+def test_a_tap_that_rests_is_woken_by_few_of_the_messages_and_hears_all(domain: Domain) -> None:
+    with domain.running(Spec(Resting, name="resting")) as resting, domain.running(Spec(Talker)) as talker:
+        looks: list[int] = []
+        look = resting.transport.look
+
+        def counted() -> None:
+            looks.append(1)
+            look()
+
+        resting.transport.look = counted  # type: ignore[method-assign] # the very same, counted
+        for _ in range(400):
+            talker.hosts[0].submit(node(talker).say, 1)  # each a message of its own
+        until(lambda: len(node(resting).raws) == 400)
+        assert [r.seq for r in node(resting).raws] == list(range(1, 401))
+        assert 0 < len(looks) < 100
+
+
+def test_a_process_rests_where_each_of_its_nodes_does(domain: Domain) -> None:
+    with domain.running(Spec(Resting, name="resting")) as alone:
+        assert alone.loop.rest_ns == 20_000_000
+    with domain.running(Spec(Resting, name="resting"), Spec(Talker)) as together:
+        assert together.loop.rest_ns == 0

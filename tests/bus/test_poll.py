@@ -46,6 +46,32 @@ def test_the_alarm_rings_and_is_set_again() -> None:
         alarm.close()
 
 
+def test_what_is_patient_ends_no_sleep_that_says_so() -> None:
+    poller = Poller()
+    read, write = os.pipe()
+    heard: list[bytes] = []
+    try:
+        poller.watch(read, lambda: heard.append(os.read(read, 9)), patient=True)
+        os.write(write, b"x")
+        due_ns = time.monotonic_ns() + 2_000_000
+        poller.sleep(due_ns, patient=False)
+        assert time.monotonic_ns() >= due_ns
+        assert heard == []
+        poller.wake()
+        poller.sleep(None, patient=False)
+        assert heard == []
+        poller.sleep(None)
+        assert heard == [b"x"]
+        poller.unwatch(read)
+        os.write(write, b"y")
+        poller.look()
+        assert heard == [b"x"]
+    finally:
+        poller.close()
+        os.close(read)
+        os.close(write)
+
+
 def rings(alarm: Alarm, timeout_s: float = 5.0) -> bool:
     return bool(select.select([alarm.fd], [], [], timeout_s)[0])
 

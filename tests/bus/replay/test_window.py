@@ -163,4 +163,4 @@ def test_a_warm_up_that_nobody_gives_reaches_to_the_beginning_or_before_what_was
     assert warm_up_s(-1.0, []) == 0.0
     assert warm_up_s(200.0, []) == WARM_UP_S
     assert warm_up_s(200.0, [40.0, 201.0]) == WARM_UP_S, "out of reach, and not before"
-    assert warm_up_s(200.0, [40.0, 180.0, 198.0]) == 20.0 + WARM_UP_S
+    assert warm_up_s(200.0, [40.0, 190.0, 198.0]) == 10.0 + WARM_UP_S
