@@ -53,7 +53,7 @@ bench: setup-dev ## the measured numbers, each beside raw pyzmq; no other load, 
 bench-detect: setup-dev ## crashes found, false stops, mm after the touch, per sensor preset; ARGS="--tenth" for a tenth
 	@$(PY) -m tests.benchmarks.detect $(ARGS)
 
-soak: setup-dev ## long runs: DURABLE under kills -9, every parser and socket door fuzzed; ARGS="fuzz codec" for some of it
+soak: setup-dev ## hours: DURABLE under kills -9, a day of the cell, the page left open, every parser fuzzed; ARGS="fuzz codec" for some
 	@$(PY) -m tests.soak $(ARGS)
 
 # No header and no annotation: neither an index address nor a machine's path may stand in a lock
