@@ -55,7 +55,7 @@ class Loop:
             next_ns = self.timers.next_ns()
             if until_ns is not None:
                 next_ns = until_ns if next_ns is None else min(next_ns, until_ns)
-            if self.rest_ns and self.rest_until_ns > self._ended_ns and next_ns is not None:
+            if dispatch and self.rest_ns and self.rest_until_ns > self._ended_ns and next_ns is not None:
                 self.transport.rest(min(next_ns, self._ended_ns + self.rest_ns))
             else:
                 self.transport.wait(next_ns)
