@@ -20,6 +20,7 @@ from bus.replay import replay
 from bus.testing import Domain
 from nodes.impact_cortex import ImpactCortex
 from schemas.codec import codec
+from tests.benchmarks.another import another
 from tests.benchmarks.backtest import backtest
 from tests.benchmarks.durable import durable
 from tests.benchmarks.graph import graph
@@ -217,6 +218,7 @@ ROWS: dict[str, Callable[[Domain, int], list[Row]]] = {
     "recorder": recorder,
     "hub": hub,
     "page": page,
+    "another": another,
     "durable": durable,
     "graph": graph,
     "linuxcnc": linuxcnc,
