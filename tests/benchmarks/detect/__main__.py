@@ -114,19 +114,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.freeze:
         frozen.FILE.write_text(json.dumps({"hash": now}, indent=2) + "\n", "utf-8")
     print(f"{frozen.compared(now, frozen.frozen())}; {seeds} seeds")
+    judged = {folder: list(real.judged(folder)) for folder in given.folder}  # a wrong one is told before the hours
+    for folder, found in judged.items():
+        if not found:
+            print(f"{folder}: {real.NOTHING}", file=sys.stderr)
+            return 2
     figures: dict[str, Any] = {}
     if not given.only_folder:
         counts = counted(tasks(seeds, given.times, list(PRESETS)), given.jobs, given.every)
         figures = result.plain(counts)
         print("\n".join(table.lines(figures)))
-    recorded: list[dict[str, Any]] = []
-    for folder in given.folder:
-        found = list(real.judged(folder))
-        if not found:
-            print(f"{folder}: {real.NOTHING}", file=sys.stderr)
-            return 2
-        recorded += [real.plain(f) for f in found]
+    for found in judged.values():
         print("\n".join(real.lines(found)))
+    recorded = [real.plain(f) for found in judged.values() for f in found]
     if given.json:
         made: dict[str, Any] = {"hash": now, "seeds": seeds, "made": datetime.now(UTC).isoformat(timespec="seconds")}
         made |= {"presets": figures, "recordings": recorded}
