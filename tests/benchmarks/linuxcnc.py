@@ -36,6 +36,7 @@ from schemas.machine import (
     Signals,
 )
 from tests.benchmarks.measure import Interval, Row, interval, percentile, pooled
+from tests.soak.ending import ends_with_us
 
 STOPS = 200
 LEG = {50, 70}
@@ -141,7 +142,7 @@ def cell(domain: str, parameters: tuple[str, ...]) -> Iterator[None]:
     command = [rise, "launch", "linuxcnc", "record:=false", "--domain", domain]
     for parameter in parameters:
         command += ["-p", f"mill/impact_cortex.{parameter}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as launch:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=ends_with_us) as launch:
         assert launch.stdout is not None
         try:
             while line := launch.stdout.readline():

@@ -34,6 +34,7 @@ from tests.benchmarks.process import Role, cpu_s
 from tests.benchmarks.recorder import recorder
 from tests.benchmarks.side import against, ours, peer
 from tests.benchmarks.stop import stop_path, stop_path_loaded
+from tests.soak.ending import ends_with_us
 
 PIXELS = 480 * 640 * 3
 
@@ -134,7 +135,7 @@ def cell(domain: Domain, count: int) -> list[Row]:
     for i in range(max(2, count // 5)):
         start_ns = time.monotonic_ns()
         command = [rise, "launch", "cell", "--domain", f"cell{i}", "-p", directory]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as launch:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=ends_with_us) as launch:
             assert launch.stdout is not None
             while not launch.stdout.readline().startswith("ready:"):
                 pass
@@ -158,7 +159,7 @@ def lock_step(domain: Domain, count: int) -> list[Row]:
     rise = os.path.join(os.path.dirname(sys.executable), "rise")
     bags = domain.root / "bags"
     command = [rise, "launch", "cell", "--domain", "job", "-p", f"recorder.directory={bags}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as launch:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=ends_with_us) as launch:
         time.sleep(40)  # the job that is replayed
         launch.send_signal(signal.SIGINT)
     (bag,) = bags.glob("*.mcap")

@@ -1,4 +1,5 @@
-"""The processes of a soak end with it, whatever ends it: a cell that nobody looks at any more would run for ever."""
+"""The processes of a soak, a benchmark or a browser test end with it, whatever ends it: a cell that nobody looks at any
+more would run for ever."""
 
 from __future__ import annotations
 

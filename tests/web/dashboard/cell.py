@@ -17,6 +17,8 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
+from tests.soak.ending import ends_with_us
+
 ROOT = Path(__file__).parents[3]
 READY_WITHIN_S = 40.0
 END_WITHIN_S = 20.0
@@ -42,8 +44,9 @@ class Cell:
         command = [sys.executable, "-P", "-m", "bus.cli", "launch", "launch/cell.py", *self.arguments]
         self.env = env
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+            command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=ends_with_us,
+        )  # fmt: skip
         assert self.process.stdout is not None
         self.reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
         self.reader.start()
