@@ -127,12 +127,17 @@ def stops(session: Session, heard: Heard, count: int) -> Iterator[Stop]:
         stands = heard.of(MotionPhase.AXES_STANDING)
         begun_ns = heard.of(MotionPhase.CONTACT).stamp_ns
         yield Stop(
-            (heard.of(MotionPhase.DECELERATING).stamp_ns - begun_ns) / 1e6,
-            (heard.of(MotionPhase.ACCEPTED).stamp_ns - begun_ns) / 1e6,
-            (stands.stamp_ns - begun_ns) / 1e6,
+            _ms(heard.of(MotionPhase.DECELERATING).stamp_ns - begun_ns),
+            _ms(heard.of(MotionPhase.ACCEPTED).stamp_ns - begun_ns),
+            _ms(stands.stamp_ns - begun_ns),
             stands.travel_mm,
         )
         release(session)
+
+
+def _ms(ns: int) -> float:
+    """To the microsecond: rows lie on a schedule that is rounded to ns, so three periods may be a few ns more than 3 ms."""
+    return round(ns / 1e6, 3)
 
 
 @contextlib.contextmanager
