@@ -136,7 +136,7 @@ def stops(session: Session, heard: Heard, count: int) -> Iterator[Stop]:
 
 
 def _ms(ns: int) -> float:
-    """To the microsecond: rows lie on a schedule that is rounded to ns, so three periods may be a few ns more than 3 ms."""
+    """To the microsecond: rows are on a schedule that is rounded to ns, and three periods may be some ns above 3 ms."""
     return round(ns / 1e6, 3)
 
 
