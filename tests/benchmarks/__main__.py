@@ -30,8 +30,8 @@ def main() -> int:
         rows += [(row, quiet) for row in made]
         for row in made:
             print("\n".join(table.lines(row)))
-        if quiet.disturbed:
-            print(f"^ others used {quiet.others_cores:.2f} cores meanwhile: times are too high, ratios too wide")
+        for remark in quiet.remarks():
+            print(textwrap.fill(f"^ {remark}", table.TOTAL))
         sys.stdout.flush()
     if arguments.json:
         with open(arguments.json, "w") as file:

@@ -6,9 +6,11 @@ import contextlib
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
@@ -16,6 +18,13 @@ import zmq
 
 QUIET_CORES = 0.1
 """what others may use before a row counts as disturbed"""
+LOOKS = 25
+"""at each CPU, before and after a row, LOOK_EVERY_S apart"""
+LOOK_EVERY_S = 0.02
+SLOW = 1.4
+"""times the quickest look: a CPU does less at the same load where its core is shared with another guest of the host"""
+UNEVEN_PCT = 10.0
+"""of the looks that may be slow before a row counts as measured on an uneven computer"""
 
 
 def facts() -> dict[str, str | int]:
@@ -50,24 +59,70 @@ class Quiet:
     seconds: float = 0.0
     others_cores: float = 0.0
     """CPU that went to processes which are none of the benchmark's, in cores; hypervisor's steal included"""
+    slow_pct: float = 0.0
+    """of the looks at a loop of fixed length, just before and after, those that took SLOW times the quickest"""
+    slow_by: float = 1.0
+    """how many times as long as the quickest they took, in the middle"""
 
     @property
     def disturbed(self) -> bool:
         return self.others_cores > QUIET_CORES
 
+    @property
+    def uneven(self) -> bool:
+        return self.slow_pct > UNEVEN_PCT
+
     def plain(self) -> dict[str, float | bool]:
-        return {**asdict(self), "disturbed": self.disturbed}
+        return {**asdict(self), "disturbed": self.disturbed, "uneven": self.uneven}
+
+    def judge(self, looks_us: Sequence[float]) -> None:
+        """Tell slow looks from the others."""
+        slow = [look for look in looks_us if look > SLOW * min(looks_us)]
+        self.slow_pct = 100.0 * len(slow) / len(looks_us)
+        self.slow_by = statistics.median(slow) / min(looks_us) if slow else 1.0
+
+    def remarks(self) -> list[str]:
+        """What a reader of the row must know."""
+        said = []
+        if self.disturbed:
+            said.append(f"others used {self.others_cores:.2f} cores meanwhile: times are too high, ratios too wide")
+        if self.uneven:
+            said.append(
+                f"one loop took {self.slow_by:.1f} times the CPU time in {self.slow_pct:.0f} % of looks before and "
+                "after: figures with a unit depend on when"
+            )
+        return said
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[Quiet]:
     """Fills in the rest when the block ends; its processes must have ended by then, else they count as others'."""
     quiet = Quiet(os.getloadavg()[0])
+    looks_us = _looks_us()
     busy_s, own_s, start_s = _busy_s(), _own_s(), os.times().elapsed
     yield quiet
     quiet.load_after = os.getloadavg()[0]
     quiet.seconds = os.times().elapsed - start_s
     quiet.others_cores = max(0.0, (_busy_s() - busy_s - _own_s() + own_s) / max(quiet.seconds, 0.01))
+    quiet.judge(looks_us + _looks_us())
+
+
+def _looks_us() -> list[float]:
+    """How long a loop of fixed length takes, by the thread's own clock, at each CPU in turn."""
+    usable = os.sched_getaffinity(0)
+    found = []
+    try:
+        for _ in range(LOOKS):
+            for cpu in usable:
+                os.sched_setaffinity(0, {cpu})
+                start_ns = time.thread_time_ns()
+                for _ in range(10_000):
+                    pass
+                found.append((time.thread_time_ns() - start_ns) / 1000)
+            time.sleep(LOOK_EVERY_S)  # a look is a sample of what changes within tenths of a second
+    finally:
+        os.sched_setaffinity(0, usable)
+    return found
 
 
 def _busy_s() -> float:
