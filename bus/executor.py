@@ -34,6 +34,7 @@ from bus.target import target_of
 from bus.timers import Follower, Timers
 from bus.trace import TraceWriter
 from bus.transport import Transport
+from bus.upkeep import Upkeep
 from schemas import topics
 from schemas.base import Message, Service, Topic
 from schemas.grammar import definition, type_hash
@@ -42,11 +43,6 @@ from schemas.system import LogLevel
 
 READY_WITHIN_NS = 2_000_000_000
 TRACE_EVERY_S = 0.1
-BEACON_AFTER_S = 0.05
-DIAGNOSE_UNHEARD_EVERY = 10
-CLOCK_STEP_S = 1.0
-SWEEP_EVERY = 5
-"""seconds between asking all locks again; inotify tells of deaths at once"""
 
 
 class Failed(RuntimeError):
@@ -91,11 +87,7 @@ class Executor:
         self._follower: Follower | None = None
         self._failure: str | None = None
         self._started = False
-        self._beat = beat
-        self._seconds = 0
-        self._bad_frames_told = 0
-        self._last_published_ns = 0
-        self._beacon_armed = False
+        self._upkeep = Upkeep(self, beat)
         self._registrations: list[Registration] = []
         state = state_root() / self.directory.domain
         self.syncer = Syncer()
@@ -216,7 +208,7 @@ class Executor:
             host.start_workers()
         for topic, deadline_s in self._judged().items():
             self.timers.every(deadline_s / 2, partial(self.intake.check_silence, topic, deadline_s))
-        self.timers.every(1.0, self._each_second)
+        self.timers.every(1.0, self._upkeep.each_second)
         for i, registration in enumerate(self._registrations):
             registration.update(replace(registration.entry, ready=True))
             self.diagnose(self.hosts[i])
@@ -303,27 +295,7 @@ class Executor:
         if frames is not None:
             self.transport.send(outlet.prefix, *frames)
             if topic.qos.repaired:
-                self._last_published_ns = mono_ns
-                if not self._beacon_armed:
-                    self._beacon_armed = True
-                    self.after(BEACON_AFTER_S, self._beacon_when_quiet)
-
-    def _beacon_when_quiet(self) -> None:
-        if self.monotonic_ns() - self._last_published_ns < BEACON_AFTER_S * 1e9:
-            self.after(BEACON_AFTER_S, self._beacon_when_quiet)
-            return
-        self._beacon_armed = False
-        self._send_beacon()
-
-    def _send_beacon(self) -> None:
-        for host in self.hosts:
-            last = {o.full_name: o.seq for o in host.outlets.values() if o.interest and o.topic.qos.repaired and o.seq}
-            if last and self.peers.wanted_elsewhere(frame.BEACON):
-                body = frame.encode(frame.Beacon(host.publisher_id, last))
-                self.transport.send(
-                    frame.BEACON,
-                    frame.pack(frame.BEACON, host.publisher_id, 0, self.monotonic_ns(), self.now_ns(), body),
-                )
+                self._upkeep.published(mono_ns)
 
     # --- the loop --------------------------------------------------------------------------------------------------
 
@@ -378,46 +350,6 @@ class Executor:
         except frame.BadFrame as error:
             self.intake.bad(str(error))
 
-    def _each_second(self) -> None:
-        self._seconds += 1
-        if self._beat is not None:
-            self._beat()
-        if self.directory.degraded or self._seconds % SWEEP_EVERY == 0:
-            self.directory.sweep()
-            self.peers.refresh()
-        self._send_beacon()
-        self._count_handshakes()
-        self._compare_clocks()
-        if self.logs is not None:
-            self.logs.look()
-        if self.keeping is not None:
-            self.keeping.look()
-        for host in self.hosts:
-            # while nobody listens, the value that late joiners are shown may be a little old
-            outlet = host.outlets["diagnostics"]
-            if outlet.interest or outlet.feed is not None or self._seconds % DIAGNOSE_UNHEARD_EVERY == 0:
-                self.diagnose(host)
-
-    def _compare_clocks(self) -> None:
-        """Say that the system clock was set: the bus keeps its time, so people's watches differ from its stamps."""
-        step_s = self.clock.step_ns() / 1e9 if isinstance(self.clock, WallClock) else 0.0
-        if abs(step_s) < CLOCK_STEP_S:
-            self.hosts[0].clear("clock_stepped")
-        else:
-            text = (
-                f"the system clock is {abs(step_s):.0f} s {'ahead of' if step_s > 0 else 'behind'} the time of this "
-                "domain, which never steps; it is taken over when the whole domain starts anew"
-            )
-            self.hosts[0].report("clock_stepped", ConditionLevel.WARNING, text)
-
-    def _count_handshakes(self) -> None:
-        self.transport.tend()
-        self.transport.ended()
-        if self.intake.bad_frames != self._bad_frames_told:
-            self._bad_frames_told = self.intake.bad_frames
-            text = f"{self.intake.bad_frames} frames or connections that are none of this bus"
-            self.hosts[0].report("bad_frames", ConditionLevel.WARNING, text)
-
     def diagnose(self, host: Host) -> None:
         """Publish what is known of a node's health."""
         if self._started and self._registrations:
@@ -432,7 +364,7 @@ class Executor:
                 host.shutdown()
             for host in self.hosts:
                 self.flush_trace(host)
-            self._send_beacon()
+            self._upkeep.send_beacons()
             # what others still ask of us, such as a repair, is answered in the last moment
             self.transport.look()
             self.caller.close()
