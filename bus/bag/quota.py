@@ -139,11 +139,14 @@ class Shelf:
                 continue
             try:
                 stat = path.stat()
-                mark = (path.name, stat.st_size, stat.st_mtime_ns)
+            except OSError:
+                continue
+            mark = (path.name, stat.st_size, stat.st_mtime_ns)
+            try:
                 known[mark] = self._known[mark] if mark in self._known else kept(path)
             except FileNotFoundError:
                 continue
-            except BadBag:
+            except (BadBag, OSError):
                 known[mark] = None
             if known[mark] is None:
                 foreign += stat.st_size

@@ -104,7 +104,7 @@ def _of_folder(folder: Path, quick: bool, quota_gb: float, days: float) -> dict[
     from bus.bag.recover import being_written
 
     now_ns = time.time_ns()
-    paths = sorted(folder.glob("*.mcap"))
+    paths = sorted(p for p in folder.glob("*.mcap") if p.is_file())
     written = [p for p in paths if being_written(p)]
     kept, _ = Shelf(folder).bags(written)
     rows: list[dict[str, Any]] = [

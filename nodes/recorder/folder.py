@@ -77,8 +77,11 @@ class Folder:
         """Close what a dead recorder left."""
         self.free_bytes()
         for path in sorted(self.path.glob("*.mcap")):
-            if not is_finished(path) and not being_written(path):
-                self.recover(path)
+            try:
+                if not is_finished(path) and not being_written(path):
+                    self.recover(path)
+            except OSError as error:  # a folder, a link to nothing, a file of somebody else
+                self._emit(Trouble("not_recovered", ConditionLevel.WARNING, f"{path}: {error.strerror}"))
 
     def recover(self, path: Path) -> None:
         """Close one bag; what cannot be closed is said and left as it is."""
