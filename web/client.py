@@ -36,8 +36,8 @@ class Client:
     """by topic and publisher id: the last number it has of what this hub has not heard yet"""
     dropped: int = 0
     """batches since its start"""
-    told_ns: int = 0
-    """when it was last told that batches were dropped"""
+    renewed_ns: int = 0
+    """when it was last sent again what a dropped batch may have held"""
     sent_bytes: int = 0
     taken_s: float = 0.0
     """when something was last taken to be sent, by the loop's clock"""
@@ -47,6 +47,8 @@ class Client:
     _batches: int = 0
     _bytes: int = 0
     _untold: int = 0
+    """batches dropped that it has not been told of"""
+    _not_renewed: int = 0
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _allowance: float = REQUESTS_BURST
     _asked_s: float = 0.0
@@ -57,8 +59,8 @@ class Client:
 
     @property
     def behind(self) -> bool:
-        """Whether batches were dropped that it has not been told of."""
-        return self._untold > 0
+        """Whether batches were dropped, and what they may have held was not sent again."""
+        return self._not_renewed > 0
 
     def allows(self, now_s: float) -> bool:
         """Whether one more request of it is taken at this moment."""
@@ -91,6 +93,7 @@ class Client:
             del self._items[at]
             self._batches -= 1
             self._untold += 1
+            self._not_renewed += 1
             self.dropped += 1
 
     def _put(self, droppable: bool, data: bytes) -> None:
@@ -98,11 +101,11 @@ class Client:
         self._bytes += len(data)
         self._ready.set()
 
-    def told(self, now_ns: int) -> int:
-        """How many batches were dropped since it was last told; from now on it is."""
-        self.told_ns = now_ns
-        untold, self._untold = self._untold, 0
-        return untold
+    def renewed(self, now_ns: int) -> int:
+        """How many batches were dropped since what they may have held was last sent again, as it is now."""
+        self.renewed_ns = now_ns
+        dropped, self._not_renewed = self._not_renewed, 0
+        return dropped
 
     async def next(self) -> bytes:
         """What it is sent next.
@@ -117,9 +120,17 @@ class Client:
         return self.take()
 
     def take(self) -> bytes:
-        """The oldest that waits. Raises Overrun, and IndexError when there is nothing."""
+        """The oldest that waits; where batches are missing before it, first how many.
+
+        Raises Overrun, and IndexError when there is nothing.
+        """
         if self.overrun:
             raise Overrun(f"{WORDS_MAX} messages that may not be dropped wait unread")
+        if self._untold and self._items[0][0]:
+            untold, self._untold = self._untold, 0
+            said = protocol.dropped(untold)
+            self.sent_bytes += len(said)
+            return said
         droppable, data = self._items.popleft()
         self._bytes -= len(data)
         self._batches -= droppable

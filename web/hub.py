@@ -34,7 +34,7 @@ CLIENTS_MAX = 100
 LATCHED_MAX = LATCHED_KEYS
 """values per feed: as many as its publisher keeps"""
 EVENTS_MAX = 1000
-TELL_AGAIN_NS = 1_000_000_000
+RENEW_NS = 1_000_000_000
 R = TypeVar("R", bound=BusMessage)
 Ask = Callable[[Service[Any, Any], str, Any, float], "Future[Outcome[Any]]"]
 
@@ -204,10 +204,9 @@ class Hub:
             for client in clients:
                 client.put(data)
         for client in self.clients:
-            # when it has caught up; one that never does is told once a second
-            if client.behind and (client.queued <= BATCHES_MAX // 2 or made.now_ns - client.told_ns > TELL_AGAIN_NS):
-                self.counts["dropped"] += (untold := client.told(made.now_ns))
-                client.say(protocol.dropped(untold))
+            # when it has caught up; for one that never does once a second
+            if client.behind and (client.queued <= BATCHES_MAX // 2 or made.now_ns - client.renewed_ns > RENEW_NS):
+                self.counts["dropped"] += client.renewed(made.now_ns)
                 self._put_latched(client, client.wanted)
 
     def _decimated(

@@ -39,7 +39,8 @@ The hub answers:
         period_ns is that of the bins, rows counts rows sent (two per bin), the sequence numbers say which blocks the
         bins were made of. Bins lie at multiples of k rows. k = 1: every row again.
     {"op": "dropped", "batches": k}
-        this client was too slow: its k oldest batches are gone. The latched values come again behind it.
+        this client was too slow: the k batches that would come here are gone, and the holes in the numbers of what
+        follows are theirs. The latched values come again when it has caught up.
     {"op": "withdrawn", "topic": n, "key": text | null}
         a latched value was taken back; null: the publisher is gone, and all that it said is of the past.
     {"op": "error", "id": id | null, "text": ...}

@@ -6,13 +6,17 @@ import asyncio
 
 import pytest
 
+from web import protocol
 from web.client import BATCHES_MAX, BYTES_MAX, REQUESTS_BURST, WORDS_MAX, Client, Overrun, wanted_rows
 from web.protocol import Subscribe
 
 
 def taken(client: Client) -> list[bytes]:
     async def run() -> list[bytes]:
-        return [await client.next() for _ in range(client.queued)]
+        got = []
+        while client.queued:
+            got.append(await client.next())
+        return got
 
     return asyncio.run(run())
 
@@ -24,10 +28,9 @@ def test_the_oldest_batches_go_and_names_stay() -> None:
         client.put(b"%d" % n)
     client.say(b"more names")
     assert (client.queued, client.dropped, client.behind) == (BATCHES_MAX + 2, 3, True)
-    assert (client.told(1), client.told(2), client.behind) == (3, 0, False)
+    assert (client.renewed(1), client.renewed(2), client.behind) == (3, 0, False)
     got = taken(client)
-    assert got[0] == b"names"
-    assert got[1] == b"3"
+    assert got[:3] == [b"names", protocol.dropped(3), b"3"], "told where the hole is, not behind what follows it"
     assert got[-1] == b"more names"
 
 
@@ -37,7 +40,18 @@ def test_large_batches_are_bounded_by_bytes_and_one_always_fits() -> None:
         client.put(bytes([n]) * (BYTES_MAX // 2))
     assert (client.queued, client.dropped) == (2, 3)
     client.put(b"\xff" * (BYTES_MAX * 2))
-    assert [data[:1] for data in taken(client)] == [b"\xff"]
+    assert taken(client) == [protocol.dropped(5), b"\xff" * (BYTES_MAX * 2)]
+
+
+def test_each_hole_is_told_before_what_follows_it() -> None:
+    client = Client()
+    for n in range(BATCHES_MAX + 2):
+        client.put(b"%d" % n)
+    assert [client.take(), client.take()] == [protocol.dropped(2), b"2"]
+    for n in range(5):
+        client.put(b"later %d" % n)
+    assert [client.take(), client.take()] == [protocol.dropped(4), b"7"]
+    assert protocol.dropped(1) not in taken(client)
 
 
 def test_a_client_that_reads_nothing_at_all_is_let_go() -> None:
