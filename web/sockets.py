@@ -14,8 +14,8 @@ from web.client import Client, Overrun
 from web.door import Authority, let_in
 from web.hub import Hub, NoRoom
 
-LOOK_AGAIN_S = 30.0
-"""how often it is asked whether the session of a client still lets it look"""
+LOOK_AGAIN_S = 5.0
+"""how often it is asked whether the session of a client still lets it look, whatever the client does meanwhile"""
 TOO_MANY, ENDS, NO_ROOM = 1008, 1012, 1013
 WRONG = frozenset({1002, 1003, 1007, TOO_MANY, 1009})
 """how a connection ends whose frames are none, too long or too many"""
@@ -69,11 +69,14 @@ async def read(
 ) -> None:  # fmt: skip
     """Take what a client asks until it goes, asks too much, or may look no more."""
     loop = asyncio.get_running_loop()
+    look_s = loop.time() + LOOK_AGAIN_S
     while True:
-        try:
-            async with asyncio.timeout(LOOK_AGAIN_S):
+        message = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(look_s):
                 message = await websocket.receive()
-        except TimeoutError:
+        if loop.time() >= look_s:
+            look_s = loop.time() + LOOK_AGAIN_S
             if client.stuck(loop.time()):
                 hub.counts["stuck"] += 1
                 return
@@ -82,6 +85,7 @@ async def read(
             if shut is not None:
                 await websocket.close(TOO_MANY, shut.text[:120])
                 return
+        if message is None:
             continue
         if message["type"] == "websocket.disconnect":
             hub.counts["bad_frames"] += message.get("code") in WRONG

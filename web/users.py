@@ -7,6 +7,7 @@ browser sends and no server logs. Only its hash is on the disk, and using it rem
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -116,6 +117,8 @@ class Users:
             if not any(Role.ADMINISTRATOR in u.roles and not u.disabled for u in users.values()):
                 raise BadUser("no administrator would be left: make another one first")
             write_private(self.path, text_of(users).encode())
+        with kept(self._key), contextlib.suppress(OSError):
+            self._key.unlink()  # there are users now; `use_key` does not take it either
 
     # --- the first administrator -------------------------------------------------------------------------------------
 
@@ -131,7 +134,9 @@ class Users:
         return key
 
     def use_key(self, key: str) -> bool:
-        """Whether this is the key; it is none any more then. Raises NotPrivate."""
+        """Whether this is the key and there are no users yet; it is none any more then. Raises NotPrivate."""
+        if self.read():
+            return False
         with kept(self._key):
             try:
                 known = read_private(self._key)

@@ -130,3 +130,16 @@ def test_a_new_key_ends_the_one_of_before(tmp_path: Path) -> None:
 def test_where_there_are_users_there_is_no_key(users: Users) -> None:
     assert users.new_key() == ""
     assert not users.use_key("")
+
+
+def test_a_key_that_was_printed_ends_with_the_first_user(tmp_path: Path) -> None:
+    made = Users(tmp_path / "web")
+    key = made.new_key()
+    made.put("anna", ("administrator",), "battery staple")
+    assert not (tmp_path / "web" / "first_key").exists()
+    assert not made.use_key(key)
+    made = Users(tmp_path / "copied")
+    key = made.new_key()
+    (tmp_path / "copied" / "users.json").write_bytes((tmp_path / "web" / "users.json").read_bytes())
+    (tmp_path / "copied" / "users.json").chmod(0o600)
+    assert not made.use_key(key), "users that were brought from elsewhere end it, too"
