@@ -137,6 +137,14 @@ class Commands:
         body = reply.model_dump(mode="json", exclude={"ok"})
         return Did(ok, reply.text, 200 if ok else 409, "" if ok else "not taken", body)
 
+    async def stops(self) -> list[str]:
+        """The machines whose STOP a page shows, also to who may see nothing else."""
+        try:
+            found: list[str] = await asking.on_node(self._desk(), "machines")
+        except NotThere:
+            return []
+        return found
+
     async def _info(self, machine: str) -> MachineInfo | None:
         info: MachineInfo | None = await asking.on_node(self._desk(), "machine", machine)
         return info

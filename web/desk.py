@@ -97,6 +97,10 @@ class Desk(Node):
         """Whether somebody serves a service now; for `submit`."""
         return any(s.name == full_name for entry in self._entries().values() for s in entry.serves)
 
+    def machines(self) -> list[str]:
+        """Those that have said what they are; for `submit`."""
+        return sorted(self.infos)
+
     def machine(self, name: str) -> MachineInfo | None:
         """What a machine has said of itself; for `submit`."""
         return self.infos.get(name)

@@ -59,10 +59,10 @@ def signing(gate: Gate, commands: Commands) -> APIRouter:
 
     @api.get("/session")
     async def who(request: Request) -> Response:
-        """Who is signed on here, how one can sign on, and whether one must before anything is shown."""
+        """Who is signed on here, how one can sign on, whether one must to see anything, and what has a STOP."""
         session = await asyncio.to_thread(gate.session, request.cookies)
         ways = {"ticket": TICKET_COOKIE in request.cookies, "may_look": gate.may_look(session) is None}
-        return JSONResponse(shown(session) | ways)
+        return JSONResponse(shown(session) | ways | {"stops": await commands.stops()})
 
     @api.post("/session")
     async def sign_on(body: bodies.Login, request: Request) -> Response:

@@ -99,9 +99,33 @@ def test_a_machine_that_falls_silent_is_stale_and_unprotected(page: Page, cell: 
         expect(card.get_by_text("STALE", exact=False)).to_be_visible()
         expect(card.locator("[data-what=protection] svg")).to_have_attribute("aria-label", "UNPROTECTED")
         expect(page.locator("[data-machine=vmc1]").get_by_text("STALE", exact=False)).to_have_count(0)
+        at(page, cell, "signals", "?m=vmc2")
+        expect(page.get_by_text("STALE: last heard", exact=False)).to_be_visible()
+        expect(page.locator("[data-plot]")).to_have_class(re.compile("stale"))
+        page.goto(f"{cell.base}#/overview")
     finally:
         os.kill(pid, signal.SIGCONT)
     expect(card.get_by_text("STALE", exact=False)).to_have_count(0)
+
+
+def test_a_machine_that_an_address_names_and_nobody_knows_takes_no_stop_away(page: Page, cell: Cell) -> None:
+    for name in ("vmc7", "vmc8", "vmc9"):
+        at(page, cell, "machine", f"?m={name}")
+        for real in ("vmc1", "vmc2"):
+            expect(page.get_by_role("button", name=f"STOP {real}")).to_be_visible()
+        expect(page.get_by_role("button", name=f"STOP {name}")).to_have_count(0)
+    page.goto(f"{cell.base}#/overview")
+    expect(page.get_by_role("button", name="STOP")).to_have_count(2)
+
+
+def test_stop_is_within_reach_while_somebody_signs_in(page: Page, cell: Cell) -> None:
+    at(page, cell, "overview")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("dialog", name="Account")).to_be_visible()
+    page.get_by_role("button", name="STOP vmc2").click()
+    expect(page.get_by_text(re.compile(r"vmc2: accepted after \d+ ms"))).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Account")).to_be_hidden()
 
 
 def test_a_killed_hub_is_unmistakable_and_the_page_comes_back_by_itself(page: Page, cell: Cell) -> None:
@@ -110,6 +134,7 @@ def test_a_killed_hub_is_unmistakable_and_the_page_comes_back_by_itself(page: Pa
     rows = processes["processes"] if isinstance(processes, dict) else processes
     os.kill(next(p["pid"] for p in rows if "fanuc_api" in p["nodes"]), signal.SIGKILL)
     expect(page.get_by_text("NO CONNECTION to the hub", exact=False)).to_be_visible()
+    expect(page.get_by_role("main")).to_have_class(re.compile("stale"))
     expect(page.locator("[data-machine=vmc1]").get_by_text("STALE", exact=False)).to_be_visible()
     expect(page.get_by_text("NO CONNECTION to the hub", exact=False)).to_have_count(0, timeout=30_000)
     expect(page.locator("[data-machine=vmc1]").get_by_text("STALE", exact=False)).to_have_count(0)

@@ -89,6 +89,11 @@ export class Board {
     return m;
   }
 
+  /** What is known of a machine; of one that nobody has spoken of, nothing: no view makes a machine by naming it. */
+  known(name: string): Machine {
+    return this.machines.get(name) ?? new Machine(name);
+  }
+
   /** One message of the bus. `topic` is its full name, `now_s` the domain's clock. */
   take(topic: string, type: string, publisher: string, message: unknown, now_s: number, units = {}): void {
     if (topic === this.looked) this.echo = { topic, type, publisher, last: message as Record<string, unknown>, units };

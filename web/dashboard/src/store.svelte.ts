@@ -31,6 +31,8 @@ interface Past extends Intervention {
 interface Who {
   user: User | null;
   may_look: boolean;
+  /** the machines that have a STOP, also for who may not look */
+  stops: string[];
 }
 
 const same = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b);
@@ -49,6 +51,8 @@ export class Store implements Owner {
   user = $state<User | null>(null);
   /** a hub that is open to the network shows nothing to strangers */
   mustSignOn = $state(false);
+  /** what can be stopped by who sees nothing else */
+  stops = $state<string[]>([]);
   trouble = $state("");
   route = $state<Route>({ view: "overview", query: {} });
   night = $state(false);
@@ -160,6 +164,7 @@ export class Store implements Owner {
   private seen(who: Who): void {
     this.shows(who.user);
     this.mustSignOn = !who.may_look;
+    this.stops = who.stops;
   }
 
   /** The answer says who is signed on: nothing more is asked of a slow hub. */
@@ -252,7 +257,7 @@ export class Store implements Owner {
 
   /** Every signal of a machine by name, also those that nobody has asked for yet. */
   channels(machine: string): SignalInfo[] {
-    return this.board.machine(machine).signals;
+    return this.board.known(machine).signals;
   }
 }
 

@@ -146,7 +146,7 @@ export const T = {
     note: "Acknowledging silences, it does not cure: an alarm goes when its cause goes.",
     shown: (n: number, all: number) => `${n} of ${all} alarms`,
     forgotten: (n: number) => `${n} older alarms did not fit on this page.`,
-    newOne: (text: string) => `New alarm: ${text}`,
+    newOnes: (texts: string[], more: number) => `New alarm: ${texts.join("; ")}${more ? `; and ${more} more` : ""}`,
   },
   nodes: {
     nodes: "Nodes",
