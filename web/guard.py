@@ -70,6 +70,9 @@ class Guard:
 def is_far(client: tuple[str, int] | None) -> bool:
     """Whether a request came over a network; not by a socket that has no address."""
     try:
-        return client is not None and not ipaddress.ip_address(client[0]).is_loopback
+        address = ipaddress.ip_address(client[0] if client else "")
     except ValueError:
         return False
+    # of a socket that takes both families, which Python 3.11 holds for no loopback
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return not (mapped or address).is_loopback

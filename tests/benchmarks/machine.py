@@ -22,7 +22,7 @@ LOOKS = 25
 """at each CPU, before and after a row, LOOK_EVERY_S apart"""
 LOOK_EVERY_S = 0.02
 SLOW = 1.4
-"""times the quickest look: a CPU does less at the same load where its core is shared with another guest of the host"""
+"""times the quickest look, in the thread's own CPU time: what runs beside it here does not make it longer"""
 UNEVEN_PCT = 10.0
 """of the looks that may be slow before a row counts as measured on an uneven computer"""
 

@@ -13,10 +13,10 @@ from tests.benchmarks.machine import SLOW, Quiet, watched
 def test_what_is_measured_here_is_told_and_leaves_the_cpus_as_they_were() -> None:
     usable = os.sched_getaffinity(0)
     with watched() as quiet:
-        pass
+        before = quiet.plain()
     assert os.sched_getaffinity(0) == usable
-    assert 0.0 <= quiet.slow_pct <= 100.0
-    assert quiet.slow_by >= 1.0
+    assert before["slow_by"] == 1.0
+    assert quiet.slow_by == 1.0 if quiet.slow_pct == 0.0 else quiet.slow_by > SLOW
 
 
 @given(st.lists(st.floats(1.0, SLOW), min_size=1), st.lists(st.floats(1.5, 9.0)))

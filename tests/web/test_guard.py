@@ -76,7 +76,15 @@ def test_one_that_asks_for_a_login_answers_the_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("of", "far"),
-    [(None, False), (("127.8.8.8", 1), False), (("::1", 1), False), (("testclient", 1), False), (("::2", 1), True)],
+    [
+        (None, False),
+        (("127.8.8.8", 1), False),
+        (("::1", 1), False),
+        (("::ffff:127.0.0.1", 1), False),
+        (("testclient", 1), False),
+        (("::2", 1), True),
+        (("::ffff:192.0.2.7", 1), True),
+    ],
 )
 def test_what_is_far(of: tuple[str, int] | None, far: bool) -> None:
     assert is_far(of) is far

@@ -220,6 +220,12 @@ export class Board {
   }
 }
 
+/** The alarms that nobody has looked at and that were raised later than that, in their order. */
+export function raisedSince(alarms: Iterable<StandingAlarm>, since_ns: number): StandingAlarm[] {
+  const found = [...alarms].filter((a) => a.raised_ns > since_ns && a.state !== "ACKNOWLEDGED");
+  return found.sort((a, b) => a.raised_ns - b.raised_ns);
+}
+
 export function isStale(m: Machine, now_s: number, connected: boolean): boolean {
   return !connected || m.silent || !(now_s - m.heard_s <= STALE_S);
 }

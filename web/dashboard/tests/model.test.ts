@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { jobs, moments } from "../src/bags.ts";
 import { edges, layout, sum } from "../src/graph.ts";
-import { ALARMS_KEEP, alarmsOf, Board, isStale, protection } from "../src/model.ts";
+import { ALARMS_KEEP, alarmsOf, Board, isStale, protection, raisedSince } from "../src/model.ts";
 import { flat, nodeRows } from "../src/nodes.ts";
 import { story } from "../src/story.ts";
 
@@ -37,6 +37,16 @@ describe("a machine", () => {
   });
 });
 
+describe("a machine that only an address names", () => {
+  it("is shown as unknown, and is not there", () => {
+    const board = new Board();
+    told(board, "vmc1/machine/state", "MachineState", { execution: "ACTIVE" });
+    expect([board.known("vmc9").name, board.known("vmc9").state]).toEqual(["vmc9", null]);
+    expect(board.known("vmc1")).toBe(board.machine("vmc1"));
+    expect([...board.machines.keys()]).toEqual(["vmc1"]);
+  });
+});
+
 describe("alarms", () => {
   it("stand faults first, what is over last, and go when they are normal", () => {
     const board = new Board();
@@ -48,6 +58,21 @@ describe("alarms", () => {
     told(board, "alarm/standing", "StandingAlarm", alarm("f", { state: "NORMAL" }));
     board.withdrawn("alarm/standing", "StandingAlarm", "fanuc_api", "w");
     expect(alarmsOf(board, "vmc1").map((a) => a.alarm_id)).toEqual(["over"]);
+  });
+
+  it("are spoken each, also one that was raised again and two at once, and none of before", () => {
+    const board = new Board();
+    const say = (id: string, raised_ns: number, more: object = {}): void =>
+      told(board, "alarm/standing", "StandingAlarm", alarm(id, { raised_ns, ...more }));
+    const spoken = (since_ns: number): string[] => raisedSince(board.alarms.values(), since_ns).map((a) => a.alarm_id);
+    say("silent", 100);
+    expect(spoken(200)).toEqual([]);
+    say("stop", 302);
+    say("hold", 301);
+    expect(spoken(200)).toEqual(["hold", "stop"]);
+    say("silent", 400); // it keeps its place in the board
+    say("seen", 401, { state: "ACKNOWLEDGED" });
+    expect(spoken(302)).toEqual(["silent"]);
   });
 
   it("never fill the memory, and it is counted what had no room", () => {
